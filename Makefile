@@ -1,0 +1,59 @@
+# make quickstart   set-up, then the whole path on the digits demo: build, check, serve, infer, sweep, report
+# make test         set-up, then every test, the live-server ones included
+# make help         everything else
+SHELL := /bin/bash
+PYTHON ?= python3
+ACTIVE := $(VIRTUAL_ENV)
+VENV := $(if $(ACTIVE),$(ACTIVE),$(CURDIR)/.venv)
+BIN := $(VENV)/bin
+PACKAGES := generator backends ensembles perf
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev links quickstart test test-quick lint types format regen bench clean wheel
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+$(BIN)/python:
+	@$(PYTHON) .ci/make_venv.py $(VENV)
+
+build/.setup: pyproject.toml $(BIN)/python
+	@mkdir -p build
+	$(BIN)/python -m pip install --quiet --editable '.[embedded]'
+	$(BIN)/tritonsmith doctor --install
+	@touch $@
+
+build/.setup-dev: build/.setup
+	$(BIN)/python -m pip install --quiet --editable '.[embedded,dev]'
+	@touch $@
+
+setup: build/.setup ## install tritonsmith, its server and tools into .venv (or the active virtual environment)
+
+setup-dev: build/.setup-dev links ## also what tests, lint and types need
+
+links: build/.setup-dev
+	@mkdir -p build/links/tritonsmith
+	@$(foreach p,$(PACKAGES),ln -sfn ../../../$(p) build/links/tritonsmith/$(p);)
+	@test -d build/typings/tritonclient || $(BIN)/python .ci/make_typings.py build/typings
+
+quickstart: setup ## build, check, serve, infer, sweep and report the digits demo
+	@$(BIN)/python -m tritonsmith.perf.quickstart
+
+test: setup-dev ## every test
+	$(BIN)/python -m pytest
+
+test-quick: setup-dev ## the tests that are not marked slow
+	$(BIN)/python -m pytest -m 'not slow'
+
+lint: setup-dev ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup-dev ## mypy, strict
+	$(BIN)/mypy
+
+format: setup-dev ## let ruff rewrite
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove what make made, but not .venv
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,5 @@
+"""`python -m tritonsmith.generator` is the command `tritonsmith`."""
+
+from tritonsmith.generator.cli import main
+
+main()

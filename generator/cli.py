@@ -1,0 +1,108 @@
+"""The command `tritonsmith`: a table of verbs, each imported when it is used, and the one place where errors end."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from tritonsmith.generator.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, TritonsmithError
+
+# verb -> (module:function, one-line help). Help prints from this table, so it imports none of the modules.
+VERBS: dict[str, tuple[str, str]] = {
+    "init": ("tritonsmith.ensembles.commands:init", "Write a commented spec from a blueprint or from a repository."),
+    "build": ("tritonsmith.ensembles.commands:build", "Turn a spec into a model repository."),
+    "check": ("tritonsmith.backends.commands:check", "Find what is wrong with a spec or a model repository."),
+    "serve": ("tritonsmith.backends.commands:serve", "Serve a model repository and wait until it is ready."),
+    "infer": ("tritonsmith.backends.commands:infer", "Send one request to a model, typed from its metadata."),
+    "sweep": ("tritonsmith.perf.commands:sweep", "Measure a model with perf_analyzer over levels of load."),
+    "report": ("tritonsmith.perf.commands:report", "Turn a sweep into HTML, Markdown, CSV or JSON."),
+    "doctor": ("tritonsmith.backends.commands:doctor", "Say which tools this machine has; --install completes them."),
+}
+
+
+class VerbTable(click.Group):
+    """A click group that imports a verb's module only when the verb is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order of the pipeline."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one verb's command."""
+        if cmd_name not in VERBS:
+            return None
+        module, _, function = VERBS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), function)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Print the table of verbs without importing any."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb, help_line) for verb, (_, help_line) in VERBS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Add a suggestion to the error for an unknown verb."""
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            from tritonsmith.generator.suggest import did_you_mean
+
+            raise click.UsageError(f"No such verb '{args[0]}'.{did_you_mean(args[0], VERBS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=VerbTable, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tritonsmith", prog_name="tritonsmith")
+def cli() -> None:
+    """Write a Triton model repository from a short spec, prove it, serve it, measure it.
+
+    Exit status: 0 yes; 1 the answer is no; 2 wrong usage; 3 bad spec; 4 bad repository; 5 a tool is missing;
+    6 the server failed; 7 unstable or inconclusive; 70 a bug; 130 interrupted; 143 terminated.
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line and end the process with its exit status."""
+    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's `&` starts us with SIGINT ignored
+    sys.exit(run_command_line(sys.argv[1:]))
+
+
+def run_command_line(argv: list[str]) -> int:
+    """Run one command line and return its exit status; the only place where unforeseen errors are caught."""
+    try:
+        cli.main(argv, prog_name="tritonsmith", standalone_mode=False)
+    except TritonsmithError as problem:
+        click.echo(f"error: {problem}", err=True)
+        return problem.exit_code
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as problem:
+        problem.show()
+        return problem.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        click.echo("interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # `tritonsmith ... | head`: whoever read us has gone
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - flushed at exit
+        return 0
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    except Exception:
+        import traceback
+
+        click.echo(traceback.format_exc(), err=True)
+        click.echo("error: this is a bug in tritonsmith; please report it with the lines above", err=True)
+        return TritonsmithError.exit_code
+    return 0
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Leave through the stack on SIGTERM, so that every server and folder of ours is taken down."""
+    raise SystemExit(EXIT_TERMINATED)

@@ -1,0 +1,103 @@
+"""What a person sees: the result on stdout, everything else on stderr. Printing stands here and in cli.py alone."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+
+def result(text: str) -> None:
+    """Print the verb's result on stdout."""
+    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+    sys.stdout.flush()
+
+
+def result_json(value: Any) -> None:
+    """Print the verb's result as JSON on stdout, for machines."""
+    result(json.dumps(value, indent=2, sort_keys=False))
+
+
+def say(text: str) -> None:
+    """Print a line of progress on stderr."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def tip(text: str) -> None:
+    """Print advice on stderr."""
+    say(f"TIP: {text}")
+
+
+def warn(text: str) -> None:
+    """Print a warning on stderr."""
+    say(f"warning: {text}")
+
+
+def echo_command(argv: Sequence[str]) -> None:
+    """Show a command before it runs, as the user could type it."""
+    say(f"+ {shlex.join(argv)}")
+
+
+class Progress:
+    """A task whose state is shown while it runs; see `progress`."""
+
+    def __init__(self, title: str, total: int | None) -> None:
+        self.title, self.total, self.done = title, total, 0
+        self.started_s = self._shown_s = time.monotonic()
+        self._is_terminal = sys.stderr.isatty()
+        self._line_open = False
+
+    def update(self, done: int | None = None, text: str = "") -> None:
+        """Show how far the task is: on a terminal at once in one line, elsewhere a line every 5 s at most."""
+        self.done = self.done if done is None else done
+        now_s = time.monotonic()
+        if now_s - self._shown_s < (0.2 if self._is_terminal else 5.0):
+            return
+        self._shown_s = now_s
+        line = f"{self.title}{self._share()} {text}".rstrip()
+        if self._is_terminal:
+            sys.stderr.write(f"\r\x1b[2K{line}")
+            sys.stderr.flush()
+            self._line_open = True
+        else:
+            say(line)
+
+    def close(self) -> None:
+        """End the line that `update` left open."""
+        if self._line_open:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+
+    def _share(self) -> str:
+        elapsed_s = time.monotonic() - self.started_s
+        if not self.total:
+            return f" {elapsed_s:.0f} s"
+        left = f", {elapsed_s / self.done * (self.total - self.done):.0f} s left" if self.done else ""
+        return f" {self.done}/{self.total}{left}"
+
+
+@contextmanager
+def progress(title: str, total: int | None = None) -> Iterator[Progress]:
+    """Show progress on stderr while the block runs; with `total` also the time left."""
+    bar = Progress(title, total)
+    try:
+        yield bar
+    finally:
+        bar.close()
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table as text: the first column left-aligned, the others right-aligned."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    lines = []
+    for row in [header, *rows]:
+        cells = [
+            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,63 @@
+"""Findings: what is wrong with a file of the user's, where, and what to do about it."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Severity(enum.Enum):
+    """How much a finding matters."""
+
+    ERROR = "error"  # it will not load, or loads and fails
+    WARNING = "warning"  # it will be regretted
+    NOTE = "note"
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """A position in a file; line and column count from 1, 0 where unknown."""
+
+    file: str = ""
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return ":".join([self.file, *(str(n) for n in (self.line, self.column) if n)])
+
+
+NOWHERE = Place()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong: `key` is the dotted path of the setting, e.g. models.digits.max_batch_size."""
+
+    severity: Severity
+    message: str
+    place: Place = NOWHERE
+    key: str = ""
+    remedy: str = ""
+    code: str = ""
+
+    def __str__(self) -> str:
+        where = ": ".join(part for part in (str(self.place), self.key) if part)
+        head = f"{where}: " if where else ""
+        code = f"[{self.code}]" if self.code else ""
+        remedy = f"\n  hint: {self.remedy}" if self.remedy else ""
+        return f"{head}{self.severity.value}{code}: {self.message}{remedy}"
+
+
+def error(message: str, place: Place = NOWHERE, *, key: str = "", remedy: str = "", code: str = "") -> Finding:
+    """Return a finding of severity error."""
+    return Finding(Severity.ERROR, message, place, key, remedy, code)
+
+
+def warning(message: str, place: Place = NOWHERE, *, key: str = "", remedy: str = "", code: str = "") -> Finding:
+    """Return a finding of severity warning."""
+    return Finding(Severity.WARNING, message, place, key, remedy, code)
+
+
+def note(message: str, place: Place = NOWHERE, *, key: str = "", remedy: str = "", code: str = "") -> Finding:
+    """Return a finding of severity note."""
+    return Finding(Severity.NOTE, message, place, key, remedy, code)

@@ -1,0 +1,56 @@
+"""The model repository as data: models, their configurations, and their files as bytes or as links to big files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tritonsmith.generator.findings import Finding, Place
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file whose bytes we hold."""
+
+    data: bytes
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that lies elsewhere and may be too big to read into memory."""
+
+    path: Path
+    place: Literal["copy", "link"] = "copy"  # link: a symbolic link to the file instead of a copy
+
+
+File = Content | SourceFile
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model folder.
+
+    `config` is the configuration as written, None where there is no config.pbtxt or where it does not parse; then
+    `findings` says why. `files` are all files of the folder but config.pbtxt, by path relative to it.
+    `origins` maps dotted field paths (`dynamic_batching.preferred_batch_size`) to where they were written.
+    """
+
+    name: str
+    config: ModelConfig | None
+    files: Mapping[str, File] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()  # every folder below the model's, also empty ones
+    findings: tuple[Finding, ...] = ()
+    origins: Mapping[str, Place] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A model repository: its models by name, in the order in which they were written."""
+
+    name: str
+    models: Mapping[str, Model]
+    spec_digest: str = ""  # sha256 of the spec's text and of the files it names, empty where there is no spec
