@@ -1,0 +1,111 @@
+"""Triton's control endpoints over HTTP, with the standard library alone: load, unload, index, metadata, statistics."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from tritonsmith.generator.errors import ServerError
+
+START = "start one with `tritonsmith serve`, or check --url"
+
+
+class LoadTimeoutError(ServerError):
+    """Raised when a server does not answer in time; the server itself may hang."""
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """One line of the repository index; version and state are empty for a model that was never loaded."""
+
+    name: str
+    version: str = ""
+    state: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Control:
+    """A server's control endpoints; `url` is "host:port". Every call has a time limit and raises ServerError."""
+
+    url: str
+    timeout_s: float = 10.0
+
+    def is_live(self) -> bool:
+        """Return whether the server answers."""
+        try:
+            self._call("GET", "v2/health/live", timeout_s=2.0)
+        except ServerError:
+            return False
+        return True
+
+    def server_metadata(self) -> dict[str, Any]:
+        """Return the server's name, version and extensions."""
+        return self._object("GET", "v2")
+
+    def index(self) -> list[ModelState]:
+        """Return every model and version that the server knows."""
+        lines = json.loads(self._call("POST", "v2/repository/index", {}))
+        return [ModelState(**{key: str(value) for key, value in line.items()}) for line in lines]
+
+    def load(self, name: str, config: Mapping[str, Any] | None = None, *, timeout_s: float | None = None) -> None:
+        """Load a model or load it again, with `config` (a whole ModelConfig as JSON) in place of its config.pbtxt."""
+        parameters = {} if config is None else {"parameters": {"config": json.dumps(config)}}
+        self._call("POST", f"v2/repository/models/{quote(name)}/load", parameters, timeout_s=timeout_s)
+
+    def unload(self, name: str, *, is_with_dependents: bool = False, timeout_s: float | None = None) -> None:
+        """Unload a model; returns before the last instance has ended."""
+        body = {"parameters": {"unload_dependents": is_with_dependents}}
+        self._call("POST", f"v2/repository/models/{quote(name)}/unload", body, timeout_s=timeout_s)
+
+    def metadata(self, name: str, version: str = "") -> dict[str, Any]:
+        """Return a model's tensors as it serves them."""
+        return self._object("GET", _model_path(name, version))
+
+    def config(self, name: str, version: str = "") -> dict[str, Any]:
+        """Return a model's configuration, completed by the server."""
+        return self._object("GET", f"{_model_path(name, version)}/config")
+
+    def statistics(self, name: str = "", version: str = "") -> dict[str, Any]:
+        """Return the statistics of one model or of all."""
+        return self._object("GET", f"{_model_path(name, version)}/stats" if name else "v2/models/stats")
+
+    def _object(self, verb: str, path: str) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self._call(verb, path))
+        return answer
+
+    def _call(
+        self, verb: str, path: str, body: Mapping[str, Any] | None = None, *, timeout_s: float | None = None
+    ) -> bytes:
+        """Send one request and return the answer's body."""
+        limit_s = self.timeout_s if timeout_s is None else timeout_s
+        connection = http.client.HTTPConnection(self.url, timeout=limit_s)
+        try:
+            connection.request(verb, f"/{path}", None if body is None else json.dumps(body))
+            answer = connection.getresponse()
+            content = answer.read()
+        except TimeoutError:
+            raise LoadTimeoutError(f"{self.url} did not answer /{path} within {limit_s:g} s") from None
+        except (OSError, http.client.HTTPException) as problem:
+            raise ServerError(f"no Triton answers at {self.url}: {problem}", hint=START) from problem
+        finally:
+            connection.close()
+        if answer.status >= 400:
+            raise ServerError(_reason(content) or f"{self.url} answered /{path} with status {answer.status}")
+        return content
+
+
+def _model_path(name: str, version: str) -> str:
+    return f"v2/models/{quote(name)}" + (f"/versions/{version}" if version else "")
+
+
+def _reason(content: bytes) -> str:
+    """Return the server's own words from an error's body."""
+    try:
+        return str(json.loads(content)["error"])
+    except (ValueError, KeyError, TypeError):
+        return content.decode("utf-8", "replace").strip()

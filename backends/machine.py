@@ -1,0 +1,70 @@
+"""What this machine is: operating system, processor, C library, GPU."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import re
+from pathlib import Path
+
+from tritonsmith.generator.errors import ToolMissingError
+
+# The newest GLIBC_x.y symbol version that each binary asks for (objdump -T): tritonserver, its stubs and
+# perf_analyzer 2.34, libpython3.13 beside them 2.35; perf_analyzer from 2.52 on 2.38.
+GLIBC_NEEDED = (2, 34)
+
+
+def require_linux_x86_64() -> None:
+    """Refuse a machine on which PyPI's tritonserver cannot run.
+
+    Raises: ToolMissingError naming what this machine is and what to use instead.
+    """
+    system, processor = platform.system(), platform.machine()
+    if (system, processor) != ("Linux", "x86_64"):
+        raise ToolMissingError(
+            f"the embedded tritonserver runs on Linux x86_64; this is {system} {processor}",
+            hint="use `tritonsmith serve --container` or a Linux x86_64 machine; build and check work everywhere",
+        )
+    version = glibc_version()
+    if version is None:
+        raise ToolMissingError(
+            "the embedded tritonserver needs the GNU C library, which this system does not have (musl?)",
+            hint="use a Debian, Ubuntu, Fedora or RHEL image instead of Alpine, or `tritonsmith serve --container`",
+        )
+    if version < GLIBC_NEEDED:
+        raise ToolMissingError(
+            f"the embedded tritonserver needs glibc {_dotted(GLIBC_NEEDED)}; this system has {_dotted(version)}",
+            hint="use Debian 12, Ubuntu 22.04, RHEL 9 or newer, or `tritonsmith serve --container`",
+        )
+
+
+def glibc_version() -> tuple[int, int] | None:
+    """Return the C library's version, None where it is not glibc."""
+    try:
+        name = os.confstr("CS_GNU_LIBC_VERSION") or ""  # "glibc 2.36"
+    except (ValueError, OSError):
+        return None
+    match = re.fullmatch(r"glibc (\d+)\.(\d+).*", name)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def gpu_count() -> int:
+    """Return how many GPUs the CUDA driver shows, 0 where there is no driver.
+
+    tritonserver counts the same way, through the CUDA runtime, which honours CUDA_VISIBLE_DEVICES too.
+    """
+    if not Path("/dev/nvidiactl").exists() and not Path("/dev/dxg").exists():  # /dev/dxg: WSL
+        return 0
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if cuda.cuInit(0) != 0 or cuda.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"

@@ -1,0 +1,112 @@
+"""What a server is started with, and how that becomes tritonserver's command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+ModelControlMode = Literal["none", "poll", "explicit"]
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """A spec's `server:`, under tritonserver's own option names (underscores for hyphens).
+
+    A port of 0 asks for a free one. `cache_config` is {"local": {"size": "1048576"}}, `rate_limit_resources`
+    {"R1": 4} or {"R1": {"0": 4}} by device, `trace_config` {"": {"level": "TIMESTAMPS"}, "triton": {"file": ...}},
+    `backend_config` {"python": {"shm-default-byte-size": "8388608"}}; the backend "" means all backends.
+    `extra_args` are appended as they are.
+    """
+
+    host: str = "127.0.0.1"
+    http_port: int = 0
+    grpc_port: int = 0
+    metrics_port: int = 0
+    allow_metrics: bool = True
+    metrics_interval_ms: int | None = None
+    metrics_config: Mapping[str, str] = field(default_factory=dict)
+    response_cache_byte_size: int | None = None  # short for cache_config={"local": {"size": ...}}
+    cache_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    rate_limit: Literal["off", "execution_count"] = "off"
+    rate_limit_resources: Mapping[str, int | Mapping[str, int]] = field(default_factory=dict)
+    model_control_mode: ModelControlMode = "explicit"  # the embedded server is always explicit, a container need not be
+    model_load_thread_count: int | None = None
+    disable_auto_complete_config: bool = False
+    log_verbose: int = 0
+    trace_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    backend_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    exit_timeout_secs: int = 30
+    tls: Mapping[str, str] = field(default_factory=dict)  # cert, key, root: files; makes gRPC speak TLS
+    extra_args: tuple[str, ...] = ()
+    load_limit_s: float = 120.0  # ours: how long one model may take to load
+
+
+@dataclass(frozen=True)
+class ServerFolders:
+    """Where a server finds what it loads; None leaves tritonserver's own default."""
+
+    repository: Path | str
+    backends: Path | None = None
+    caches: Path | None = None
+
+
+def server_argv(options: ServerOptions, tritonserver: Path | str, folders: ServerFolders) -> list[str]:
+    """Return the command line of tritonserver; the one place where options become arguments."""
+    argv = [str(tritonserver), f"--model-repository={folders.repository}"]
+    argv += [f"--backend-directory={folders.backends}"] if folders.backends else []
+    argv += [f"--cache-directory={folders.caches}"] if folders.caches else []
+    argv += [f"--model-control-mode={options.model_control_mode}", "--exit-on-error=false"]
+    argv += _endpoints(options)
+    argv += [f"--exit-timeout-secs={options.exit_timeout_secs}"]
+    argv += ["--disable-auto-complete-config"] if options.disable_auto_complete_config else []
+    argv += [f"--log-verbose={options.log_verbose}"] if options.log_verbose else []
+    if options.model_load_thread_count is not None:
+        argv += [f"--model-load-thread-count={options.model_load_thread_count}"]
+    argv += _settings("cache-config", cache_config(options))
+    argv += _rate_limit(options)
+    argv += _settings("backend-config", options.backend_config)
+    argv += _settings("trace-config", options.trace_config)
+    return [*argv, *options.extra_args]
+
+
+def cache_config(options: ServerOptions) -> dict[str, Mapping[str, str]]:
+    """Return the response caches to open, the short form included."""
+    caches = dict(options.cache_config)
+    if options.response_cache_byte_size is not None:
+        caches["local"] = {**caches.get("local", {}), "size": str(options.response_cache_byte_size)}
+    return caches
+
+
+def _endpoints(options: ServerOptions) -> list[str]:
+    argv = [f"--http-address={options.host}", f"--http-port={options.http_port}"]
+    argv += [f"--grpc-address={options.host}", f"--grpc-port={options.grpc_port}"]
+    if options.tls:
+        names = {"cert": "server-cert", "key": "server-key", "root": "root-cert"}
+        argv += ["--grpc-use-ssl=true", *(f"--grpc-{names[key]}={value}" for key, value in options.tls.items())]
+    if not options.allow_metrics:
+        return [*argv, "--allow-metrics=false"]
+    argv += [f"--metrics-address={options.host}", f"--metrics-port={options.metrics_port}"]
+    if options.metrics_interval_ms is not None:
+        argv += [f"--metrics-interval-ms={options.metrics_interval_ms}"]
+    return [*argv, *(f"--metrics-config={key}={value}" for key, value in options.metrics_config.items())]
+
+
+def _rate_limit(options: ServerOptions) -> list[str]:
+    if options.rate_limit == "off":
+        return []
+    argv = [f"--rate-limit={options.rate_limit}"]
+    for name, count in options.rate_limit_resources.items():
+        by_device = count if isinstance(count, Mapping) else {"": count}
+        argv += [f"--rate-limit-resource={name}:{n}" + (f":{dev}" if dev else "") for dev, n in by_device.items()]
+    return argv
+
+
+def _settings(option: str, table: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return `--option=owner,key=value` for each setting; without an owner `--option=key=value`."""
+    return [
+        f"--{option}=" + (f"{owner},{key}={value}" if owner else f"{key}={value}")
+        for owner, settings in table.items()
+        for key, value in settings.items()
+    ]
