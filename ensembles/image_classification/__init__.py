@@ -1,0 +1,1 @@
+"""Blueprint: PNG and JPEG bytes in, labels and scores out."""

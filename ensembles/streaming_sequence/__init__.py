@@ -1,0 +1,1 @@
+"""Blueprint: a stateful ONNX model behind Triton's sequence batcher."""
