@@ -1,0 +1,191 @@
+"""The sweep document: the plan, the machine and every measured cell. Written by rename, validated when read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from tritonsmith.generator.errors import RepositoryError, UsageError
+from tritonsmith.perf.measure.load import Load
+from tritonsmith.perf.measure.machine import Environment
+from tritonsmith.perf.measure.measurement import Measurement
+
+SCHEMA: Literal["tritonsmith.sweep/1"] = "tritonsmith.sweep/1"
+DOCUMENT_NAME, CELL_FOLDER = "sweep.json", "cells"
+Scalar = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class Variation:
+    """A field of one model's configuration and the values it takes, e.g. models.classifier.instance_group.count."""
+
+    field: str
+    values: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """What to measure. `input_data` is a perf_analyzer input file; without one, plausible tensors are made up."""
+
+    model: str
+    loads: tuple[Load, ...]
+    repeats: int = 5
+    window_ms: int = 500
+    version: str = ""
+    protocol: Literal["grpc", "http"] = "grpc"
+    input_data: Path | None = None
+    seed: int = 0
+    variations: tuple[Variation, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.loads:
+            raise UsageError("a sweep needs a level of load", hint="--concurrency 1,2,4 or --request-rate 100")
+        if self.repeats < 3:
+            raise UsageError(f"{self.repeats} repeats have no spread worth the name", hint="use at least 3 --repeats")
+
+    @property
+    def cells(self) -> int:
+        """Return how many cells the sweep has."""
+        variants = 1
+        for variation in self.variations:
+            variants *= len(variation.values)
+        return variants * len(self.loads) * self.repeats
+
+    @property
+    def seconds(self) -> float:
+        """Return about how long it takes: perf_analyzer's three windows last 1.2 times what they are asked."""
+        return self.cells * (3 * 1.2 * self.window_ms / 1000 + 0.3)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measured cell: one load, one variant (field -> value), one repeat."""
+
+    digest: str
+    variant: Mapping[str, Scalar]
+    repeat: int
+    started_at: str  # UTC, ISO 8601
+    command: tuple[str, ...]
+    measurement: Measurement
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A whole sweep; `cells` holds what was measured so far, in the order of measuring."""
+
+    plan: SweepPlan
+    identity: str  # of what was served: configurations and files
+    environment: Environment
+    started_at: str
+    cells: tuple[Cell, ...] = ()
+    schema: Literal["tritonsmith.sweep/1"] = SCHEMA
+
+    @property
+    def measured_s(self) -> float:
+        """Return the seconds in which requests were counted."""
+        return sum(cell.measurement.measured_s for cell in self.cells)
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether every planned cell was measured."""
+        return len(self.cells) == self.plan.cells
+
+
+_SWEEP, _CELL = TypeAdapter(Sweep), TypeAdapter(Cell)
+
+
+def write_sweep(sweep: Sweep, folder: Path) -> Path:
+    """Write the document into its folder and return its path."""
+    return _write(folder / DOCUMENT_NAME, _SWEEP.dump_json(sweep, indent=1))
+
+
+def read_sweep(path: Path) -> Sweep:
+    """Read a sweep document, or the one in a sweep's folder.
+
+    Raises: UsageError where there is none; RepositoryError where it is not a sweep document of this version.
+    """
+    file = path / DOCUMENT_NAME if path.is_dir() else path
+    try:
+        data = file.read_bytes()
+    except OSError as problem:
+        raise UsageError(f"no sweep in {path}: {problem.strerror}", hint="`tritonsmith sweep` makes one") from None
+    try:
+        schema = json.loads(data).get("schema")
+    except (ValueError, AttributeError):
+        raise RepositoryError("not a JSON document", where=str(file), hint="measure again") from None
+    if schema != SCHEMA:
+        raise RepositoryError(
+            f"schema {schema!r} is not {SCHEMA!r}",
+            where=str(file),
+            hint="it was written by another version; measure again",
+        )
+    try:
+        return _SWEEP.validate_json(data)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise RepositoryError(f"{place}: {first['msg']}", where=str(file), hint="measure again") from None
+
+
+def as_json(sweep: Sweep) -> dict[str, Any]:
+    """Return the document as plain JSON data."""
+    document: dict[str, Any] = json.loads(_SWEEP.dump_json(sweep))
+    return document
+
+
+def write_cell(cell: Cell, folder: Path) -> None:
+    """Write one cell's document, named by its digest."""
+    (folder / CELL_FOLDER).mkdir(parents=True, exist_ok=True)
+    _write(folder / CELL_FOLDER / f"{cell.digest}.json", _CELL.dump_json(cell, indent=1))
+
+
+def read_cell(folder: Path, digest: str) -> Cell | None:
+    """Return a measured cell; None where it was not measured or its file is damaged (it is measured again then)."""
+    try:
+        return _CELL.validate_json((folder / CELL_FOLDER / f"{digest}.json").read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def cell_digest(plan: SweepPlan, load: Load, variant: Mapping[str, Scalar], repeat: int, identity: str) -> str:
+    """Return what names a cell: everything its numbers depend on, but not the order of measuring."""
+    facts = {
+        "schema": SCHEMA,
+        "identity": identity,
+        "model": [plan.model, plan.version],
+        "load": asdict(load),
+        "variant": dict(sorted(variant.items())),
+        "repeat": repeat,
+        "window_ms": plan.window_ms,
+        "protocol": plan.protocol,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _write(path: Path, data: bytes) -> Path:
+    """Write a file so that a reader, or a crash, finds the old content or the new.
+
+    Raises: UsageError where the disk does not take it.
+    """
+    stage = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".stage-", delete=False) as file:
+            stage = Path(file.name)
+            file.write(data)
+        stage.chmod(0o644)
+        os.replace(stage, path)  # noqa: PTH105 - Path.replace is the same; this name says what it does
+    except OSError as problem:
+        if stage is not None:
+            stage.unlink(missing_ok=True)
+        raise UsageError(
+            f"cannot write {path}: {problem.strerror}", hint="free some space, or choose another --output"
+        ) from None
+    return path

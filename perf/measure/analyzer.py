@@ -1,0 +1,180 @@
+"""Run NVIDIA's perf_analyzer on one load so that its data survives, and turn its failures into errors of ours.
+
+What it does with exports and exit codes is nothing to rely on (tried with 2.51.0): an unstable measurement writes
+nothing, a status of 0 does not mean data, streaming exports are cut off now and then, an export file must not exist.
+"""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritonsmith.generator.errors import ServerError, TritonsmithError, UnstableError, UsageError
+from tritonsmith.generator.process import Completed, run
+from tritonsmith.perf.measure.load import Load
+from tritonsmith.perf.measure.profile import Profile, TruncatedExportError, parse_csv, read_profile
+
+# Bare names: with a folder in -f the composing models' CSVs (<model>_v<version>.<-f>) are silently not written.
+CSV_NAME, PROFILE_NAME = "load.csv", "profile.json"
+STABILITY_ERROR, NO_VALID_REQUESTS = 2, 3
+ATTEMPTS = 3  # about one streaming export in ten is cut off
+
+
+@dataclass(frozen=True)
+class AnalyzerTool:
+    """The program and the environment it needs."""
+
+    program: Path
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class AnalyzerRun:
+    """What perf_analyzer is to measure: one model under one load."""
+
+    model: str
+    url: str
+    load: Load
+    window_ms: int = 500
+    version: str = ""
+    protocol: str = "grpc"
+    input_data: Path | None = None
+    is_decoupled: bool = False
+
+    @property
+    def time_limit_s(self) -> float:
+        """Return how long it may take: a window lasts 1.2 times its interval, and slow requests are waited for."""
+        return 60 + 12 * self.window_ms / 1000
+
+    @property
+    def warmup_requests(self) -> int:
+        """Return how many requests go before the first window, which would otherwise count connections being made."""
+        return max(4, round(2 * self.load.value if self.load.kind == "concurrency" else self.load.value / 10))
+
+
+@dataclass(frozen=True)
+class AnalyzerResult:
+    """One run's data, the CSV's columns, the command, and the share of one core that perf_analyzer itself took."""
+
+    profile: Profile
+    columns: Mapping[str, float]
+    argv: tuple[str, ...]
+    generator_cores: float
+    attempts: int
+    is_behind: bool  # perf_analyzer says so itself, with --async only
+
+
+def analyzer_argv(program: Path | str, task: AnalyzerRun) -> list[str]:
+    """Return perf_analyzer's command line."""
+    argv = [str(program), "-m", task.model, *(["-x", task.version] if task.version else [])]
+    argv += ["-u", task.url, "-i", task.protocol]
+    if task.load.kind == "concurrency":
+        argv += ["--concurrency-range", f"{task.load.value:g}"]
+        argv += ["--async", "--streaming"] if task.is_decoupled else []
+    else:
+        # Without --async a rate is not held: four threads wait for answers, and the requests that they
+        # should have sent meanwhile are missing from the latencies (coordinated omission).
+        argv += ["--request-rate-range", f"{task.load.value:g}", "--request-distribution", "poisson", "--async"]
+        argv += ["--streaming"] if task.is_decoupled else []
+    argv += ["--input-data", str(task.input_data) if task.input_data else "random"]
+    # Always three windows, always data: a stability of its own makes perf_analyzer throw an unstable measurement
+    # away. -r 2 always fails. Works in 2.51 though its usage does not name it: --warmup-request-count.
+    argv += ["-p", str(task.window_ms), "-s", "999", "-r", "3", "--warmup-request-count", str(task.warmup_requests)]
+    return [*argv, "-f", CSV_NAME, "--verbose-csv", "--profile-export-file", PROFILE_NAME]
+
+
+def analyzer_version(tool: AnalyzerTool) -> str:
+    """Return perf_analyzer's version, e.g. "2.51.0"."""
+    done = run([tool.program, "--version"], timeout_s=20, env=tool.environment, is_shown=False)
+    words = done.stdout.split()  # "Perf Analyzer Version 2.51.0 (commit unknown)"
+    return words[words.index("Version") + 1] if "Version" in words[:-1] else "unknown"
+
+
+def run_analyzer(tool: AnalyzerTool, task: AnalyzerRun, folder: Path, *, is_shown: bool = False) -> AnalyzerResult:
+    """Measure once, in a new empty folder under `folder` that is gone afterwards; a cut-off export is measured again.
+
+    Raises: ServerError, UnstableError, UsageError.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _run_once(tool, task, folder, attempt, is_shown)
+        except TruncatedExportError as problem:
+            reason = problem
+    raise UnstableError(
+        f"perf_analyzer's export was unreadable {ATTEMPTS} times: {reason}",
+        where=f"{task.model} at {task.load}",
+        hint="use a longer --window-ms",
+    )
+
+
+def _run_once(tool: AnalyzerTool, task: AnalyzerRun, folder: Path, attempt: int, is_shown: bool) -> AnalyzerResult:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".measuring-") as scratch:
+        before_s = _children_cpu_s()
+        done = run(
+            analyzer_argv(tool.program, task),
+            timeout_s=task.time_limit_s,
+            cwd=Path(scratch),
+            env=tool.environment,
+            is_shown=is_shown,
+        )
+        cores = (_children_cpu_s() - before_s) / done.seconds
+        require_data(done, Path(scratch), where=f"{task.model} at {task.load}")
+        profile = read_profile(Path(scratch, PROFILE_NAME))
+        rows = parse_csv(Path(scratch, CSV_NAME).read_text(encoding="latin-1"))
+    is_behind = "not able to keep up" in done.stderr + done.stdout
+    return AnalyzerResult(profile, rows[-1] if rows else {}, done.argv, cores, attempt, is_behind)
+
+
+def require_data(done: Completed, folder: Path, *, where: str) -> None:
+    """Turn a run without data into the error that says why.
+
+    Raises: ServerError, UnstableError, UsageError.
+    """
+    if done.is_timeout:
+        raise ServerError(
+            f"perf_analyzer did not finish within {done.seconds:.0f} s and was ended",
+            where=where,
+            hint="is the server stuck? A request that takes longer than a window needs a longer --window-ms",
+        )
+    if done.returncode != 0:
+        raise failure(done, where)
+    if not (folder / CSV_NAME).exists() or not (folder / PROFILE_NAME).exists():
+        raise UnstableError(f"perf_analyzer ended with status 0 but wrote no data:\n{_said(done)}", where=where)
+
+
+def failure(done: Completed, where: str) -> TritonsmithError:
+    """Return the error for a run that ended with a status other than 0.
+
+    2.51: 2 unstable, 3 options or no valid request, 99 everything else (server down, model unknown, wrong usage).
+    """
+    said = _said(done)
+    if done.returncode < 0:
+        return ServerError(f"perf_analyzer was ended by signal {-done.returncode}:\n{said}", where=where)
+    if done.returncode in (STABILITY_ERROR, NO_VALID_REQUESTS) or "No valid requests" in said:
+        return UnstableError(f"perf_analyzer has no stable measurement:\n{said}", where=where, hint="raise --window-ms")
+    if "Usage: " in done.stderr or "must be run with" in said:  # its whole usage follows; the first line says why
+        return UsageError(f"perf_analyzer refused its arguments: {said.splitlines()[0]}", where=where)
+    return ServerError(f"the server failed under perf_analyzer:\n{said}", where=where, hint=_advice(said))
+
+
+def _said(done: Completed) -> str:
+    """Return the reason from what perf_analyzer said, without the usage that it appends."""
+    return done.stderr.partition("Usage: ")[0].strip()[-1500:] or done.stdout.strip()[-500:]
+
+
+def _advice(said: str) -> str:
+    """Return the next step for a server's failure."""
+    if "onnect" in said:
+        return "is the server up? `tritonsmith serve` starts one"
+    if "not found" in said:
+        return "the model is not loaded under this name and version"
+    return ""
+
+
+def _children_cpu_s() -> float:
+    """Return the CPU time of all children that ended; the difference around one child is that child's."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

@@ -1,0 +1,78 @@
+"""perf_analyzer's input-data JSON, from arrays."""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tritonsmith.generator.catalog.datatypes import BY_WIRE
+from tritonsmith.generator.errors import UsageError
+
+MADE_UP_ROWS = 16
+Array = npt.NDArray[Any]
+Row = Mapping[str, Array]
+
+
+def write_input_data(path: Path, rows: Sequence[Row]) -> Path:
+    """Write rows for perf_analyzer, which uses them round-robin; each is one request's tensors without a batch axis.
+
+    Everything goes as base64: the only form that 2.51 takes for every data type. Arrays of bytes or str objects are
+    BYTES tensors; an image is `np.array([png_bytes], dtype=object)`.
+    """
+    data = [{name: _tensor(array) for name, array in row.items()} for row in rows]
+    path.write_text(json.dumps({"data": data}), encoding="ascii")
+    return path
+
+
+def made_up_rows(metadata: Mapping[str, Any], config: Mapping[str, Any], seed: int = 0) -> list[dict[str, Array]]:
+    """Make up rows for a model: floats in [0, 1), integers 0 to 9, booleans, strings of 16 letters.
+
+    perf_analyzer's own random data are random bits, floats of 1e31 among them: a softmax answers NaN to that, and
+    a NaN empties perf_analyzer's export. An axis of unknown length gets length 1.
+
+    Raises: UsageError for a data type without a numpy counterpart.
+    """
+    random = np.random.default_rng(seed)
+    is_batched = int(config.get("max_batch_size", 0)) > 0
+    optional = {entry["name"] for entry in config.get("input", []) if entry.get("optional")}
+    tensors = [entry for entry in metadata["inputs"] if entry["name"] not in optional]
+    return [{entry["name"]: _made_up(entry, is_batched, random) for entry in tensors} for _ in range(MADE_UP_ROWS)]
+
+
+def _made_up(entry: Mapping[str, Any], is_batched: bool, random: np.random.Generator) -> Array:
+    shape = [max(1, int(size)) for size in entry["shape"]][1 if is_batched else 0 :]
+    wire = str(entry["datatype"])
+    if wire == "BYTES":
+        letters = random.integers(97, 123, (*shape, 16), dtype=np.uint8)
+        return np.array([row.tobytes() for row in letters.reshape(-1, 16)], dtype=object).reshape(shape)
+    if wire == "BF16":  # the upper half of a float32
+        return np.asarray(random.random(shape, dtype=np.float32).view(np.uint32) >> 16).astype(np.uint16)
+    numpy_type = np.dtype(BY_WIRE[wire].numpy) if wire in BY_WIRE else None
+    if numpy_type is None:
+        raise UsageError(f"input '{entry['name']}' has data type {wire}; no values can be made up for it")
+    if numpy_type.kind == "f":
+        return random.random(shape).astype(numpy_type)
+    return random.integers(0, 2 if numpy_type.kind == "b" else 10, shape).astype(numpy_type)
+
+
+def _tensor(array: Array) -> dict[str, Any]:
+    return {"content": {"b64": base64.b64encode(_raw(array)).decode("ascii")}, "shape": list(array.shape)}
+
+
+def _raw(array: Array) -> bytes:
+    """Return a tensor's bytes; each element of a BYTES tensor goes behind its length.
+
+    2.51 hands b64 content to the server as it is, so without the length the first four bytes of an image are taken
+    for one: "incomplete string data for inference input, expecting string of length 1196314761".
+    """
+    if array.dtype.kind not in "OSU":
+        return np.ascontiguousarray(array).tobytes()
+    elements = [value.encode() if isinstance(value, str) else bytes(value) for value in array.ravel().tolist()]
+    return b"".join(struct.pack("<I", len(value)) + value for value in elements)

@@ -1,0 +1,145 @@
+"""From cells to points: the repeats of one load and variant become one estimate with its spread, and a judgement."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from tritonsmith.perf.document import Cell, Sweep
+from tritonsmith.perf.measure.load import Load
+from tritonsmith.perf.measure.measurement import Measurement, Step
+from tritonsmith.perf.statistics import Interval, median, median_interval, relative_spread
+from tritonsmith.perf.variants import variant_name
+
+# A point is unstable where the median absolute deviation of its repeats, as a standard deviation, exceeds this share
+# of the median. Runs of 1.8 s on a busy 2-core machine vary by 3 % (p50) and 15 % (throughput); p99 by 30 % and more,
+# so it takes no part.
+UNSTABLE_SHARE = 0.25
+STOLEN_SHARE = 0.02
+LATENCIES = ("mean_us", "p50_us", "p90_us", "p95_us", "p99_us")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The median over the repeats, an interval for it, and the repeats' relative spread (MAD-based)."""
+
+    value: float
+    interval: Interval
+    relative_spread: float
+
+    @property
+    def half_width(self) -> float:
+        """Return how far the interval reaches from the median at most."""
+        return max(self.value - self.interval.low, self.interval.high - self.value)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One load under one variant, over all repeats; latencies by their names in `Latency`."""
+
+    load: Load
+    variant: str
+    repeats: int
+    requests: int
+    throughput_per_s: Estimate
+    latencies: dict[str, Estimate]
+    unreliable: tuple[str, ...]  # quantiles with too few requests in each repeat
+    steps: tuple[Step, ...]
+    client_us: float
+    overhead_us: float
+    server_us: float
+    windows_per_s: tuple[tuple[float, ...], ...]  # by repeat
+    steal_share: float
+    is_unstable: bool
+    remarks: tuple[str, ...]
+
+
+def summarise(sweep: Sweep) -> list[Point]:
+    """Return the points of a sweep by variant, then by load."""
+    groups: dict[tuple[str, Load], list[Cell]] = {}
+    for cell in sweep.cells:
+        groups.setdefault((variant_name(cell.variant), cell.measurement.load), []).append(cell)
+    ordered = sorted(groups.items(), key=lambda group: (group[0][0], group[0][1].order))
+    return [
+        summarise_point(variant, [cell.measurement for cell in sorted(cells, key=lambda cell: cell.repeat)], sweep)
+        for (variant, _), cells in ordered
+    ]
+
+
+def summarise_point(variant: str, repeats: Sequence[Measurement], sweep: Sweep) -> Point:
+    """Return one point from its repeats."""
+    throughput = estimate(repeats, lambda one: one.throughput_per_s)
+    latencies = {name: estimate(repeats, lambda one, name=name: getattr(one.latency, name)) for name in LATENCIES}  # type: ignore[misc]
+    is_unstable = max(throughput.relative_spread, latencies["p50_us"].relative_spread) > UNSTABLE_SHARE
+    return Point(
+        load=repeats[0].load,
+        variant=variant,
+        repeats=len(repeats),
+        requests=sum(one.latency.requests for one in repeats),
+        throughput_per_s=throughput,
+        latencies=latencies,
+        unreliable=tuple(sorted({name for one in repeats for name in one.latency.unreliable})),
+        steps=merge_steps(repeats),
+        client_us=median([one.client_send_us + one.client_receive_us for one in repeats]),
+        overhead_us=median([one.overhead_us for one in repeats]),
+        server_us=median([one.server_us for one in repeats]),
+        windows_per_s=tuple(one.windows_per_s for one in repeats),
+        steal_share=max(one.machine.steal_share for one in repeats),
+        is_unstable=is_unstable,
+        remarks=tuple(_remarks(repeats, sweep, throughput, latencies["p50_us"], is_unstable)),
+    )
+
+
+def estimate(repeats: Sequence[Measurement], read: Callable[[Measurement], float]) -> Estimate:
+    """Return the median of one number over the repeats, with its spread."""
+    values = [read(one) for one in repeats]
+    return Estimate(median(values), median_interval(values), relative_spread(values))
+
+
+def merge_steps(repeats: Sequence[Measurement]) -> tuple[Step, ...]:
+    """Return each step over all repeats: medians of the times, sums of the counts."""
+    by_model: dict[str, list[Step]] = {}
+    for step in (step for one in repeats for step in one.steps):
+        by_model.setdefault(step.model, []).append(step)
+    return tuple(_merge_step(model, steps) for model, steps in by_model.items())
+
+
+def _merge_step(model: str, steps: Sequence[Step]) -> Step:
+    sizes: Counter[int] = Counter()
+    for step in steps:
+        sizes.update(step.batch_sizes)
+    return Step(
+        model=model,
+        requests=sum(step.requests for step in steps),
+        executions=sum(step.executions for step in steps),
+        failures=sum(step.failures for step in steps),
+        queue_us=median([step.queue_us for step in steps]),
+        compute_input_us=median([step.compute_input_us for step in steps]),
+        compute_infer_us=median([step.compute_infer_us for step in steps]),
+        compute_output_us=median([step.compute_output_us for step in steps]),
+        batch_sizes=dict(sorted(sizes.items())),
+    )
+
+
+def _remarks(
+    repeats: Sequence[Measurement], sweep: Sweep, throughput: Estimate, p50: Estimate, is_unstable: bool
+) -> Iterable[str]:
+    """Say what a reader must know before believing the point."""
+    if is_unstable:
+        worst, name = max((throughput.relative_spread, "throughput"), (p50.relative_spread, "p50"))
+        yield f"unstable: {name} varies by {worst:.0%} between repeats"
+    if len(repeats) < sweep.plan.repeats:
+        yield f"only {len(repeats)} of {sweep.plan.repeats} repeats measured"
+    behind = sum(one.is_generator_behind for one in repeats)
+    if behind:
+        yield f"perf_analyzer did not hold the load in {behind} of {len(repeats)} repeats"
+    load = repeats[0].load
+    if load.kind == "request_rate" and not behind and throughput.value < 0.9 * load.value:
+        yield f"the server fell behind: {throughput.value:.0f} answered of {load.value:g} requests sent per second"
+    failures = sum(step.failures for one in repeats for step in one.steps)
+    if failures:
+        yield f"{failures} requests failed"
+    stolen = max(one.machine.steal_share for one in repeats)
+    if stolen > STOLEN_SHARE:
+        yield f"the hypervisor took up to {stolen:.0%} of the CPU time"

@@ -1,0 +1,242 @@
+"""Measure a model over levels of load and configuration variants, so that an interruption loses one cell at most."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tritonsmith.backends.control import Control
+from tritonsmith.backends.perf_analyzer import find_perf_analyzer, library_folder
+from tritonsmith.backends.toolchain import INSTALL_TOOLS, tool_folder
+from tritonsmith.generator import console
+from tritonsmith.generator.console import Progress
+from tritonsmith.generator.errors import ServerError, ToolMissingError, TritonsmithError, UsageError
+from tritonsmith.perf.document import Cell, Scalar, Sweep, SweepPlan, cell_digest, read_cell, write_cell, write_sweep
+from tritonsmith.perf.measure.analyzer import AnalyzerRun, AnalyzerTool, analyzer_version, run_analyzer
+from tritonsmith.perf.measure.input_data import made_up_rows, write_input_data
+from tritonsmith.perf.measure.load import Load
+from tritonsmith.perf.measure.machine import machine_load, read_cpu_ticks, read_environment
+from tritonsmith.perf.measure.measurement import compose_measurement
+from tritonsmith.perf.measure.server_statistics import (
+    ModelCounters,
+    composing_models,
+    mean_request_us,
+    parse_counters,
+    step_between,
+)
+from tritonsmith.perf.variants import changed_configs, measuring_order, variant_name
+
+RELOAD_LIMIT_S = 120.0
+MAX_HASHED_BYTES = 64 << 20  # bigger files count by size and time
+
+
+@dataclass(frozen=True)
+class Target:
+    """A running server ("host:port" each) and, where it is local, the repository that it serves."""
+
+    http_url: str
+    grpc_url: str
+    repository: Path | None = None
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What measuring a cell needs, found once."""
+
+    plan: SweepPlan
+    target: Target
+    folder: Path
+    tool: AnalyzerTool
+    control: Control
+    configs: Mapping[str, Mapping[str, Any]]  # of the model and of all its steps, as served, by name
+    steps: tuple[str, ...]  # the models that compute: an ensemble's, else the model itself
+    input_data: Path
+
+    @property
+    def is_decoupled(self) -> bool:
+        """Return whether a request may have any number of responses."""
+        return any(c.get("model_transaction_policy", {}).get("decoupled", False) for c in self.configs.values())
+
+
+def run_sweep(plan: SweepPlan, target: Target, folder: Path, progress: Progress) -> Sweep:
+    """Measure what is not yet in `folder` and return the whole sweep, which is also written there.
+
+    Cells are named by what they depend on, so a second call measures only what is missing. What varies is changed on
+    the live server and changed back at the end.
+
+    Raises: ServerError, UnstableError, UsageError, ToolMissingError; what was measured until then is kept.
+    """
+    bench = _set_up(plan, target, folder)
+    sweep = _new_sweep(bench)
+    try:
+        with _configurations(bench) as configure:
+            for repeat, variant, loads in measuring_order(plan):
+                digests = {load: cell_digest(plan, load, variant, repeat, sweep.identity) for load in loads}
+                kept = {load: read_cell(folder, digest) for load, digest in digests.items()}
+                if None in kept.values():
+                    configure(variant)
+                for load in loads:
+                    progress.update(len(sweep.cells), f"{variant_name(variant)} {load}, repeat {repeat + 1}".strip())
+                    cell = kept[load] or _measure_cell(bench, load, variant, repeat, digests[load])
+                    sweep = replace(sweep, cells=(*sweep.cells, cell))
+                    write_sweep(sweep, folder)
+    except (TritonsmithError, KeyboardInterrupt, SystemExit):
+        console.tip(
+            f"{len(sweep.cells)} of {plan.cells} cells are kept in {folder}; the same command measures the rest"
+        )
+        raise
+    progress.update(len(sweep.cells))
+    return sweep
+
+
+def only_model(control: Control) -> str:
+    """Return the one model that can only be meant: the only ensemble, else the only model.
+
+    Raises: UsageError where there are several.
+    """
+    names = sorted({state.name for state in control.index() if state.state == "READY"})
+    ensembles = [name for name in names if composing_models(control.config(name))]
+    for candidates in (ensembles, names):
+        if len(candidates) == 1:
+            return candidates[0]
+    raise UsageError(f"which model? The server has {', '.join(names) or 'none that is ready'}", hint="name one")
+
+
+def find_analyzer() -> AnalyzerTool:
+    """Find the installed perf_analyzer.
+
+    Raises: ToolMissingError.
+    """
+    program = find_perf_analyzer(tool_folder())
+    if program is None:
+        raise ToolMissingError("perf_analyzer is not installed", hint=f"run `{INSTALL_TOOLS}`")
+    return AnalyzerTool(program, {**os.environ, "LD_LIBRARY_PATH": str(library_folder(tool_folder()))})
+
+
+def repository_digest(repository: Path, models: tuple[str, ...]) -> str:
+    """Return a digest of the models' folders: paths and contents."""
+    digest = hashlib.sha256()
+    for model in models:
+        for path in sorted((repository / model).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(f"{path.relative_to(repository)}\0".encode())
+                digest.update(_fingerprint(path))
+    return digest.hexdigest()
+
+
+def _fingerprint(path: Path) -> bytes:
+    state = path.stat()
+    if state.st_size > MAX_HASHED_BYTES:
+        return f"{state.st_size} {state.st_mtime_ns}".encode()
+    return hashlib.sha256(path.read_bytes()).digest()
+
+
+def _set_up(plan: SweepPlan, target: Target, folder: Path) -> Bench:
+    folder.mkdir(parents=True, exist_ok=True)
+    control = Control(target.http_url)
+    configs = _read_configs(control, plan.model, plan.version)
+    steps = tuple(name for name, config in configs.items() if not composing_models(config))
+    input_data = plan.input_data.absolute() if plan.input_data else folder.absolute() / "input.json"
+    if plan.input_data and not plan.input_data.is_file():
+        raise UsageError(f"no input data in {plan.input_data}", hint="give a perf_analyzer input-data JSON file")
+    if plan.input_data is None:
+        rows = made_up_rows(control.metadata(plan.model, plan.version), configs[plan.model])
+        write_input_data(input_data, rows)
+    return Bench(plan, target, folder, find_analyzer(), control, configs, steps, input_data)
+
+
+def _read_configs(control: Control, model: str, version: str = "") -> dict[str, dict[str, Any]]:
+    """Read the configurations of a model and of the models below it, ensembles within ensembles included."""
+    configs = {model: control.config(model, version)}
+    for name in composing_models(configs[model]):
+        configs |= _read_configs(control, name)
+    return configs
+
+
+def _new_sweep(bench: Bench) -> Sweep:
+    server = str(bench.control.server_metadata().get("version", "unknown"))
+    environment = read_environment(server, analyzer_version(bench.tool))
+    local = bench.target.repository
+    facts = {
+        "configs": bench.configs,
+        "files": repository_digest(local, tuple(bench.configs)) if local else bench.target.http_url,
+        "input": hashlib.sha256(bench.input_data.read_bytes()).hexdigest(),
+        "machine": [environment.cpu, environment.cores, environment.server, environment.perf_analyzer],
+    }
+    identity = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return Sweep(bench.plan, identity, environment, _now())
+
+
+@contextlib.contextmanager
+def _configurations(bench: Bench) -> Iterator[Any]:
+    """Give a function that brings a variant onto the live server and warms it up; afterwards all is as it was."""
+    current: dict[str, Any] = {}  # model -> the configuration that we loaded
+    is_warm = False
+
+    def configure(variant: Mapping[str, Scalar]) -> None:
+        nonlocal is_warm
+        wanted = {**{name: bench.configs[name] for name in current}, **changed_configs(variant, bench.configs)}
+        for name, config in wanted.items():
+            if current.get(name, bench.configs[name]) != config:
+                bench.control.load(name, config, timeout_s=RELOAD_LIMIT_S)
+                current[name], is_warm = config, False
+        if not is_warm:
+            run_analyzer(bench.tool, _task(bench, _warmup_load(bench.plan)), bench.folder)
+            is_warm = True
+
+    try:
+        yield configure
+    finally:
+        for name, config in current.items():
+            if config != bench.configs[name]:
+                with contextlib.suppress(ServerError):  # the server is gone, and with it what we changed
+                    bench.control.load(name, bench.configs[name], timeout_s=RELOAD_LIMIT_S)
+
+
+def _measure_cell(bench: Bench, load: Load, variant: Mapping[str, Scalar], repeat: int, digest: str) -> Cell:
+    started_at, load_average = _now(), os.getloadavg()[0]
+    ticks, before = read_cpu_ticks(), _read_counters(bench)
+    result = run_analyzer(bench.tool, _task(bench, load), bench.folder)
+    after, machine = _read_counters(bench), machine_load(ticks, read_cpu_ticks(), load_average)
+    steps = tuple(step_between(name, before[name], after[name]) for name in bench.steps)
+    model = bench.plan.model
+    server_us = mean_request_us(before[model], after[model])
+    measurement = compose_measurement(load, result, server_us, steps, machine)
+    cell = Cell(digest, dict(variant), repeat, started_at, result.argv, measurement)
+    write_cell(cell, bench.folder)
+    return cell
+
+
+def _warmup_load(plan: SweepPlan) -> Load:
+    """Return the highest concurrency; a rate could overload the server and leave it with a queue."""
+    return Load("concurrency", max((load.value for load in plan.loads if load.kind == "concurrency"), default=4))
+
+
+def _task(bench: Bench, load: Load) -> AnalyzerRun:
+    plan, target = bench.plan, bench.target
+    is_grpc = bench.is_decoupled or plan.protocol == "grpc"
+    return AnalyzerRun(
+        model=plan.model,
+        url=target.grpc_url if is_grpc else target.http_url,
+        load=load,
+        window_ms=plan.window_ms,
+        version=plan.version,
+        protocol="grpc" if is_grpc else "http",
+        input_data=bench.input_data,
+        is_decoupled=bench.is_decoupled,
+    )
+
+
+def _read_counters(bench: Bench) -> dict[str, ModelCounters]:
+    return {name: parse_counters(bench.control.statistics(name), name) for name in bench.configs}
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
