@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
@@ -49,8 +49,13 @@ class Model:
 
 @dataclass(frozen=True)
 class Repository:
-    """A model repository: its models by name, in the order in which they were written."""
+    """A model repository: its models by name, in the order in which they were written.
+
+    `settings` is what a server of it must know beside the models, as JSON: release, hardware, server arguments, BLS
+    calls; the lock keeps it.
+    """
 
     name: str
     models: Mapping[str, Model]
-    spec_digest: str = ""  # sha256 of the spec's text and of the files it names, empty where there is no spec
+    spec_digest: str = ""  # sha256 of the spec's text and profile, empty where there is no spec
+    settings: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,64 @@
+"""Read a spec with its blueprints: pipelines expanded into models, blueprints' Python models found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tritonsmith.ensembles.blueprint import FOLDER, Blueprint, blueprint_names, find_blueprint
+from tritonsmith.generator.findings import Finding, error
+from tritonsmith.generator.spec import tree
+from tritonsmith.generator.spec.document import Pipeline, Spec
+from tritonsmith.generator.spec.read import read_spec
+from tritonsmith.generator.spec.settings import validation_findings
+from tritonsmith.generator.suggest import did_you_mean
+
+
+def load_spec(path: Path, profile: str = "") -> Spec:
+    """Return a spec with its pipelines expanded; see `read_spec`."""
+    return read_spec(path, profile=profile, expand=expand_pipeline, locate=find_python_model)
+
+
+def find_python_model(name: str) -> Path | None:
+    """Return the folder of a blueprint's Python model (`image_classification/preprocessing`), None if there is none."""
+    blueprint, _, model = name.partition("/")
+    folder = FOLDER / blueprint / model
+    return folder if blueprint in blueprint_names() and model and (folder / "1" / "model.py").is_file() else None
+
+
+def expand_pipeline(pipeline: Pipeline, findings: list[Finding]) -> dict[str, Any]:
+    """Return the `models:` fragment of a pipeline; what is wrong with its settings is added to `findings`."""
+    key = f"pipelines.{pipeline.name}"
+    known = blueprint_names()
+    if pipeline.blueprint not in known:
+        message = f"there is no blueprint '{pipeline.blueprint}'.{did_you_mean(pipeline.blueprint, known)}"
+        place = pipeline.tree.place_of("use")
+        findings.append(error(message, place, key=f"{key}.use", remedy=f"one of {', '.join(known)}"))
+        return {}
+    blueprint = find_blueprint(pipeline.blueprint)
+    names = _names(pipeline, blueprint, findings)
+    try:
+        settings = blueprint.settings.model_validate(dict(pipeline.settings))
+    except ValidationError as problem:
+        given = pipeline.tree.entries.get("with", pipeline.tree)
+        assert isinstance(given, tree.Mapping)
+        findings.extend(validation_findings(problem, blueprint.settings, given, f"{key}.with"))
+        return {}
+    return blueprint.expand(settings, names)
+
+
+def _names(pipeline: Pipeline, blueprint: Blueprint, findings: list[Finding]) -> dict[str, str]:
+    """Return role -> model name: the pipeline's own name for the ensemble, the role's for the others, as renamed."""
+    names = {role: role for role in blueprint.roles}
+    if "ensemble" in names:
+        names["ensemble"] = pipeline.name
+    for role, name in pipeline.names.items():
+        if role not in names:
+            message = f"{blueprint.name} makes no '{role}'.{did_you_mean(role, names)}"
+            hint = f"it makes {', '.join(names)}"
+            findings.append(error(message, pipeline.place, key=f"pipelines.{pipeline.name}.names.{role}", remedy=hint))
+        else:
+            names[role] = name
+    return names

@@ -1,0 +1,5 @@
+"""spec -> repository."""
+
+from tritonsmith.generator.lower.lower import lower
+
+__all__ = ["lower"]

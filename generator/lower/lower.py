@@ -1,0 +1,160 @@
+"""Lower a spec into a repository: facts from files, the spec's fields over them, ensembles after their steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tritonsmith.generator.catalog.releases import FIELDS_SINCE, fields_newer_than
+from tritonsmith.generator.errors import SpecError
+from tritonsmith.generator.findings import Finding, Severity, error
+from tritonsmith.generator.lower.ensemble import VERSION_FILES, facts_of_steps, warn_of_steps
+from tritonsmith.generator.lower.facts import Facts
+from tritonsmith.generator.lower.model_file import facts_of_file
+from tritonsmith.generator.lower.python_folder import facts_of_folder
+from tritonsmith.generator.repository.core import File, Model, Repository, SourceFile
+from tritonsmith.generator.spec import tree
+from tritonsmith.generator.spec.document import ModelSpec, Spec
+from tritonsmith.generator.spec.merge import merge_message
+from tritonsmith.generator.spec.message import Filler
+from tritonsmith.generator.suggest import did_you_mean
+
+
+def lower(spec: Spec) -> Repository:
+    """Return the repository that a spec describes; its models carry the warnings about them.
+
+    Raises: SpecError with everything that is wrong with the spec, in the order of its lines.
+    """
+    findings = list(spec.findings)
+    filler = Filler(findings)
+    models: dict[str, Model] = {}
+    configs: dict[str, ModelConfig] = {}
+    for name in _steps_first(spec.models, findings):
+        count = len(findings)
+        model = _lower_model(spec, spec.models[name], configs, filler, findings)
+        if model is not None and model.config is not None:
+            configs[name] = model.config
+            models[name] = Model(
+                name, model.config, model.files, findings=tuple(findings[count:]), origins=model.origins
+            )
+    findings.extend(_unknown_models(spec.models))
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    if errors:
+        count = len(errors)
+        errors.sort(key=lambda finding: finding.place)
+        what = f"{count} things are wrong with the spec" if count > 1 else "the spec is wrong"
+        raise SpecError(what, where=str(spec.path), findings=errors)
+    ordered = {name: models[name] for name in spec.models}
+    return Repository(spec.name, ordered, spec.digest, settings=_settings(spec))
+
+
+def _lower_model(
+    spec: Spec, model: ModelSpec, configs: Mapping[str, ModelConfig], filler: Filler, findings: list[Finding]
+) -> Model | None:
+    facts = _facts(spec, model, configs, findings)
+    if facts is None:
+        # The fields are judged all the same, so that every mistake is told at once.
+        filler.fill(ModelConfig(), model.fields, key=f"models.{model.name}")
+        return None
+    below = tree.from_data(dict(facts.fields), model.place)
+    assert isinstance(below, tree.Mapping)
+    fields = merge_message(below, model.fields, ModelConfig.DESCRIPTOR)
+    config = filler.fill(ModelConfig(), fields, key=f"models.{model.name}")
+    origins = dict(filler.origins)
+    _judge(spec, model, config, findings)
+    if config.platform == "ensemble" and not model.ensemble:
+        warn_of_steps(model, config, configs, findings)
+    config.name = model.name
+    files: dict[str, File] = {**facts.files, **{name: SourceFile(path) for name, path in model.files.items()}}
+    if not any(_is_version(name) for name in files):
+        files.update(VERSION_FILES)
+    return Model(model.name, config, files, origins=origins)
+
+
+def _facts(spec: Spec, model: ModelSpec, configs: Mapping[str, ModelConfig], findings: list[Finding]) -> Facts | None:
+    if model.ensemble:
+        if any(step.model not in configs for step in model.ensemble):
+            return None  # the step's own finding says why
+        return facts_of_steps(model, configs, findings)
+    if model.file:
+        return facts_of_file(model, findings)
+    if "python" in model.places:
+        return facts_of_folder(model, model.python, findings) if model.python and model.python.exists() else None
+    if not model.places.keys() & {"file", "ensemble"} and not {"backend", "platform"} & model.fields.entries.keys():
+        key = f"models.{model.name}"
+        hint = "give one of file, python, ensemble; or backend and files for a backend of your own"
+        findings.append(error("nothing says what the model is", model.place, key=key, remedy=hint))
+        return None
+    return Facts()
+
+
+def _judge(spec: Spec, model: ModelSpec, config: ModelConfig, findings: list[Finding]) -> None:
+    """Add findings for fields that the release lacks, and for a name that is not the folder's."""
+    key = f"models.{model.name}"
+    for path in fields_newer_than(spec.release.name, config):
+        place = model.fields.place_of(path.partition(".")[0])
+        message = f"Triton {spec.release.name} does not know this field; it came with {FIELDS_SINCE[path]}"
+        hint = f'leave it out, or write triton: "{FIELDS_SINCE[path]}"'
+        findings.append(error(message, place, key=f"{key}.{path}", remedy=hint))
+    if config.name not in ("", model.name):
+        message = f"the name '{config.name}' differs from the folder's, which Triton refuses"
+        findings.append(error(message, model.fields.place_of("name"), key=f"{key}.name", remedy="leave it out"))
+
+
+def _steps_first(models: Mapping[str, ModelSpec], findings: list[Finding]) -> Iterator[str]:
+    """Yield the models, the steps of an ensemble before it; ensembles that contain one another are left out."""
+    done: set[str] = set()
+    open_models: list[str] = []
+
+    def visit(name: str) -> Iterator[str]:
+        if name in done or name not in models:
+            return
+        if name in open_models:
+            path = " -> ".join([*open_models[open_models.index(name) :], name])
+            model = models[name]
+            hint = "take the ensemble out of its own steps"
+            findings.append(
+                error(f"ensembles contain one another: {path}", model.place, key=f"models.{name}.ensemble", remedy=hint)
+            )
+            return
+        open_models.append(name)
+        for step in models[name].ensemble:
+            yield from visit(step.model)
+        open_models.pop()
+        if name not in done:
+            done.add(name)
+            yield name
+
+    for name in models:
+        yield from visit(name)
+
+
+def _unknown_models(models: Mapping[str, ModelSpec]) -> Iterator[Finding]:
+    """Yield the steps and calls that name no model of the spec."""
+    for model in models.values():
+        key = f"models.{model.name}"
+        hint = f"the spec's models are {', '.join(list(models)[:8])}"
+        for step in model.ensemble:
+            if step.model not in models:
+                message = f"the step's model '{step.model}' is not in the spec.{did_you_mean(step.model, models)}"
+                yield error(message, step.place, key=f"{key}.ensemble", remedy=hint)
+        for name in model.calls:
+            if name not in models:
+                message = f"the model calls '{name}', which is not in the spec.{did_you_mean(name, models)}"
+                yield error(message, model.place_of("calls"), key=f"{key}.calls", remedy=hint)
+
+
+def _is_version(name: str) -> bool:
+    head, _, rest = name.partition("/")
+    return head.isdecimal() and bool(rest)
+
+
+def _settings(spec: Spec) -> dict[str, Any]:
+    """Return what a server of the repository must know beside the models; it travels in the lock."""
+    calls = {model.name: list(model.calls) for model in spec.models.values() if model.calls}
+    server = spec.server.model_dump(mode="json", exclude_defaults=True)
+    hardware = spec.hardware.model_dump(mode="json", exclude_defaults=True)
+    given = {"triton": spec.release.name, "hardware": hardware, "server": server, "calls": calls}
+    return {key: value for key, value in given.items() if value}

@@ -1,0 +1,87 @@
+"""A spec as data: what the user wrote, profile and blueprints merged in, every value knowing its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tritonsmith.generator.catalog.releases import Release
+from tritonsmith.generator.findings import Finding, Place
+from tritonsmith.generator.spec import tree
+from tritonsmith.generator.spec.settings import Hardware, Server
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of an ensemble; a map that is None is wired by tensor name.
+
+    `input_map` and `output_map` map the model's tensor to the ensemble's, as Triton's do.
+    """
+
+    model: str
+    place: Place
+    version: int = -1
+    namespace: str = ""
+    input_map: Mapping[str, str] | None = None
+    output_map: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model: what is ours, and `fields`, the tree of ModelConfig fields that `lower` completes and checks.
+
+    Paths are absolute. `file` maps a version to its model file; `files` maps a path in the model's folder to a file.
+    """
+
+    name: str
+    place: Place
+    fields: tree.Mapping
+    file: Mapping[int, Path] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
+    python: Path | None = None
+    ensemble: tuple[Step, ...] = ()
+    calls: tuple[str, ...] = ()
+    expose: tuple[str, ...] = ()
+    places: Mapping[str, Place] = field(default_factory=dict)  # where each of our keys was written
+
+    def place_of(self, key: str) -> Place:
+        """Return where one of our keys was written."""
+        return self.places.get(key, self.place)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A blueprint's use: `settings` is its `with:` as plain data, `names` renames the models it makes."""
+
+    name: str
+    blueprint: str
+    settings: Mapping[str, Any]
+    names: Mapping[str, str]
+    tree: tree.Mapping  # the whole entry, for places
+
+    @property
+    def place(self) -> Place:
+        """Where the pipeline was written."""
+        return self.tree.place
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A whole spec. `findings` are what is wrong with it so far; `lower` finds the rest and raises them together."""
+
+    path: Path
+    name: str
+    release: Release
+    hardware: Hardware
+    server: Server
+    models: Mapping[str, ModelSpec]
+    digest: str = ""
+    findings: tuple[Finding, ...] = ()
+
+
+# Expands one pipeline into the `models:` fragment of its blueprint, as plain data; findings go into the list.
+Expander = Callable[[Pipeline, list[Finding]], dict[str, Any]]
+# Resolves what stands behind `python: blueprint:` into a model folder, None where there is no such model.
+Locator = Callable[[str], Path | None]

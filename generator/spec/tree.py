@@ -1,0 +1,200 @@
+"""YAML as a tree whose every value knows its file, line and column; scalars keep the text as written.
+
+Read with libyaml through PyYAML's composer, which marks each node and builds no Python values: a field's own type
+decides later what `24.10` or `on` means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tritonsmith.generator.errors import SpecError
+from tritonsmith.generator.findings import Finding, Place, error
+
+MAX_NODES = 2_000_000  # after aliases are expanded; 1,000 models with dozens of fields each are below 100,000
+MAX_DEPTH = 64
+MAX_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Scalar:
+    """A scalar: its text, and whether it was quoted (a quoted 'null' is a word)."""
+
+    text: str
+    place: Place
+    is_quoted: bool = False
+
+    @property
+    def is_null(self) -> bool:
+        """Whether it deletes what a lower layer set."""
+        return not self.is_quoted and self.text in ("null", "~", "Null", "NULL")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was written at all."""
+        return not self.is_quoted and not self.text
+
+
+@dataclass(slots=True)
+class Sequence:
+    """A list."""
+
+    items: list[Node]
+    place: Place
+
+
+@dataclass(slots=True)
+class Mapping:
+    """A mapping; `keys` holds where each key was written."""
+
+    entries: dict[str, Node]
+    place: Place
+    keys: dict[str, Place] = field(default_factory=dict)
+
+    def place_of(self, key: str) -> Place:
+        """Return where a key was written, or the mapping itself."""
+        return self.keys.get(key, self.place)
+
+
+Node = Scalar | Sequence | Mapping
+
+
+def read_tree(path: Path, findings: list[Finding]) -> Mapping:
+    """Return a YAML file's mapping; duplicate keys are added to `findings`.
+
+    Raises: SpecError where the file cannot be read, is no YAML, is no mapping, or explodes when aliases are expanded.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+        text = raw.decode("utf-8")
+    except OSError as problem:
+        raise SpecError(
+            f"cannot read the spec: {problem.strerror}", where=str(path), hint="tritonsmith init writes one"
+        ) from None
+    except UnicodeDecodeError as problem:
+        raise SpecError(f"the spec is not UTF-8 (byte {problem.start})", where=str(path)) from None
+    if len(raw) > MAX_BYTES:
+        raise SpecError(f"the spec is larger than {MAX_BYTES >> 20} MiB", where=str(path))
+    return parse_tree(text, str(path), findings)
+
+
+def parse_tree(text: str, name: str, findings: list[Finding]) -> Mapping:
+    """Return the mapping that a YAML text holds; see `read_tree`."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        root = yaml.compose(text, Loader=loader)
+    except yaml.MarkedYAMLError as problem:
+        raise SpecError(f"not YAML: {_yaml_problem(problem)}", where=_marked(problem, name)) from None
+    except yaml.YAMLError as problem:
+        raise SpecError(f"not YAML: {problem}", where=name) from None
+    except RecursionError:
+        raise SpecError(f"nested deeper than {MAX_DEPTH} levels", where=name) from None
+    if root is None:
+        return Mapping({}, Place(name, 1, 1))
+    if not isinstance(root, yaml.MappingNode):
+        raise SpecError("a spec is a mapping (key: value)", where=f"{name}:{root.start_mark.line + 1}")
+    _refuse_explosions(root, name)
+    tree = _convert(root, name, findings)
+    assert isinstance(tree, Mapping)
+    return tree
+
+
+def from_data(value: Any, place: Place) -> Node:
+    """Return plain data (what a blueprint expands to) as a tree whose every value stands at `place`."""
+    if isinstance(value, dict):
+        return Mapping({str(k): from_data(v, place) for k, v in value.items()}, place)
+    if isinstance(value, (list, tuple)):
+        return Sequence([from_data(item, place) for item in value], place)
+    if value is None:
+        return Scalar("null", place)
+    if isinstance(value, bool):
+        return Scalar("true" if value else "false", place)
+    return Scalar(str(value), place, is_quoted=isinstance(value, str))
+
+
+def to_data(node: Node) -> Any:
+    """Return a tree as plain data; scalars stay text, null becomes None."""
+    if isinstance(node, Mapping):
+        return {key: to_data(value) for key, value in node.entries.items()}
+    if isinstance(node, Sequence):
+        return [to_data(item) for item in node.items]
+    return None if node.is_null or node.is_empty else node.text
+
+
+def kind_of(node: Node) -> str:
+    """Return what a node is, in words for a message."""
+    if isinstance(node, Mapping):
+        return "a mapping"
+    return "a list" if isinstance(node, Sequence) else f"'{node.text}'"
+
+
+def _convert(node: yaml.Node, name: str, findings: list[Finding]) -> Node:
+    mark = node.start_mark
+    place = Place(name, mark.line + 1, mark.column + 1)
+    if isinstance(node, yaml.ScalarNode):
+        return Scalar(node.value, place, bool(node.style))
+    if isinstance(node, yaml.SequenceNode):
+        return Sequence([_convert(item, name, findings) for item in node.value], place)
+    entries: dict[str, Node] = {}
+    keys: dict[str, Place] = {}
+    for key_node, value_node in node.value:
+        key_place = Place(name, key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+        key = key_node.value if isinstance(key_node, yaml.ScalarNode) else ""
+        if not isinstance(key, str) or not isinstance(key_node, yaml.ScalarNode):
+            findings.append(error("a key must be a word", key_place))
+        elif key in entries:
+            findings.append(error(f"key '{key}' is given twice, first in line {keys[key].line}", key_place, key=key))
+        else:
+            entries[key] = _convert(value_node, name, findings)
+            keys[key] = key_place
+    return Mapping(entries, place, keys)
+
+
+def _refuse_explosions(root: yaml.Node, name: str) -> None:
+    """Raise SpecError where aliases would expand to too many nodes or never end (a "YAML bomb")."""
+    sizes: dict[int, int] = {}
+    open_nodes: set[int] = set()
+
+    def size(node: yaml.Node, depth: int) -> int:
+        if isinstance(node, yaml.ScalarNode):
+            return 1
+        known = sizes.get(id(node))
+        if known is not None:
+            return known
+        where = f"{name}:{node.start_mark.line + 1}"
+        if id(node) in open_nodes:
+            raise SpecError("an alias contains itself", where=where)
+        if depth > MAX_DEPTH:
+            raise SpecError(f"nested deeper than {MAX_DEPTH} levels", where=where)
+        open_nodes.add(id(node))
+        total = 1 + sum(size(child, depth + 1) for child in _children(node))
+        open_nodes.discard(id(node))
+        if total > MAX_NODES:
+            raise SpecError(f"aliases expand to more than {MAX_NODES:,} values", where=where)
+        sizes[id(node)] = total
+        return total
+
+    size(root, 0)
+
+
+def _children(node: yaml.Node) -> Iterator[yaml.Node]:
+    for child in node.value:
+        if isinstance(child, tuple):
+            yield from child
+        else:
+            yield child
+
+
+def _yaml_problem(problem: yaml.MarkedYAMLError) -> str:
+    return " ".join(str(part) for part in (problem.context, problem.problem) if part)
+
+
+def _marked(problem: yaml.MarkedYAMLError, name: str) -> str:
+    mark = problem.problem_mark or problem.context_mark
+    return f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
