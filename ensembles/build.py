@@ -1,0 +1,74 @@
+"""Build: a spec becomes a repository on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tritonsmith.ensembles.pipelines import load_spec
+from tritonsmith.generator.findings import Finding
+from tritonsmith.generator.lower import lower
+from tritonsmith.generator.repository.changes import Changes
+from tritonsmith.generator.repository.core import Repository
+from tritonsmith.generator.repository.write import plan_changes, write_repository
+
+
+@dataclass(frozen=True)
+class Build:
+    """A finished build, or one that was only planned."""
+
+    target: Path
+    repository: Repository
+    changes: Changes
+    is_written: bool
+
+    @property
+    def warnings(self) -> list[Finding]:
+        """What will be regretted, though it builds."""
+        return [finding for model in self.repository.models.values() for finding in model.findings]
+
+    def summary(self) -> str:
+        """Return what was done, in one line."""
+        counts = self.counts()
+        done = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        verb = "written" if self.is_written else "not written"
+        models = len(self.repository.models)
+        return f"{self.target}: {models} model{'s'[: models != 1]}; files: {done or 'none'} ({verb})"
+
+    def counts(self) -> dict[str, int]:
+        """Return how many files were added, changed, removed, and left as they were."""
+        found = self.changes
+        return {
+            "added": len(found.added),
+            "changed": len(found.changed),
+            "removed": len(found.removed),
+            "unchanged": len(found.unchanged),
+        }
+
+    def document(self) -> dict[str, Any]:
+        """Return the build as JSON."""
+        models = {model.name: sorted(["config.pbtxt", *model.files]) for model in self.repository.models.values()}
+        return {
+            "repository": str(self.target),
+            "is_written": self.is_written,
+            "models": models,
+            "files": self.counts(),
+            "warnings": [str(warning) for warning in self.warnings],
+        }
+
+
+def build_repository(spec: Path, target: Path, *, profile: str = "", is_forced: bool = False) -> Build:
+    """Write the repository of a spec.
+
+    Raises: SpecError with everything wrong with the spec; RepositoryError where writing would lose something.
+    """
+    repository = lower(load_spec(spec, profile))
+    changes = write_repository(target, repository, is_forced=is_forced)
+    return Build(target, repository, changes, is_written=True)
+
+
+def plan_build(spec: Path, target: Path, *, profile: str = "") -> Build:
+    """Return what `build_repository` would do; nothing is written."""
+    repository = lower(load_spec(spec, profile))
+    return Build(target, repository, plan_changes(target, repository), is_written=False)

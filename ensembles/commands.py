@@ -1,0 +1,72 @@
+"""The verbs `init` and `build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tritonsmith.generator import console
+from tritonsmith.generator.errors import UsageError
+
+DEFAULT_SPEC = Path("tritonsmith.yaml")
+DEFAULT_REPOSITORY = Path("model_repository")
+
+
+@click.command()
+@click.argument("blueprint", required=False)
+@click.option("--from", "repository", type=click.Path(path_type=Path), help="Write the spec of this model repository.")
+@click.option("--schema", "is_schema", is_flag=True, help="Print the spec's JSON Schema, for editors.")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), default=DEFAULT_SPEC, show_default=True, help="The spec."
+)
+def init(blueprint: str | None, repository: Path | None, is_schema: bool, output: Path) -> None:
+    """Write a commented spec from a BLUEPRINT or from a repository."""
+    from tritonsmith.ensembles.blueprint import blueprint_names, find_blueprint
+
+    if sum(map(bool, (blueprint, repository, is_schema))) != 1:
+        raise UsageError(
+            "init takes one of a blueprint, --from REPOSITORY, or --schema",
+            hint=f"the blueprints are {', '.join(blueprint_names())}",
+        )
+    if is_schema:
+        from tritonsmith.generator.spec.schema import spec_schema
+
+        schemas = {name: find_blueprint(name).settings.model_json_schema() for name in blueprint_names()}
+        console.result_json(spec_schema(schemas))
+    elif repository is not None:
+        from tritonsmith.ensembles.adopt import write_spec_of
+
+        console.result(write_spec_of(repository, output))
+    else:
+        from tritonsmith.ensembles.starter import write_starter
+
+        written = write_starter(find_blueprint(str(blueprint)), output)
+        console.result("\n".join(map(str, written)))
+        console.tip(f"next: tritonsmith build{'' if output == DEFAULT_SPEC else f' {output}'}")
+
+
+@click.command()
+@click.argument("spec", type=click.Path(path_type=Path), default=DEFAULT_SPEC)
+@click.option("--output", "-o", type=click.Path(path_type=Path), default=DEFAULT_REPOSITORY, show_default=True)
+@click.option("--profile", default="", help="Lay this profile of the spec over it.")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Say what would change; write nothing.")
+@click.option("--diff", "is_diff", is_flag=True, help="Show what would change, line by line; write nothing.")
+@click.option("--force", "is_forced", is_flag=True, help="Overwrite files that were edited, or are not ours.")
+@click.option("--json", "is_json", is_flag=True, help="Print the result as JSON.")
+def build(spec: Path, output: Path, profile: str, is_dry: bool, is_diff: bool, is_forced: bool, is_json: bool) -> None:
+    """Turn SPEC (./tritonsmith.yaml) into a model repository."""
+    from tritonsmith.ensembles.build import build_repository, plan_build
+
+    if is_dry or is_diff:
+        done = plan_build(spec, output, profile=profile)
+    else:
+        done = build_repository(spec, output, profile=profile, is_forced=is_forced)
+    for warning in done.warnings:
+        console.warn(str(warning))
+    if is_diff:
+        console.result(done.changes.diff())
+    elif is_json:
+        console.result_json(done.document())
+    else:
+        console.result(done.summary())

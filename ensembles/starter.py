@@ -1,0 +1,46 @@
+"""What `init` writes: a commented spec from a blueprint with its demo, or the spec of a repository that exists."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from tritonsmith.ensembles.blueprint import Blueprint
+from tritonsmith.generator.errors import UsageError
+
+_DEMO = "demo"
+
+
+def write_starter(blueprint: Blueprint, spec: Path) -> list[Path]:
+    """Write the blueprint's spec to `spec` and its demo files beside it; return what was written.
+
+    Raises: UsageError where something of that name is there already; nothing is written then.
+    """
+    demo = blueprint.folder / _DEMO
+    target = spec.parent / _DEMO
+    refuse_existing([spec, target])
+    spec.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(demo, target, ignore=shutil.ignore_patterns("__pycache__"))
+    write_new(spec, (blueprint.folder / "spec.yaml").read_text(encoding="utf-8"))
+    return [spec, *sorted(path for path in target.rglob("*") if path.is_file())]
+
+
+def refuse_existing(paths: Sequence[Path]) -> None:
+    """Raise UsageError where one of the paths exists."""
+    for path in paths:
+        if path.exists():
+            raise UsageError(
+                f"'{path}' exists already",
+                hint="move it away, or start in an empty folder: init --output DIR/NAME.yaml",
+            )
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file that is not there yet, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

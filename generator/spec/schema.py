@@ -1,0 +1,147 @@
+"""The spec's JSON Schema, for editors: our keys from their own definitions, ModelConfig's from its descriptor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tritonsmith.generator.catalog.releases import RELEASES
+from tritonsmith.generator.spec.settings import Hardware, Server
+
+_NAME = {"type": "string", "pattern": "^[A-Za-z0-9_.-]+$"}
+_NAMES = {"type": "array", "items": {"type": "string"}}
+_TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
+_WHOLE = {FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64}
+_UNSIGNED = {FieldDescriptor.CPPTYPE_UINT32, FieldDescriptor.CPPTYPE_UINT64}
+
+
+def spec_schema(pipelines: dict[str, dict[str, Any]] | None = None) -> dict[str, Any]:
+    """Return the schema; `pipelines` maps a blueprint's name to the schema of its settings."""
+    definitions: dict[str, Any] = {}
+    model = _message(ModelConfig.DESCRIPTOR, definitions)
+    definitions["Model"] = _model(definitions[model])
+    layer = _layer(definitions, pipelines or {})
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "tritonsmith spec",
+        "description": "Triton's own ModelConfig written in YAML, plus what Triton cannot know.",
+        "type": "object",
+        "properties": {
+            **layer,
+            "profiles": {
+                "description": "what differs between places; --profile NAME lays one over the spec",
+                "type": "object",
+                "additionalProperties": {"type": "object", "properties": layer, "additionalProperties": False},
+            },
+        },
+        "additionalProperties": False,
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def _layer(definitions: dict[str, Any], pipelines: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    definitions["Pipeline"] = _pipeline(definitions, pipelines)
+    return {
+        "repository": {**_NAME, "description": "the repository's name"},
+        "triton": {"description": "the release it is written for, e.g. 24.10", "enum": [*RELEASES]},
+        "hardware": {"oneOf": [{"const": "none"}, _settings(Hardware, definitions)]},
+        "server": _settings(Server, definitions),
+        "models": {
+            "type": "object",
+            "propertyNames": _NAME,
+            "additionalProperties": {"oneOf": [{"$ref": "#/$defs/Model"}, {"type": "null"}]},
+        },
+        "pipelines": {"type": "object", "additionalProperties": {"$ref": "#/$defs/Pipeline"}},
+    }
+
+
+def _settings(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    schema: dict[str, Any] = kind.model_json_schema(ref_template="#/$defs/{model}")
+    definitions.update(schema.pop("$defs", {}))
+    definitions[kind.__name__] = schema
+    return {"$ref": f"#/$defs/{kind.__name__}"}
+
+
+def _pipeline(definitions: dict[str, Any], pipelines: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    base = {
+        "type": "object",
+        "properties": {"use": {"enum": sorted(pipelines)}, "with": {"type": "object"}, "names": _TEXTS},
+        "required": ["use"],
+        "additionalProperties": False,
+    }
+    rules = []
+    for name, schema in sorted(pipelines.items()):
+        definitions.update(schema.pop("$defs", {}))
+        definitions[name] = schema
+        condition = {"properties": {"use": {"const": name}}}
+        rules.append({"if": condition, "then": {"properties": {"with": {"$ref": f"#/$defs/{name}"}}}})
+    return {**base, "allOf": rules} if rules else base
+
+
+def _model(config: dict[str, Any]) -> dict[str, Any]:
+    """Return ModelConfig's schema with the keys that are ours."""
+    versions = {"type": "object", "propertyNames": {"pattern": "^(0|[1-9][0-9]*)$"}, "additionalProperties": True}
+    step = {
+        "type": "object",
+        "properties": {
+            "model_name": {"type": "string"},
+            "model_version": {"type": "integer"},
+            "model_namespace": {"type": "string"},
+            "input_map": {**_TEXTS, "description": "the model's tensor: the ensemble's"},
+            "output_map": {**_TEXTS, "description": "the model's tensor: the ensemble's"},
+        },
+        "required": ["model_name"],
+        "additionalProperties": False,
+    }
+    ours = {
+        "file": {"description": "the model file, or one per version", "oneOf": [{"type": "string"}, versions]},
+        "files": {**_TEXTS, "description": "path in the model's folder: file"},
+        "python": {"type": "string", "description": "a folder with model.py and config.pbtxt, or blueprint:NAME/MODEL"},
+        "ensemble": {
+            "description": "Triton's steps; a bare name is wired by tensor name",
+            "type": "array",
+            "items": {"oneOf": [{"type": "string"}, step]},
+            "minItems": 1,
+        },
+        "calls": {**_NAMES, "description": "models that a Python model calls (BLS)"},
+        "expose": {**_NAMES, "description": "tensors that become outputs although a step consumes them"},
+    }
+    return {**config, "properties": {**ours, **config["properties"]}}
+
+
+def _message(descriptor: Descriptor, definitions: dict[str, Any]) -> str:
+    """Add a message's schema to the definitions and return its name there."""
+    name = descriptor.full_name.removeprefix("inference.")
+    if name not in definitions:
+        definitions[name] = {}  # a message that contains itself ends here
+        properties = {field.name: _field(field, definitions) for field in descriptor.fields}
+        definitions[name] = {"type": "object", "properties": properties, "additionalProperties": False}
+    return name
+
+
+def _field(field: FieldDescriptor, definitions: dict[str, Any]) -> dict[str, Any]:
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        value = _value(field.message_type.fields_by_name["value"], definitions)
+        return {"type": "object", "additionalProperties": value}
+    value = _value(field, definitions)
+    return {"type": "array", "items": value} if field.is_repeated else {"oneOf": [value, {"type": "null"}]}
+
+
+def _value(field: FieldDescriptor, definitions: dict[str, Any]) -> dict[str, Any]:
+    if field.message_type is not None:
+        reference = {"$ref": f"#/$defs/{_message(field.message_type, definitions)}"}
+        is_short = field.message_type.name == "ModelParameter"  # {mean: 0.5} is short for {mean: {string_value: "0.5"}}
+        return {"oneOf": [reference, {"type": ["string", "number", "boolean"]}]} if is_short else reference
+    if field.enum_type is not None:
+        return {"enum": [value.name for value in field.enum_type.values]}
+    if field.cpp_type in _WHOLE:
+        return {"type": "integer"}
+    if field.cpp_type in _UNSIGNED:
+        return {"type": "integer", "minimum": 0}
+    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+        return {"type": "boolean"}
+    if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+        return {"type": ["string", "number", "boolean"]}
+    return {"type": "number"}
