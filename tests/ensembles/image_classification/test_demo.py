@@ -60,9 +60,9 @@ def test_the_training_script_reproduces_the_committed_files(tmp_path: Path) -> N
         # The largest weight is 12; the order of a BLAS's sums moves none by more than 1e-10.
         assert np.allclose(numpy_helper.to_array(mine), numpy_helper.to_array(theirs), rtol=0, atol=1e-4)
     assert (tmp_path / "labels.txt").read_bytes() == (DEMO / "labels.txt").read_bytes()
-    for mine, theirs in zip(read_held_out(tmp_path / "heldout.zip"), read_held_out(), strict=True):
-        assert (mine.name, mine.label) == (theirs.name, theirs.label)  # type: ignore[attr-defined]
-        assert np.array_equal(pixels(mine.data), pixels(theirs.data))  # type: ignore[attr-defined]
+    for image, known in zip(read_held_out(tmp_path / "heldout.zip"), read_held_out(), strict=True):
+        assert (image.name, image.label) == (known.name, known.label)
+        assert np.array_equal(pixels(image.data), pixels(known.data))
 
 
 @pytest.mark.slow

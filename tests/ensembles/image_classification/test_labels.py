@@ -20,9 +20,8 @@ from tritonsmith.ensembles.image_classification.labels import (
 FRUIT = ("apple", "banana", "crème")
 
 
-def config(max_batch_size: int = 8, **parameters: str) -> dict[str, Any]:
-    texts = {name: {"string_value": text} for name, text in parameters.items()}
-    return {"max_batch_size": max_batch_size, "parameters": texts}
+def config(**parameters: str) -> dict[str, Any]:
+    return {"max_batch_size": 8, "parameters": {name: {"string_value": text} for name, text in parameters.items()}}
 
 
 @pytest.fixture
