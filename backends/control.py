@@ -14,7 +14,7 @@ from tritonsmith.generator.errors import ServerError
 START = "start one with `tritonsmith serve`, or check --url"
 
 
-class LoadTimeoutError(ServerError):
+class ServerTimeoutError(ServerError):
     """Raised when a server does not answer in time; the server itself may hang."""
 
 
@@ -89,13 +89,13 @@ class Control:
             answer = connection.getresponse()
             content = answer.read()
         except TimeoutError:
-            raise LoadTimeoutError(f"{self.url} did not answer /{path} within {limit_s:g} s") from None
+            raise ServerTimeoutError(f"{self.url} did not answer /{path} within {limit_s:g} s") from None
         except (OSError, http.client.HTTPException) as problem:
             raise ServerError(f"no Triton answers at {self.url}: {problem}", hint=START) from problem
         finally:
             connection.close()
         if answer.status >= 400:
-            raise ServerError(_reason(content) or f"{self.url} answered /{path} with status {answer.status}")
+            raise ServerError(reason_of(content) or f"{self.url} answered /{path} with status {answer.status}")
         return content
 
 
@@ -103,7 +103,7 @@ def _model_path(name: str, version: str) -> str:
     return f"v2/models/{quote(name)}" + (f"/versions/{version}" if version else "")
 
 
-def _reason(content: bytes) -> str:
+def reason_of(content: bytes) -> str:
     """Return the server's own words from an error's body."""
     try:
         return str(json.loads(content)["error"])

@@ -29,7 +29,7 @@ class ServerOptions:
     metrics_config: Mapping[str, str] = field(default_factory=dict)
     response_cache_byte_size: int | None = None  # short for cache_config={"local": {"size": ...}}
     cache_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    rate_limit: Literal["off", "execution_count"] = "off"
+    rate_limit: Literal["off", "execution_count"] | None = None  # None: on where a model has a rate_limiter
     rate_limit_resources: Mapping[str, int | Mapping[str, int]] = field(default_factory=dict)
     model_control_mode: ModelControlMode = "explicit"  # the embedded server is always explicit, a container need not be
     model_load_thread_count: int | None = None
@@ -41,6 +41,7 @@ class ServerOptions:
     tls: Mapping[str, str] = field(default_factory=dict)  # cert, key, root: files; makes gRPC speak TLS
     extra_args: tuple[str, ...] = ()
     load_limit_s: float = 120.0  # ours: how long one model may take to load
+    log_file: Path | None = None  # ours: where the server's output goes, else a temporary file
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def _endpoints(options: ServerOptions) -> list[str]:
 
 
 def _rate_limit(options: ServerOptions) -> list[str]:
-    if options.rate_limit == "off":
+    if options.rate_limit is None:
         return []
     argv = [f"--rate-limit={options.rate_limit}"]
     for name, count in options.rate_limit_resources.items():

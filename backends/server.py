@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -13,27 +14,43 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from google.protobuf import json_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tritonsmith.backends import log, machine
+from tritonsmith.backends.adapt import Host, fit_to_host, without_newer_fields
 from tritonsmith.backends.control import Control, ModelState
 from tritonsmith.backends.leftovers import run_folder
+from tritonsmith.backends.loading import LoadSite, failure, load_models
+from tritonsmith.backends.needs import with_needs
 from tritonsmith.backends.options import ServerFolders, ServerOptions, server_argv
 from tritonsmith.backends.ports import choose_ports
-from tritonsmith.backends.toolchain import Toolchain, find_toolchain
+from tritonsmith.backends.prepare import Prepared, prepare
+from tritonsmith.backends.toolchain import SERVER_RELEASE, Toolchain, find_toolchain
 from tritonsmith.backends.view import make_backends, make_view
+from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError
 
 START_LIMIT_S = 30.0
+UNLOAD_LIMIT_S = 15.0  # for finalize() of Python models, once no request is in flight
 DEFAULTS = ServerOptions()
+NO_CALLS: Mapping[str, tuple[str, ...]] = {}
 
 
 @dataclass
 class Server:
-    """A running embedded server. URLs are "host:port"; `notices` says what was changed for this machine."""
+    """A running embedded server. URLs are "host:port"; `notices` says what was changed for this machine.
+
+    `failed` holds the models that did not load, with the reason; only with `is_partial` is it ever filled.
+    """
 
     process: subprocess.Popen[bytes]
     options: ServerOptions
     log: Path
-    models: tuple[str, ...] = ()
+    prepared: Prepared
     notices: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    _overridden: set[str] = field(default_factory=set)
 
     @property
     def pid(self) -> int:
@@ -61,81 +78,180 @@ class Server:
         return Control(self.http_url)
 
     def load(self, name: str, config: Mapping[str, Any] | None = None) -> None:
-        """Load a model, or load it again with `config` (a whole ModelConfig as JSON) instead of its own."""
-        self.control.load(name, config, timeout_s=self.options.load_limit_s)
+        """Load a model, or load it again with `config` (a whole ModelConfig as JSON) in place of its own.
+
+        What this machine lacks is replaced in `config` too, and added to `notices`. Without `config` the model's own
+        configuration holds again: an override otherwise sticks until the model is unloaded.
+        """
+        override = self.prepared.overrides.get(name)
+        if config is not None:
+            override = self._fitted(name, config)
+            self._overridden.add(name)
+        elif name in self._overridden:
+            override = override or self.prepared.configs.get(name)
+            self._overridden.discard(name)
+        body = None if override is None else json_format.MessageToDict(override, preserving_proto_field_name=True)
+        self.control.load(name, body, timeout_s=self.options.load_limit_s)
 
     def unload(self, name: str) -> None:
-        """Unload a model."""
+        """Unload a model; returns before its last instance has ended."""
         self.control.unload(name)
+        self._overridden.discard(name)
 
     def states(self) -> list[ModelState]:
         """Return the state of every model."""
         return self.control.index()
 
+    def wait(self) -> None:
+        """Wait until the server ends by itself, which it should not.
+
+        Raises: ServerError saying how it ended.
+        """
+        status = self.process.wait()
+        how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+        reasons = "\n  ".join(log.last_errors(log.read_since(self.log, 0)))
+        raise ServerError(self.prepared.in_users_words(f"tritonserver {how}\n  {reasons}".rstrip()))
+
+    def _fitted(self, name: str, config: Mapping[str, Any]) -> ModelConfig:
+        older, left_out = without_newer_fields(json_format.ParseDict(dict(config), ModelConfig()), SERVER_RELEASE)
+        fitted, changes = fit_to_host(older, self.prepared.host)
+        for line in [f"{name}: {change}" for change in [*(f"{path} left out" for path in left_out), *changes]]:
+            if line not in self.notices:
+                self.notices.append(line)
+        return fitted
+
 
 @contextmanager
 def embedded_server(
-    repository: Path, options: ServerOptions = DEFAULTS, toolchain: Toolchain | None = None
+    repository: Path,
+    options: ServerOptions = DEFAULTS,
+    *,
+    calls: Mapping[str, tuple[str, ...]] = NO_CALLS,
+    is_partial: bool = False,
+    toolchain: Toolchain | None = None,
 ) -> Iterator[Server]:
     """Serve a model repository while the block runs; afterwards nothing of the server is left, whatever happened.
 
-    Raises: ToolMissingError, ServerError where it does not start or a model does not load.
+    `calls` names the models that a Python model calls, which are loaded before it. With `is_partial` models that do
+    not load are left in `failed`.
+
+    Raises: ToolMissingError; RepositoryError where there is no repository; ServerError where the server does not
+    start, or a model does not load.
     """
     toolchain = toolchain or find_toolchain()
     with run_folder() as run:
-        models = make_view(repository, run / "models")
-        make_backends(toolchain, run / "backends")
-        server = start_server(toolchain, options, run)
+        names = make_view(repository, run / "models")
+        backends = make_backends(toolchain, run / "backends")
+        host = Host(machine.gpu_count(), frozenset(backends), SERVER_RELEASE, frozenset(backends) - {"python"})
+        prepared = prepare(repository, run / "models", names, host, calls)
+        options, additions = with_needs(options, prepared.configs)
+        server = start_server(toolchain, options, prepared, run)
+        server.notices = [*prepared.notices, *additions]
+        is_ready = False
         try:
-            server.models = tuple(models)
-            for name in models:
-                server.load(name)
+            for line in server.notices:
+                console.say(f"note: {line}")
+            server.failed = load_models(
+                prepared, LoadSite(server.process, server.log, server.load, options.load_limit_s)
+            )
+            if server.failed and not is_partial:
+                raise failure(server.failed, prepared)
+            is_ready = True
             yield server
         finally:
-            stop_server(server)
+            # a server that is still loading does not listen to TERM; the run's folder takes care of it
+            if is_ready:
+                drain_server(server)
+            server.process.kill()
+            server.process.wait()
 
 
-def start_server(toolchain: Toolchain, options: ServerOptions, run: Path) -> Server:
-    """Start tritonserver without models on the view in `run` and wait until it answers."""
-    wanted = {"http": options.http_port, "grpc": options.grpc_port}
-    wanted |= {"metrics": options.metrics_port} if options.allow_metrics else {}
-    ports = choose_ports(options.host, wanted)
-    options = dataclasses.replace(options, **{f"{name}_port": port for name, port in ports.items()})  # type: ignore[arg-type]
-    folders = ServerFolders(run / "models", run / "backends", toolchain.cache_folder)
-    argv = server_argv(options, toolchain.tritonserver, folders)
-    argv.append(f"--backend-config=python,shm-region-prefix-name={run.name}-")
-    with (run / "log").open("wb") as log:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=toolchain.environment(),
-            cwd=run,
-            start_new_session=True,  # Ctrl-C reaches us alone: we drain it
-        )
-    server = Server(process, options, run / "log")
-    _wait_until_live(server)
-    return server
+def start_server(toolchain: Toolchain, options: ServerOptions, prepared: Prepared, run: Path) -> Server:
+    """Start tritonserver without models on the view and wait until it answers; free ports are tried three times."""
+    for attempt in range(3):
+        server = _launch(toolchain, options, prepared, run)
+        try:
+            _wait_until_live(server)
+        except ServerError as problem:
+            server.process.kill()
+            server.process.wait()
+            if "already in use" in problem.message and attempt < 2 and 0 in _wanted_ports(options).values():
+                continue  # somebody took one of the free ports between our test and the start
+            raise
+        except BaseException:
+            server.process.kill()
+            server.process.wait()
+            raise
+        return server
+    raise AssertionError("unreachable")
 
 
-def stop_server(server: Server) -> None:
-    """Let the server finish its requests, then end it."""
+def drain_server(server: Server) -> None:
+    """Let the server finish its requests and unload its models, within limits; then it may be killed.
+
+    An open gRPC stream or an overridden ensemble can hold the exit for all of --exit-timeout-secs, so that the wait
+    after the last request has a limit of its own.
+    """
     if server.process.poll() is not None:
         return
-    os.kill(server.pid, signal.SIGTERM)
+    offset = server.log.stat().st_size
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(server.pid, signal.SIGTERM)
+    deadline_s = time.monotonic() + server.options.exit_timeout_secs + 5.0
+    is_idle = False
+    with console.progress("stopping the server") as bar:
+        while time.monotonic() < deadline_s:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.process.wait(timeout=0.1)
+                return
+            bar.update()
+            if not is_idle and "All models are stopped" in log.read_since(server.log, offset):
+                is_idle = True
+                deadline_s = min(deadline_s, time.monotonic() + UNLOAD_LIMIT_S)
+
+
+def _launch(toolchain: Toolchain, options: ServerOptions, prepared: Prepared, run: Path) -> Server:
+    ports = choose_ports(options.host, _wanted_ports(options))
+    options = dataclasses.replace(
+        options,
+        http_port=ports["http"],
+        grpc_port=ports["grpc"],
+        metrics_port=ports.get("metrics", 0),
+        model_control_mode="explicit",
+    )
+    folders = ServerFolders(prepared.view, run / "backends", toolchain.cache_folder)
+    argv = server_argv(options, toolchain.tritonserver, folders)
+    argv.append(f"--backend-config=python,shm-region-prefix-name={run.name}-")  # so that leftovers can be told
+    log_file = options.log_file or run / "log"
     try:
-        server.process.wait(timeout=server.options.exit_timeout_secs + 5)
-    except subprocess.TimeoutExpired:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.process.wait()
+        with log_file.open("wb") as sink:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                env=toolchain.environment(),
+                cwd=run,
+                start_new_session=True,  # Ctrl-C reaches us alone: we drain it
+            )
+    except OSError as problem:
+        raise ServerError(f"cannot start tritonserver: {problem}") from problem
+    return Server(process, options, log_file, prepared)
+
+
+def _wanted_ports(options: ServerOptions) -> dict[str, int]:
+    wanted = {"http": options.http_port, "grpc": options.grpc_port}
+    return wanted | ({"metrics": options.metrics_port} if options.allow_metrics else {})
 
 
 def _wait_until_live(server: Server) -> None:
     deadline_s = time.monotonic() + START_LIMIT_S
     while not server.control.is_live():
         if server.process.poll() is not None:
-            raise ServerError(f"tritonserver ended with status {server.process.returncode} at its start")
+            reasons = log.last_errors(log.read_since(server.log, 0)) or log.read_since(server.log, 0).splitlines()[-4:]
+            raise ServerError(
+                f"tritonserver ended with status {server.process.returncode} at its start:\n  " + "\n  ".join(reasons)
+            )
         if time.monotonic() > deadline_s:
             raise ServerError(f"tritonserver did not answer within {START_LIMIT_S:g} s of its start")
         time.sleep(0.02)

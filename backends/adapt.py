@@ -1,0 +1,180 @@
+"""What is changed in a model's configuration so that this machine's server can load it, and what is said about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.protobuf.message import Message
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+
+from tritonsmith.generator.catalog.backends import BACKENDS
+from tritonsmith.generator.catalog.releases import fields_newer_than
+
+KIND_CPU, KIND_GPU = ModelInstanceGroup.KIND_CPU, ModelInstanceGroup.KIND_GPU
+
+# Source: core: constants.h (kTensorRTPlanPlatform and its neighbours).
+BACKEND_OF_PLATFORM = {
+    "tensorrt_plan": "tensorrt",
+    "onnxruntime_onnx": "onnxruntime",
+    "pytorch_libtorch": "pytorch",
+    "tensorflow_graphdef": "tensorflow",
+    "tensorflow_savedmodel": "tensorflow",
+    "ensemble": "ensemble",
+}
+
+
+@dataclass(frozen=True)
+class Host:
+    """What a server has to offer: GPUs, backends by name, and the release that decides which fields it knows."""
+
+    gpus: int
+    backends: frozenset[str]
+    release: str
+    stand_ins: frozenset[str] = frozenset()  # those of `backends` that are ours in place of a C++ backend
+
+
+def without_newer_fields(config: ModelConfig, release: str) -> tuple[ModelConfig, list[str]]:
+    """Return the configuration without the fields that appeared after `release`, and their paths.
+
+    Such a field is a parse error for the older server.
+    """
+    newer = list(fields_newer_than(release, config))
+    if not newer:
+        return config, []
+    older = ModelConfig()
+    older.CopyFrom(config)
+    for path in newer:
+        _clear(older, path.split("."))
+    return older, newer
+
+
+def fit_to_host(config: ModelConfig, host: Host) -> tuple[ModelConfig, list[str]]:
+    """Return the configuration with what this machine lacks replaced, and a line for each change."""
+    fitted = ModelConfig()
+    fitted.CopyFrom(config)
+    changes = [] if host.gpus else [*_groups_on_cpu(fitted), *_no_gpu_accelerators(fitted)]
+    if backend_of_config(config) in host.stand_ins:
+        changes += _no_cpu_accelerators(fitted)
+    return fitted, changes
+
+
+def backend_of_config(config: ModelConfig) -> str:
+    """Return the backend that a configuration names, directly or by its platform; empty where it names none."""
+    return config.backend or BACKEND_OF_PLATFORM.get(config.platform, "")
+
+
+def backend_of_model(folder: Path, config: ModelConfig) -> str:
+    """Return a model's backend: the one it names, else the one Triton infers from its files, else empty.
+
+    Source: core: model_config_utils.cc (AutoCompleteBackendFields): the first version folder's files in this order.
+    """
+    if named := backend_of_config(config):
+        return named
+    version = next(iter(version_folders(folder)), None)
+    if version is not None:
+        if (version / "model.savedmodel").exists() or (version / "model.graphdef").exists():
+            return "tensorflow"
+        for backend in ("tensorrt", "onnxruntime", "openvino", "pytorch", "python"):
+            if (version / BACKENDS[backend].model_file).exists():
+                return backend
+    _, _, suffix = folder.name.partition(".")  # a folder `x.identity` selects the backend `identity`
+    return suffix
+
+
+def version_folders(folder: Path) -> list[Path]:
+    """Return a model's version folders, sorted as text, as Triton does."""
+    return sorted(entry for entry in folder.iterdir() if re.fullmatch(r"0|[1-9]\d*", entry.name) and entry.is_dir())
+
+
+def refusal(folder: Path, config: ModelConfig, host: Host) -> str:
+    """Return why this server cannot load a model, with the way out; empty where nothing is against it."""
+    backend = backend_of_model(folder, config)
+    if not backend or backend == "ensemble" or backend in host.backends or _has_own_library(folder, backend):
+        return _missing_python_file(folder, config) if backend == "python" else ""
+    gpu = " and an NVIDIA GPU" if backend in ("tensorrt", "tensorrtllm", "vllm") else ""
+    return (
+        f"needs the backend '{backend}', which the embedded server does not have "
+        f"(it has {', '.join(sorted(host.backends))}); it needs NVIDIA's container{gpu}: tritonsmith serve --container"
+    )
+
+
+def load_order(configs: Mapping[str, ModelConfig | None], calls: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Return the models so that each comes after its steps and after those it calls; cycles end where they are met."""
+    order: dict[str, None] = {}
+    entered: set[str] = set()
+
+    def enter(name: str) -> None:
+        if name in entered or name not in configs:
+            return
+        entered.add(name)
+        for needed in depends_on(configs[name], calls.get(name, ())):
+            enter(needed)
+        order[name] = None
+
+    for name in configs:
+        enter(name)
+    return list(order)
+
+
+def depends_on(config: ModelConfig | None, calls: tuple[str, ...] = ()) -> list[str]:
+    """Return the models that a model is made of or calls."""
+    steps = [step.model_name for step in config.ensemble_scheduling.step] if config is not None else []
+    return list(dict.fromkeys([*steps, *calls]))
+
+
+def _groups_on_cpu(config: ModelConfig) -> list[str]:
+    """Put GPU instance groups on the CPU; also KIND_AUTO with `gpus`, which 2.51 resolves to CPU and then refuses."""
+    changes = []
+    for index, group in enumerate(config.instance_group):
+        if group.kind == KIND_GPU or (group.kind != KIND_CPU and group.gpus):
+            was = ModelInstanceGroup.Kind.Name(group.kind)
+            was += f" gpus {list(group.gpus)}" if group.gpus else ""
+            group.kind = KIND_CPU
+            group.ClearField("gpus")
+            group.ClearField("secondary_devices")
+            changes.append(f"instance_group[{index}] {was} -> KIND_CPU (no GPU here)")
+    return changes
+
+
+def _no_gpu_accelerators(config: ModelConfig) -> list[str]:
+    if not config.optimization.execution_accelerators.gpu_execution_accelerator:
+        return []
+    accelerators = config.optimization.execution_accelerators
+    names = [accelerator.name for accelerator in accelerators.gpu_execution_accelerator]
+    accelerators.ClearField("gpu_execution_accelerator")
+    return [f"gpu_execution_accelerator {name} left out (no GPU here)" for name in names]
+
+
+def _no_cpu_accelerators(config: ModelConfig) -> list[str]:
+    if not config.optimization.execution_accelerators.cpu_execution_accelerator:
+        return []
+    accelerators = config.optimization.execution_accelerators
+    names = [accelerator.name for accelerator in accelerators.cpu_execution_accelerator]
+    accelerators.ClearField("cpu_execution_accelerator")
+    return [f"cpu_execution_accelerator {name} left out (the embedded server's backend has none)" for name in names]
+
+
+def _has_own_library(folder: Path, backend: str) -> bool:
+    """Whether the model brings its C++ backend: a library in its folder or a version folder wins over all others."""
+    name = f"libtriton_{backend}.so"
+    return any((place / name).exists() for place in (folder, *version_folders(folder)))
+
+
+def _missing_python_file(folder: Path, config: ModelConfig) -> str:
+    """Say which Python file is missing: 2.51 hangs for ever in such a load (server#8766)."""
+    name = config.default_model_filename or "model.py"
+    missing = [f"{version.name}/{name}" for version in version_folders(folder) if not (version / name).exists()]
+    return f"{missing[0]} is not there (tritonserver would wait for it without end)" if missing else ""
+
+
+def _clear(message: Message, path: list[str]) -> None:
+    """Clear the field at a dotted path, in every element where a part of the path is a list."""
+    if len(path) == 1:
+        message.ClearField(path[0])
+        return
+    child = getattr(message, path[0])
+    for part in [child] if isinstance(child, Message) else child:
+        _clear(part, path[1:])
