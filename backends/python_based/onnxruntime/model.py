@@ -70,12 +70,16 @@ class TritonPythonModel:
         self.scattered = scatter_targets(config)
         self.sequences = SequenceStates(config) if config.get("sequence_batching") else None
         self.clock = RunClock()
+        special = self.bf16 or self.strings or self.scalars or self.scalar_outputs or self.ragged
+        self.is_plain = not special and self.sequences is None
 
     def execute(self, requests):
-        responses = [None] * len(requests)
-        jobs = []
         # A step of a sequence is always run: those after it depend on it.
         is_asking = self.clock.is_asking_worthwhile and self.sequences is None
+        if len(requests) == 1 and self.is_plain and not is_asking:
+            return [self._answer_alone(requests[0])]
+        responses = [None] * len(requests)
+        jobs = []
         for place, request in enumerate(requests):
             if is_asking and request.is_cancelled():
                 responses[place] = _failure("the request was cancelled", pb_utils.TritonError.CANCELLED)
@@ -92,6 +96,23 @@ class TritonPythonModel:
         for group in group_jobs(jobs, self.max_batch_size, self.ragged):
             self._answer(group, requests, responses)
         return responses
+
+    def _answer_alone(self, request):
+        """One plain request; what _read, _infer and _answer would do, in a tenth of the steps.
+
+        At concurrency 1 every request comes this way, and what Python does between two waits runs on cold caches.
+        """
+        inputs = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
+        names = list(request.requested_output_names())
+        started_s = perf_counter()
+        try:
+            arrays = self.session.run(names, inputs, self.run_options)
+        except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+            return _failure(error, pb_utils.TritonError.INTERNAL)
+        self.clock.took(1, perf_counter() - started_s)
+        return pb_utils.InferenceResponse(
+            [pb_utils.Tensor(name, array) for name, array in zip(names, arrays, strict=True)]
+        )
 
     def _read(self, place, request):
         """The request as a Job; None for a row that pads the direct sequence batcher's batch."""
@@ -148,7 +169,7 @@ class TritonPythonModel:
         self.clock.took(len(group), perf_counter() - started_s)
         outputs = dict(zip(names, arrays, strict=True))
         flat = {name: outputs.pop(name) for name in self.scattered.keys() & outputs.keys()}
-        parts = split_outputs(group, outputs, self.max_batch_size)
+        parts = split_outputs(group, outputs)
         for name, array in flat.items():
             source, shape = self.scattered[name]
             for part, own in zip(parts, scatter(array, shape, [job.inputs[source] for job in group]), strict=True):

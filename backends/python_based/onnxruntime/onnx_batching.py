@@ -78,13 +78,13 @@ def wanted_outputs(group: Sequence[Job]) -> list[str]:
     return sorted(frozenset().union(*(job.outputs for job in group)))
 
 
-def split_outputs(group: Sequence[Job], outputs: Mapping[str, Array], max_batch_size: int) -> list[dict[str, Array]]:
-    """For each job the outputs that it wants, as views of its rows.
+def split_outputs(group: Sequence[Job], outputs: Mapping[str, Array]) -> list[dict[str, Array]]:
+    """For each job the outputs that it wants, as views of its rows; a job that ran alone has them whole.
 
     Raises:
         BatchingError: an output has not one row per row of the inputs.
     """
-    if max_batch_size == 0:
+    if len(group) == 1:
         return [{name: outputs[name] for name in group[0].outputs & outputs.keys()}]
     ends = np.cumsum([job.rows for job in group])
     for name, array in outputs.items():
