@@ -1,0 +1,59 @@
+"""Names of models and files that every file system, object store and HTTP route takes as they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from tritonsmith.generator.errors import RepositoryError
+from tritonsmith.generator.repository.core import Repository
+
+CONFIG_FILE = "config.pbtxt"
+LOCK_FILE = "tritonsmith.lock"  # at the repository's root, where Triton looks at folders alone
+# Triton does not percent-decode its routes, and starts Python models through a shell string
+# (reference: core's rule 11, python_backend: stub_launcher.cc).
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name has only letters, digits, `_`, `.`, `-`, and climbs nowhere."""
+    return _NAME.fullmatch(name) is not None and name not in (".", "..")
+
+
+def check_models(repository: Repository) -> None:
+    """Refuse names that climb out of the repository or that Triton cannot serve, and models that were not understood.
+
+    Raises: RepositoryError with everything that is wrong.
+    """
+    unread = [str(finding) for model in repository.models.values() if not model.config for finding in model.findings]
+    if unread:
+        raise RepositoryError("\n".join(unread), where=repository.name)
+    wrong = [*_wrong_models(repository), *_wrong_files(repository)]
+    if wrong:
+        raise RepositoryError(
+            "\n".join(wrong),
+            where=repository.name,
+            hint="names have only letters, digits, '_', '.' and '-'; paths stay in the model's folder",
+        )
+
+
+def _wrong_models(repository: Repository) -> Iterable[str]:
+    for name in repository.models:
+        # Triton since 26.03 refuses '..' anywhere in a model's name (core#472); a leading dot hides the folder.
+        if not is_plain_name(name) or name.startswith(".") or ".." in name or name == LOCK_FILE:
+            yield f"'{name}' cannot be a model's name"
+
+
+def _wrong_files(repository: Repository) -> Iterable[str]:
+    for model in repository.models.values():
+        for path in (*model.files, *model.folders):
+            if not all(map(is_plain_name, path.split("/"))):
+                yield f"'{path}' cannot be a file's path in model '{model.name}'"
+            elif path == CONFIG_FILE:
+                yield f"model '{model.name}' has '{CONFIG_FILE}' among its files; it is written from its configuration"
+        for path in model.files:
+            folder = path.rpartition("/")[0]
+            while folder:
+                if folder in model.files or folder == CONFIG_FILE:
+                    yield f"'{folder}' is both a file and a folder in model '{model.name}'"
+                folder = folder.rpartition("/")[0]

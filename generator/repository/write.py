@@ -1,0 +1,233 @@
+"""Write a repository: staged beside the old one, compared with it, exchanged in one step.
+
+What the user wrote into the same folder is never lost: files of ours that were edited, and files of the same name that
+are not ours, are refused; everything else that is not ours is carried over.
+
+A reader who wants one repository and not a mixture of two opens the root folder once and reads relative to it; if the
+path then leads to another folder than the one it opened, the repository was exchanged meanwhile: read again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritonsmith.generator.errors import RepositoryError
+from tritonsmith.generator.repository.changes import Changes, compare
+from tritonsmith.generator.repository.core import Repository
+from tritonsmith.generator.repository.exchange import (
+    UNMOVABLE,
+    build_lock,
+    put_in_place,
+    recover,
+    replay_journal,
+    stage_beside,
+    stage_inside,
+    write_journal,
+)
+from tritonsmith.generator.repository.hashes import HashCache
+from tritonsmith.generator.repository.lock import Lock, read_lock, render_lock
+from tritonsmith.generator.repository.names import LOCK_FILE, check_models
+from tritonsmith.generator.repository.stage import Layout, assemble, lay_out, like_folder
+from tritonsmith.generator.repository.states import FileState, Tree, WantedFile, parent_folders, scan_tree, wanted_files
+
+_SHOWN_DIFF_LINES = 40
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Everything that is known before the first byte is written."""
+
+    root: Path
+    tree: Tree
+    ours: dict[str, FileState]
+    wanted: dict[str, WantedFile]
+    folders: tuple[str, ...]  # empty ones that the repository asks for
+    changes: Changes
+    lock: bytes
+
+
+def plan_changes(target: Path, repository: Repository) -> Changes:
+    """Return what `write_repository` would change, conflicts included; nothing is written.
+
+    Raises: RepositoryError where names are bad, or sources or the target cannot be read.
+    """
+    root = _resolve(target)
+    hashes = HashCache()
+    try:
+        return _plan(root, repository, hashes, is_forced=False).changes
+    except OSError as problem:
+        raise _explained(problem, root) from problem
+    finally:
+        hashes.save()
+
+
+def write_repository(target: Path, repository: Repository, *, is_forced: bool = False) -> Changes:
+    """Make the folder `target` hold the repository, and return what changed.
+
+    Raises: RepositoryError where something would be lost and `is_forced` is not given, where names are bad, or where
+    reading or writing fails; the old repository is then as it was.
+    """
+    root = _resolve(target)
+    hashes = HashCache()
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with build_lock(root):
+            recover(root)
+            plan = _plan(root, repository, hashes, is_forced=is_forced)
+            _refuse(plan, is_forced=is_forced)
+            _apply(plan, hashes)
+            return plan.changes
+    except OSError as problem:
+        raise _explained(problem, root) from problem
+    finally:
+        hashes.save()
+
+
+def _resolve(target: Path) -> Path:
+    root = Path(os.path.realpath(target))
+    if root.exists() and not root.is_dir():
+        raise RepositoryError("a file is where the repository shall be", where=str(target), hint="move it away")
+    if not root.name:
+        raise RepositoryError(f"'{target}' cannot be a model repository", hint="name a folder")
+    return root
+
+
+def _plan(root: Path, repository: Repository, hashes: HashCache, *, is_forced: bool) -> _Plan:
+    check_models(repository)
+    wanted = wanted_files(repository, hashes)
+    try:
+        ours = dict(read_lock(root).files)
+    except RepositoryError:
+        if not is_forced:
+            raise
+        ours = {}
+    tree = scan_tree(root)
+    asked = {f"{model.name}/{folder}" for model in repository.models.values() for folder in model.folders}
+    folders = tuple(sorted((asked | {*repository.models}) - parent_folders(wanted)))
+    lock = Lock({path: want.state for path, want in wanted.items()}, repository.name, repository.spec_digest)
+    changes = compare(root, tree, ours, wanted, folders, hashes)
+    return _Plan(root, tree, ours, wanted, folders, changes, render_lock(lock))
+
+
+def _refuse(plan: _Plan, *, is_forced: bool) -> None:
+    changes = plan.changes
+    if changes.obstacles:
+        raise RepositoryError(
+            "\n  ".join(["something is in the way:", *changes.obstacles]), where=str(plan.root), hint="move it away"
+        )
+    if changes.conflicts and not is_forced:
+        listed = [f"{change.path} {change.conflict}" for change in changes.conflicts]
+        diff = "".join(change.diff() for change in changes.conflicts).splitlines()
+        shown = diff[:_SHOWN_DIFF_LINES] + ["..."] * (len(diff) > _SHOWN_DIFF_LINES)
+        raise RepositoryError(
+            "\n  ".join(["files of the user's would be lost:", *listed]) + "\n" + "\n".join(shown),
+            where=str(plan.root),
+            hint="take the edits into the spec, or move the files away; --force overwrites them",
+        )
+
+
+def _apply(plan: _Plan, hashes: HashCache) -> None:
+    if not plan.changes and plan.root.exists():
+        _replace_lock(plan)
+        return
+    layout = lay_out(plan.tree, plan.ours, plan.wanted, plan.changes, plan.folders)
+    try:
+        if _must_stay(plan) or not _exchange(plan, layout, hashes):
+            _write_inside(plan, layout, hashes)
+    finally:
+        recover(plan.root)  # whatever happened: nothing half-done, nothing left over
+
+
+def _replace_lock(plan: _Plan) -> None:
+    """Write the lock alone, where that alone differs (another version of ours, another comment in the spec)."""
+    lock = plan.root / LOCK_FILE
+    if lock.exists() and lock.read_bytes() == plan.lock:
+        return
+    temporary = plan.root / f"{LOCK_FILE}.new"
+    try:
+        temporary.write_bytes(plan.lock)
+        temporary.replace(lock)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _must_stay(plan: _Plan) -> bool:
+    """Whether the root folder itself must stay: a mount point, mounts inside it, or somebody standing in it."""
+    root = plan.root
+    if not root.exists():
+        return False
+    device = plan.tree.folders[""].st_dev
+    has_mounts = any(folder.st_dev != device for folder in plan.tree.folders.values())
+    return has_mounts or root.is_mount() or not os.access(root.parent, os.W_OK) or _stands_in(root)
+
+
+def _stands_in(root: Path) -> bool:
+    """Whether our working folder, and thus most likely the user's shell, is in the repository."""
+    try:
+        return Path.cwd().is_relative_to(root)
+    except FileNotFoundError:  # the working folder was removed
+        return False
+
+
+def _exchange(plan: _Plan, layout: Layout, hashes: HashCache) -> bool:
+    """Stage the repository beside the old one and exchange the two; False where the old one cannot be moved."""
+    stage, root = stage_beside(plan.root), plan.root
+    stage.mkdir()
+    assemble(stage, root, plan.tree, layout, hashes)
+    (stage / LOCK_FILE).write_bytes(plan.lock)
+    if root.exists():
+        like_folder(stage, plan.tree.folders[""])  # a server of another user must still be able to read it
+    try:
+        old = put_in_place(root)
+    except OSError as problem:
+        if problem.errno in UNMOVABLE:
+            shutil.rmtree(stage)
+            return False
+        raise
+    if old is not None:
+        _carry_latecomers(plan, layout, old)
+    return True
+
+
+def _carry_latecomers(plan: _Plan, layout: Layout, old: Path) -> None:
+    """Carry over what others put into the old repository while we were staging."""
+    carried = set(layout.carried)
+    for path, state in scan_tree(old).files.items():
+        before = plan.tree.files.get(path)
+        is_late = before is None or (path in carried and before.st_ino != state.st_ino)
+        if is_late and path not in layout.fresh:
+            (plan.root / path).parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):
+                (old / path).replace(plan.root / path)
+
+
+def _write_inside(plan: _Plan, layout: Layout, hashes: HashCache) -> None:
+    """Stage the models that change inside the root, and put them in place one by one under a journal."""
+    root, stage = plan.root, stage_inside(plan.root)
+    changed = {path.partition("/")[0] for path in (*layout.fresh, *layout.dropped, *plan.changes.folders)}
+    for folder, state in plan.tree.folders.items():
+        if folder.partition("/")[0] in changed and state.st_dev != plan.tree.folders[""].st_dev:
+            raise RepositoryError(
+                f"'{folder}' is a mount point in a model that changes",
+                where=str(root),
+                hint="unmount it, build, mount it",
+            )
+    stays = {model: model in layout.folders for model in sorted(changed)}
+    (stage / "new").mkdir(parents=True)
+    assemble(stage / "new", root, plan.tree, layout, hashes, {model for model, is_kept in stays.items() if is_kept})
+    (stage / LOCK_FILE).write_bytes(plan.lock)
+    write_journal(root, stays, list(layout.dropped))
+    replay_journal(root)
+
+
+def _explained(problem: OSError, root: Path) -> RepositoryError:
+    where = str(root / problem.filename) if isinstance(problem.filename, str) else str(root)
+    return RepositoryError(
+        f"cannot build the repository: {problem.strerror or problem}",
+        where=where,
+        hint="the old repository is as it was; free space or fix the permissions, and build again",
+    )
