@@ -62,18 +62,23 @@ def _neighbours(
     """Return the modules that a script imports relatively and that lie in the folder's parent, by path."""
     version = script.rpartition("/")[0]
     found: dict[str, File] = {}
-    source = files[script]
-    waiting = [source.path] if isinstance(source, SourceFile) else []
+    waiting = [script]
+    seen = set(waiting)
     while waiting:
-        path = waiting.pop()
+        name = waiting.pop()
+        source = files[name] if name in files else found[name]
+        path = source.path if isinstance(source, SourceFile) else folder
         for module in _relative_imports(path, findings):
             target = f"{version}/{module}.py"
-            if target in files or target in found:
-                continue
             beside = folder.parent / f"{module}.py"
-            if beside.is_file():
+            if target in seen:
+                continue
+            seen.add(target)
+            if target in files:
+                waiting.append(target)
+            elif beside.is_file():
                 found[target] = SourceFile(beside)
-                waiting.append(beside)
+                waiting.append(target)
             else:
                 message = f"'.{module}' is neither beside model.py nor in {folder.parent.name}/"
                 findings.append(error(message, Place(str(path)), key=f"models.{model.name}.python"))

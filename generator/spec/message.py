@@ -97,17 +97,18 @@ class Filler:
             self._error(f"expected a mapping, got {kind_of(node)}", node.place, key, f"{member.name}: {{key: value}}")
             return
         assert member.message_type is not None
-        value_field = member.message_type.fields_by_name["value"]
+        key_field, value_field = (member.message_type.fields_by_name[part] for part in ("key", "value"))
         items = getattr(message, member.name)
         for name, item in node.entries.items():
             item_key = f"{key}.{name}"
             self.origins[item_key.removeprefix(self._prefix)] = node.place_of(name)
+            index = self._scalar(key_field, Scalar(name, node.place_of(name)), item_key)
+            if index is None:
+                continue
             if value_field.message_type is not None:
-                self._entry(items[name], item, item_key)
-            else:
-                value = self._scalar(value_field, item, item_key)
-                if value is not None:
-                    items[name] = value
+                self._entry(items[index], item, item_key)
+            elif (value := self._scalar(value_field, item, item_key)) is not None:
+                items[index] = value
 
     def _entry(self, message: Message, node: Node, key: str) -> None:
         """Fill a map's message; a ModelParameter may be written as its text alone."""

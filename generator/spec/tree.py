@@ -64,6 +64,24 @@ class Mapping:
 Node = Scalar | Sequence | Mapping
 
 
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """PyYAML's loader, with a limit on depth: its composer is recursive C and would overflow the stack.
+
+    It calls `descend_resolver` and `ascend_resolver` around every node.
+    """
+
+    _depth = 0
+
+    def descend_resolver(self, current_node: yaml.Node | None, current_index: Any) -> None:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            where = f" in line {current_node.start_mark.line + 1}" if current_node else ""
+            raise yaml.YAMLError(f"nested deeper than {MAX_DEPTH} levels{where}")
+
+    def ascend_resolver(self) -> None:
+        self._depth -= 1
+
+
 def read_tree(path: Path, findings: list[Finding]) -> Mapping:
     """Return a YAML file's mapping; duplicate keys are added to `findings`.
 
@@ -86,15 +104,12 @@ def read_tree(path: Path, findings: list[Finding]) -> Mapping:
 
 def parse_tree(text: str, name: str, findings: list[Finding]) -> Mapping:
     """Return the mapping that a YAML text holds; see `read_tree`."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        root = yaml.compose(text, Loader=loader)
+        root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as problem:
         raise SpecError(f"not YAML: {_yaml_problem(problem)}", where=_marked(problem, name)) from None
     except yaml.YAMLError as problem:
         raise SpecError(f"not YAML: {problem}", where=name) from None
-    except RecursionError:
-        raise SpecError(f"nested deeper than {MAX_DEPTH} levels", where=name) from None
     if root is None:
         return Mapping({}, Place(name, 1, 1))
     if not isinstance(root, yaml.MappingNode):
@@ -161,7 +176,7 @@ def _refuse_explosions(root: yaml.Node, name: str) -> None:
     sizes: dict[int, int] = {}
     open_nodes: set[int] = set()
 
-    def size(node: yaml.Node, depth: int) -> int:
+    def size(node: yaml.Node) -> int:
         if isinstance(node, yaml.ScalarNode):
             return 1
         known = sizes.get(id(node))
@@ -170,17 +185,15 @@ def _refuse_explosions(root: yaml.Node, name: str) -> None:
         where = f"{name}:{node.start_mark.line + 1}"
         if id(node) in open_nodes:
             raise SpecError("an alias contains itself", where=where)
-        if depth > MAX_DEPTH:
-            raise SpecError(f"nested deeper than {MAX_DEPTH} levels", where=where)
         open_nodes.add(id(node))
-        total = 1 + sum(size(child, depth + 1) for child in _children(node))
+        total = 1 + sum(size(child) for child in _children(node))
         open_nodes.discard(id(node))
         if total > MAX_NODES:
             raise SpecError(f"aliases expand to more than {MAX_NODES:,} values", where=where)
         sizes[id(node)] = total
         return total
 
-    size(root, 0)
+    size(root)
 
 
 def _children(node: yaml.Node) -> Iterator[yaml.Node]:

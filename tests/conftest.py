@@ -1,0 +1,50 @@
+"""Fixtures that several folders share: small ONNX models and specs, written where a test wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+Shape = Sequence[int | str]
+WriteOnnx = Callable[..., Path]
+
+
+@pytest.fixture
+def write_onnx(tmp_path: Path) -> WriteOnnx:
+    """Return a function that writes an identity model: one input copied to one output."""
+
+    def write(
+        name: str = "model.onnx",
+        *,
+        source: str = "x",
+        target: str = "y",
+        shape: Shape = ("N", 4),
+        data_type: int = TensorProto.FLOAT,
+    ) -> Path:
+        graph = helper.make_graph(
+            [helper.make_node("Identity", [source], [target])],
+            "identity",
+            [helper.make_tensor_value_info(source, data_type, shape)],
+            [helper.make_tensor_value_info(target, data_type, shape)],
+        )
+        path = tmp_path / name
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_spec(tmp_path: Path) -> Callable[[str], Path]:
+    """Return a function that writes a spec."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "tritonsmith.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write

@@ -1,0 +1,239 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from google.protobuf import text_format
+from onnx import TensorProto, helper
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tritonsmith.generator.errors import SpecError
+from tritonsmith.generator.lower import lower
+from tritonsmith.generator.repository.core import Repository
+from tritonsmith.generator.spec.read import read_spec
+
+WriteSpec = Callable[[str], Path]
+WriteOnnx = Callable[..., Path]
+
+
+def built(path: Path, **options: Any) -> Repository:
+    return lower(read_spec(path, **options))
+
+
+def config_of(path: Path, model: str = "m") -> ModelConfig:
+    config = built(path).models[model].config
+    assert config is not None
+    return config
+
+
+def errors_of(path: Path) -> list[str]:
+    with pytest.raises(SpecError) as problem:
+        built(path)
+    return [finding.message for finding in problem.value.findings]
+
+
+def test_tensors_are_read_from_the_onnx_file(write_onnx: WriteOnnx, write_spec: WriteSpec) -> None:
+    write_onnx(shape=("N", "seq", 8))
+    config = config_of(write_spec("models: {m: {file: model.onnx, max_batch_size: 4}}"))
+    expected = ModelConfig()
+    text_format.Merge(
+        'name: "m" backend: "onnxruntime" max_batch_size: 4 '
+        'input { name: "x" data_type: TYPE_FP32 dims: [-1, 8] } '
+        'output { name: "y" data_type: TYPE_FP32 dims: [-1, 8] }',
+        expected,
+    )
+    assert config == expected
+
+
+def test_without_max_batch_size_the_first_axis_stays(write_onnx: WriteOnnx, write_spec: WriteSpec) -> None:
+    write_onnx()
+    assert list(config_of(write_spec("models: {m: {file: model.onnx}}")).input[0].dims) == [-1, 4]
+
+
+def test_the_spec_says_what_the_graph_does_not(write_onnx: WriteOnnx, write_spec: WriteSpec) -> None:
+    write_onnx()
+    config = config_of(
+        write_spec("models: {m: {file: model.onnx, max_batch_size: 4, output: [{name: y, label_filename: l.txt}]}}")
+    )
+    assert (config.output[0].label_filename, list(config.output[0].dims)) == ("l.txt", [4])
+
+
+def test_a_scalar_per_request_is_reshaped(write_onnx: WriteOnnx, write_spec: WriteSpec) -> None:
+    write_onnx(shape=("N",))
+    tensor = config_of(write_spec("models: {m: {file: model.onnx, max_batch_size: 4}}")).input[0]
+    assert (list(tensor.dims), tensor.HasField("reshape"), list(tensor.reshape.shape)) == ([1], True, [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ("max_batch_size: 4, input: [{name: z}]", "the graph has no input 'z'."),
+        ("max_batch_size: 4, input: [{name: x, data_type: TYPE_INT8}]", "the graph says TYPE_FP32, the spec TYPE_INT8"),
+        ("max_batch_size: 4, input: [{name: x, dims: [5]}]", "the graph says [4], the spec [5]"),
+        ("backend: onnxruntime, max_batch_size: x", "expected a whole number, got 'x'"),
+        ("name: other", "the name 'other' differs from the folder's, which Triton refuses"),
+        ("model_metrics: {}", "Triton 24.10 does not know this field; it came with 24.11"),
+        ("sequence_batching: {control_input: [{name: START}]}", "the scheduler feeds 'START', which the graph has no"),
+    ],
+)
+def test_what_contradicts_the_graph_is_told(
+    write_onnx: WriteOnnx, write_spec: WriteSpec, fields: str, message: str
+) -> None:
+    write_onnx()
+    assert message in errors_of(write_spec(f"models: {{m: {{file: model.onnx, {fields}}}}}"))[0]
+
+
+def test_a_graph_without_a_batch_axis_cannot_batch(write_onnx: WriteOnnx, write_spec: WriteSpec) -> None:
+    write_onnx(shape=(1, 4))
+    found = errors_of(write_spec("models: {m: {file: model.onnx, max_batch_size: 4}}"))
+    assert "has no dynamic first axis, so the model cannot batch (max_batch_size 4)" in found[0]
+
+
+@pytest.mark.parametrize("data_type", [TensorProto.COMPLEX64, TensorProto.FLOAT8E4M3FN])
+def test_a_type_that_triton_lacks_is_refused(write_onnx: WriteOnnx, write_spec: WriteSpec, data_type: int) -> None:
+    write_onnx(data_type=data_type)
+    name = TensorProto.DataType.Name(data_type)
+    assert f"has ONNX type {name}, which Triton lacks" in errors_of(write_spec("models: {m: {file: model.onnx}}"))[0]
+
+
+def test_a_truncated_file_is_refused(write_onnx: WriteOnnx, write_spec: WriteSpec, tmp_path: Path) -> None:
+    path = write_onnx()
+    path.write_bytes(path.read_bytes()[:-9])
+    assert "no ONNX model, or it is truncated" in errors_of(write_spec("models: {m: {file: model.onnx}}"))[0]
+
+
+def test_external_data_goes_along(write_spec: WriteSpec, tmp_path: Path) -> None:
+    weights = helper.make_tensor("w", TensorProto.FLOAT, [4], bytes(16), raw=True)
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "w"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])],
+        [weights],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    options = {"save_as_external_data": True, "location": "weights.bin", "size_threshold": 0}
+    onnx.save_model(model, str(tmp_path / "big.onnx"), **options)
+    repository = built(write_spec("models: {m: {file: {3: big.onnx}}}"))
+    assert sorted(repository.models["m"].files) == ["3/model.onnx", "3/weights.bin"]
+
+
+def test_versions_with_other_tensors_are_refused(write_onnx: WriteOnnx, write_spec: WriteSpec) -> None:
+    write_onnx("a.onnx")
+    write_onnx("b.onnx", shape=("N", 5))
+    found = errors_of(write_spec("models: {m: {file: {1: a.onnx, 2: b.onnx}, max_batch_size: 1}}"))
+    assert found[0].startswith("version 2 has other inputs than the versions before")
+
+
+def test_states_and_controls_are_no_inputs_of_the_configuration(write_spec: WriteSpec, tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "s"], ["y"]), helper.make_node("Identity", ["y"], ["s_out"])],
+        "g",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 1]) for name in ("x", "s", "START")],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 1]) for name in ("y", "s_out")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "m.onnx")
+    config = config_of(
+        write_spec(
+            "models:\n  m:\n    file: m.onnx\n    max_batch_size: 2\n    sequence_batching:\n"
+            "      control_input: [{name: START, control: [{kind: CONTROL_SEQUENCE_START, fp32_false_true: [0, 1]}]}]\n"
+            "      state: [{input_name: s, output_name: s_out, data_type: TYPE_FP32, dims: [1]}]\n"
+        )
+    )
+    assert [[tensor.name for tensor in tensors] for tensors in (config.input, config.output)] == [["x"], ["y"]]
+
+
+def test_an_ensemble_is_written_out_with_the_latest_version(write_onnx: WriteOnnx, write_spec: WriteSpec) -> None:
+    write_onnx("a.onnx")
+    write_onnx("b.onnx", source="y", target="z")
+    repository = built(
+        write_spec(
+            "models:\n  e: {ensemble: [a, b]}\n  a: {file: a.onnx, max_batch_size: 8}\n"
+            "  b: {file: b.onnx, max_batch_size: 4}\n"
+        )
+    )
+    config = repository.models["e"].config
+    assert config is not None
+    assert list(repository.models) == ["e", "a", "b"]
+    assert (config.platform, config.max_batch_size) == ("ensemble", 4)
+    assert [step.model_version for step in config.ensemble_scheduling.step] == [-1, -1]
+    assert dict(config.ensemble_scheduling.step[1].input_map) == {"y": "y"}
+    assert list(repository.models["e"].files) == ["1/.gitkeep"]  # git drops empty folders; Triton wants the version
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        ("e: {ensemble: [nobody]}", "the step's model 'nobody' is not in the spec."),
+        ("e: {ensemble: [a], max_batch_size: 16}", "max_batch_size 16 is more than the steps take (8)"),
+        ("e: {ensemble: [f]}\n  f: {ensemble: [e]}", "ensembles contain one another: e -> f -> e"),
+        ("e: {backend: python, calls: [b]}", "the model calls 'b', which is not in the spec."),
+        ("e: {max_batch_size: 1}", "nothing says what the model is"),
+        ("e: {file: tritonsmith.yaml}", "the ending of 'tritonsmith.yaml' names no backend"),
+    ],
+)
+def test_models_that_do_not_fit_together_are_told(
+    write_onnx: WriteOnnx, write_spec: WriteSpec, models: str, message: str
+) -> None:
+    write_onnx()
+    found = errors_of(write_spec(f"models:\n  a: {{file: model.onnx, max_batch_size: 8}}\n  {models}\n"))
+    assert message in found[0], found
+
+
+def test_a_plan_needs_its_tensors_where_tensorrt_is_not_installed(write_spec: WriteSpec, tmp_path: Path) -> None:
+    (tmp_path / "m.plan").write_bytes(b"plan")
+    found = errors_of(write_spec("models: {m: {file: m.plan}}"))
+    assert found == [
+        f"the {kind}s of 'm.plan' cannot be read (tensorrt is not installed here)" for kind in ("input", "output")
+    ]
+    tensors = "[{name: x, data_type: TYPE_FP32, dims: [4]}]"
+    repository = built(write_spec(f"models: {{m: {{file: m.plan, input: {tensors}, output: {tensors}}}}}"))
+    assert list(repository.models["m"].files) == ["1/model.plan"]
+
+
+def test_a_python_folder_gives_its_configuration_and_its_files(write_spec: WriteSpec, tmp_path: Path) -> None:
+    folder = tmp_path / "post"
+    folder.mkdir()
+    (folder / "config.pbtxt").write_text('max_batch_size: 8 input { name: "x" data_type: TYPE_FP32 dims: [4] }')
+    (folder / "model.py").write_text("from .beside import f\nfrom .shared import g\n")
+    (folder / "beside.py").write_text("from .deeper import h\n")
+    for name in ("shared", "deeper"):
+        (tmp_path / f"{name}.py").write_text("")
+    repository = built(write_spec("models: {m: {python: post, max_batch_size: 2, parameters: {a: 1}}}"))
+    model = repository.models["m"]
+    assert model.config is not None
+    assert (model.config.backend, model.config.max_batch_size) == ("python", 2)
+    assert model.config.input[0].name == "x"
+    assert sorted(model.files) == ["1/beside.py", "1/deeper.py", "1/model.py", "1/shared.py"]
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        (None, "'post' holds no model.py"),
+        ("from .nowhere import f", "'.nowhere' is neither beside"),
+        ("def", "not Python"),
+    ],
+)
+def test_a_broken_python_folder_is_told(
+    write_spec: WriteSpec, tmp_path: Path, script: str | None, message: str
+) -> None:
+    (tmp_path / "post").mkdir()
+    if script is not None:
+        (tmp_path / "post" / "model.py").write_text(script)
+    assert message in errors_of(write_spec("models: {m: {python: post}}"))[0]
+
+
+def test_settings_of_the_server_travel_with_the_repository(write_spec: WriteSpec) -> None:
+    path = write_spec(
+        "triton: 25.05\nhardware: {gpu: L4}\nserver: {response_cache: {size_bytes: 1024}}\n"
+        "models: {a: {backend: x, calls: [b]}, b: {backend: y}}\n"
+    )
+    assert built(path).settings == {
+        "triton": "25.05",
+        "hardware": {"gpu": "L4"},
+        "server": {"response_cache": {"size_bytes": 1024}},
+        "calls": {"a": ["b"]},
+    }

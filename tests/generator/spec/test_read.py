@@ -1,0 +1,94 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tritonsmith.generator.errors import SpecError, UsageError
+from tritonsmith.generator.spec.document import Spec
+from tritonsmith.generator.spec.read import read_spec
+
+WriteSpec = Callable[[str], Path]
+
+
+def messages(spec: Spec) -> list[str]:
+    return [f"{f.place.line}: {f.key}: {f.message}" for f in spec.findings]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("repo: x\nmodels: {}", "1: repo: unknown key 'repo'."),
+        ("model: {}", "1: model: unknown key 'model'. Did you mean 'models'?"),
+        ("triton: 24.1", "1: triton: unknown Triton release '24.1'. Did you mean '24."),
+        ("tune: {}", "1: tune: 'tune' is not read by this version of tritonsmith"),
+        ("hardware: {gpus: 2}", "1: hardware.gpus: unknown key 'gpus'. Did you mean 'gpu'?"),
+        ("server: {http_port: 70000}", "1: server.http_port: input should be less than or equal to 65535, got '70000'"),
+        ("models: {a b: {}}", "1: models.a b: 'a b' cannot name a model"),
+        ("models: {..: {}}", "1: models...: '..' cannot name a model"),
+        ("models: {a: {file: x.onnx}}", "1: models.a.file: there is no file 'x.onnx'."),
+        ("models: {a: {file: {01: s.yaml}}}", "1: models.a.file.01: '01' is no version: a whole number"),
+        ("models: {a: {files: {../b: tritonsmith.yaml}}}", "'../b' is no path inside the model's folder"),
+        ("models: {a: {files: {config.pbtxt: tritonsmith.yaml}}}", "'config.pbtxt' is no path inside"),
+        ("models: {a: {ensemble: []}}", "expected a list of steps, got a list"),
+        ("models: {a: {ensemble: [{model_nam: b}]}}", "unknown key 'model_nam'. Did you mean 'model_name'?"),
+        ("models: {a: {ensemble: [b], file: tritonsmith.yaml}}", "'ensemble' excludes 'file'"),
+        ("models: {a: {python: blueprint:x/y}}", "no blueprint has a Python model 'x/y'"),
+        ("pipelines: {p: {with: {}}}", "1: pipelines.p.use: no blueprint is given"),
+        ("repository: a/b", "'a/b' cannot name a repository"),
+        ("", "the spec has no models"),
+    ],
+)
+def test_a_mistake_is_told_with_line_key_and_value(write_spec: WriteSpec, text: str, message: str) -> None:
+    found = messages(read_spec(write_spec(text)))
+    assert any(message in line for line in found), found
+
+
+def test_all_mistakes_are_told_at_once(write_spec: WriteSpec) -> None:
+    spec = read_spec(write_spec("modells: {}\ntriton: 1\nserver: {log_verbose: 9, x: 1}\nmodels: {a: 1}\n"))
+    assert sorted(f.place.line for f in spec.findings) == [1, 2, 3, 3, 4]
+
+
+def test_a_profile_is_laid_over_the_spec(write_spec: WriteSpec) -> None:
+    path = write_spec(
+        "repository: here\nmodels: {a: {backend: identity, max_batch_size: 4}}\n"
+        "profiles: {big: {repository: there, hardware: {gpu: H100, count: 2}, models: {a: {max_batch_size: 8}}}}\n"
+    )
+    here, there = read_spec(path), read_spec(path, profile="big")
+    assert (here.name, here.hardware.gpus, there.name, there.hardware.gpus) == ("here", 0, "there", 2)
+    assert there.digest != here.digest
+
+
+def test_an_unknown_profile_is_wrong_usage(write_spec: WriteSpec) -> None:
+    path = write_spec("models: {}\nprofiles: {h100: {}}")
+    with pytest.raises(UsageError, match=r"no profile 'h10'\. Did you mean 'h100'"):
+        read_spec(path, profile="h10")
+
+
+def test_paths_are_relative_to_the_spec_not_to_the_working_folder(
+    write_spec: WriteSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_spec("models: {a: {files: {l.txt: tritonsmith.yaml}, backend: identity}}")
+    monkeypatch.chdir("/")
+    spec = read_spec(path)
+    assert not spec.findings
+    assert spec.models["a"].files == {"l.txt": tmp_path / "tritonsmith.yaml"}
+
+
+def test_a_pipeline_is_expanded_below_the_models(write_spec: WriteSpec) -> None:
+    path = write_spec("pipelines: {p: {use: b}}\nmodels: {m: {max_batch_size: 2}, n: {backend: x}}")
+    spec = read_spec(path, expand=lambda pipeline, _: {"m": {"backend": pipeline.blueprint, "max_batch_size": 1}})
+    fields = spec.models["m"].fields.entries
+    assert list(spec.models) == ["m", "n"]
+    assert [getattr(fields[key], "text", "") for key in ("backend", "max_batch_size")] == ["b", "2"]
+
+
+def test_two_pipelines_may_not_make_one_model(write_spec: WriteSpec) -> None:
+    path = write_spec("pipelines: {p: {use: b}, q: {use: b}}")
+    spec = read_spec(path, expand=lambda _pipeline, _findings: {"m": {"backend": "x"}})
+    assert "two pipelines make a model 'm'" in messages(spec)[0]
+
+
+def test_a_spec_that_is_no_yaml_raises(write_spec: WriteSpec) -> None:
+    with pytest.raises(SpecError) as problem:
+        read_spec(write_spec("a: ["))
+    assert problem.value.exit_code == 3

@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import pytest
+
+from tritonsmith.generator.errors import SpecError
+from tritonsmith.generator.findings import Finding
+from tritonsmith.generator.spec import tree
+
+
+def parse(text: str) -> tuple[tree.Mapping, list[Finding]]:
+    findings: list[Finding] = []
+    return tree.parse_tree(text, "s.yaml", findings), findings
+
+
+def test_a_scalar_keeps_its_text_and_its_place() -> None:
+    root, _ = parse("triton: 24.10\nmodels:\n  a: {mean: 0.50}\n")
+    triton = root.entries["triton"]
+    assert isinstance(triton, tree.Scalar)
+    assert (triton.text, triton.place.line, triton.place.column) == ("24.10", 1, 9)
+    assert tree.to_data(root) == {"triton": "24.10", "models": {"a": {"mean": "0.50"}}}
+
+
+def test_a_quoted_null_is_a_word() -> None:
+    root, _ = parse("a: null\nb: 'null'\nc: ~\nd:\n")
+    assert tree.to_data(root) == {"a": None, "b": "null", "c": None, "d": None}
+
+
+def test_a_duplicate_key_names_both_lines() -> None:
+    _, findings = parse("a: 1\nb: 2\na: 3\n")
+    assert [str(finding) for finding in findings] == ["s.yaml:3:1: a: error: key 'a' is given twice, first in line 1"]
+
+
+def test_aliases_are_followed() -> None:
+    root, _ = parse("a: &x {b: 1}\nc: *x\n")
+    assert tree.to_data(root) == {"a": {"b": "1"}, "c": {"b": "1"}}
+
+
+def test_a_yaml_bomb_is_refused_before_it_explodes() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
+    with pytest.raises(SpecError, match="aliases expand to more than"):
+        parse("\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: &a [*a]", "an alias contains itself"),
+        ("[1, 2]", "a spec is a mapping"),
+        ("a: [1, 2", "not YAML"),
+        ("a: b: c", "not YAML"),
+        ("a: " + "[" * 100 + "]" * 100, "nested deeper than 64 levels"),
+        ("a: !!python/object/apply:os.system [true]\n? [x]\n: 1", "a key must be a word"),
+    ],
+)
+def test_what_is_no_spec_is_refused_with_its_line(text: str, message: str) -> None:
+    findings: list[Finding] = []
+    try:
+        tree.parse_tree(text, "s.yaml", findings)
+    except SpecError as problem:
+        assert message in str(problem)
+        assert problem.where.startswith("s.yaml")
+    else:
+        assert [message] == [finding.message for finding in findings]
+
+
+def test_nesting_that_would_overflow_a_stack_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "deep.yaml"
+    path.write_text("a: " + "[" * 200_000)
+    with pytest.raises(SpecError):
+        tree.read_tree(path, [])
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="No such file") as problem:
+        tree.read_tree(tmp_path / "none.yaml", [])
+    assert "tritonsmith init" in problem.value.hint
+    (tmp_path / "latin.yaml").write_bytes(b"a: \xff")
+    with pytest.raises(SpecError, match="not UTF-8"):
+        tree.read_tree(tmp_path / "latin.yaml", [])
