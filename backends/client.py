@@ -28,7 +28,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class InferRequest:
-    """One request. `outputs` empty asks for all; `parameters` are the protocol's (priority, sequence_id) and own ones."""
+    """One request. `outputs` empty asks for all; `parameters` are the protocol's and the user's."""
 
     model: str
     inputs: Sequence[Tensor]

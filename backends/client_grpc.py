@@ -19,7 +19,7 @@ from tritonsmith.backends.client import (
     Tensor,
     TensorSpec,
 )
-from tritonsmith.backends.control import START, ServerTimeoutError, ModelState
+from tritonsmith.backends.control import START, ModelState, ServerTimeoutError
 from tritonsmith.backends.tensors import decode, encode
 from tritonsmith.generator.errors import ServerError
 

@@ -13,7 +13,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonclient.grpc.service_pb2 import ModelStatisticsResponse
 
 from tritonsmith.backends.client import InferRequest, InferResponse, ModelMetadata, Tensor, TensorSpec
-from tritonsmith.backends.control import START, Control, ServerTimeoutError, ModelState, reason_of
+from tritonsmith.backends.control import START, Control, ModelState, ServerTimeoutError, reason_of
 from tritonsmith.backends.tensors import decode, encode
 from tritonsmith.generator.errors import ServerError, UsageError
 

@@ -2,9 +2,132 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from tritonsmith.generator import console
+from tritonsmith.generator.errors import UsageError
+
+if TYPE_CHECKING:
+    from tritonsmith.backends.client import Client, WireProtocol
+    from tritonsmith.backends.infer import Call
+    from tritonsmith.backends.options import ServerOptions
+
+REPOSITORY = Path("model_repository")
+
+
+@click.command()
+@click.argument("repository", type=click.Path(path_type=Path), default=REPOSITORY)
+@click.option("--host", default=None, help="Address to listen on, 127.0.0.1 by default; 0.0.0.0 is every interface.")
+@click.option("--http-port", type=int, default=None, help="8000 by default; 0 takes a free port.")
+@click.option("--grpc-port", type=int, default=None, help="8001 by default; 0 takes a free port.")
+@click.option("--metrics-port", type=int, default=None, help="8002 by default; 0 takes a free port.")
+@click.option("--load-limit", type=float, default=None, help="Seconds that one model may take to load, 120 by default.")
+@click.option("--keep-going", is_flag=True, help="Serve what loads, even if a model does not.")
+@click.option("--log-file", type=click.Path(path_type=Path, dir_okay=False), help="Keep the server's log there.")
+@click.option("--container", "is_container", is_flag=True, help="Serve in NVIDIA's container, with Docker.")
+@click.option("--triton", "release", default=None, help="The container's release, e.g. 24.10.")
+@click.option("--dry-run", is_flag=True, help="With --container: print the command, do not run it.")
+@click.option("--json", "is_json", is_flag=True, help="Print URLs and models as JSON, once everything is loaded.")
+def serve(
+    repository: Path,
+    host: str | None,
+    http_port: int | None,
+    grpc_port: int | None,
+    metrics_port: int | None,
+    load_limit: float | None,
+    keep_going: bool,
+    log_file: Path | None,
+    is_container: bool,
+    release: str | None,
+    dry_run: bool,
+    is_json: bool,
+) -> None:
+    """Serve REPOSITORY (default ./model_repository) until Ctrl-C, on a private view of it."""
+    from tritonsmith.backends.served import read_served
+
+    served = read_served(repository)
+    given: dict[str, Any] = {"host": host, "http_port": http_port, "grpc_port": grpc_port, "metrics_port": metrics_port}
+    given |= {"load_limit_s": load_limit, "log_file": log_file.absolute() if log_file else None}
+    options = served.with_options(given)
+    if is_container:
+        _serve_container(repository, options, release or served.release, is_dry_run=dry_run)
+        return
+    if release or dry_run:
+        raise UsageError("--triton and --dry-run belong to --container", hint="the embedded server is release 24.10")
+    from tritonsmith.backends import serve as shown
+    from tritonsmith.backends.server import embedded_server
+
+    with embedded_server(repository, options, is_partial=keep_going) as server:
+        if is_json:
+            console.result_json(shown.as_json(server))
+        else:
+            console.result(shown.as_text(server))
+        console.say("serving until Ctrl-C")
+        server.wait()
+
+
+@click.command()
+@click.argument("model")
+@click.option(
+    "--input", "-i", "texts", multiple=True, metavar="NAME=VALUE", help="JSON, text or @FILE; repeat for rows."
+)
+@click.option(
+    "--inputs", "rows", type=click.Path(path_type=Path, dir_okay=False), help="JSON file: {NAME: VALUE, ...}."
+)
+@click.option("--output", "-o", "outputs", multiple=True, metavar="NAME", help="Ask for this output alone.")
+@click.option("--version", "version", default="", help="The model's version; the newest by default.")
+@click.option("--url", default="", help="A running server's host:port; else one is started for --repository.")
+@click.option("--repository", type=click.Path(path_type=Path), default=REPOSITORY, show_default=True)
+@click.option("--protocol", type=click.Choice(["grpc", "http"]), default="grpc", show_default=True)
+@click.option("--parameter", "-p", "parameters", multiple=True, metavar="NAME=VALUE", help="A request parameter.")
+@click.option("--priority", type=int, default=None, help="The request's priority level.")
+@click.option("--timeout", "timeout_s", default=60.0, show_default=True, help="Seconds to wait for a response.")
+@click.option("--sequence-id", default=None, help="Number or text that names a sequence.")
+@click.option("--sequence-start", is_flag=True, help="This request begins the sequence.")
+@click.option("--sequence-end", is_flag=True, help="This request ends the sequence.")
+@click.option("--save", "folder", type=click.Path(path_type=Path, file_okay=False), help="Write outputs there as .npy.")
+@click.option("--json", "is_json", is_flag=True, help="Print the response as JSON; a stream as a line for each.")
+def infer(
+    model: str,
+    texts: tuple[str, ...],
+    rows: Path | None,
+    outputs: tuple[str, ...],
+    version: str,
+    url: str,
+    repository: Path,
+    protocol: WireProtocol,
+    parameters: tuple[str, ...],
+    priority: int | None,
+    timeout_s: float,
+    sequence_id: str | None,
+    sequence_start: bool,
+    sequence_end: bool,
+    folder: Path | None,
+    is_json: bool,
+) -> None:
+    """Send a request to MODEL: `-i x='[1, 2]'`, `-i image=@digit.png`, `-i prompt=hello`, `-i x=@x.npy`."""
+    from tritonsmith.backends.infer import Call, read_parameter, read_rows
+
+    own = dict(map(read_parameter, parameters))
+    call = Call(
+        model,
+        version,
+        texts,
+        read_rows(rows) if rows else (),
+        rows.parent if rows else Path(),
+        outputs,
+        own if priority is None else {**own, "priority": priority},
+        int(sequence_id) if sequence_id and sequence_id.isdecimal() else sequence_id,
+        sequence_start,
+        sequence_end,
+    )
+    with _client(url, repository, protocol) as client:
+        _infer(client, call, timeout_s, folder, is_json=is_json)
 
 
 @click.command()
@@ -22,3 +145,58 @@ def doctor(is_install: bool, is_json: bool) -> None:
     else:
         console.result(tools.report(found))
     tools.require(found)
+
+
+def _serve_container(repository: Path, options: ServerOptions, release: str, *, is_dry_run: bool) -> None:
+    """Print the docker command, and run it unless `is_dry_run`."""
+    import os
+    import shlex
+
+    from tritonsmith.backends import container, machine
+    from tritonsmith.backends.ports import with_ports
+
+    container.require_repository(repository)
+    image, name = container.image_of(release), f"tritonsmith-{os.getpid()}"
+    options = with_ports(options)
+    argv = container.docker_argv(repository, options, image, name=name, gpus=machine.gpu_count())
+    if is_dry_run:
+        console.result(shlex.join(argv))
+    else:
+        container.run_container(argv, name=name, stop_limit_s=options.exit_timeout_secs)
+
+
+@contextmanager
+def _client(url: str, repository: Path, protocol: WireProtocol) -> Iterator[Client]:
+    """Connect to a server, or start one for the repository and stop it afterwards."""
+    from tritonsmith.backends.client import connect
+    from tritonsmith.backends.server import embedded_server
+
+    with ExitStack() as stack:
+        if not url:
+            server = stack.enter_context(embedded_server(repository))
+            url = server.grpc_url if protocol == "grpc" else server.http_url
+        yield stack.enter_context(connect(url, protocol))
+
+
+def _infer(client: Client, call: Call, timeout_s: float, folder: Path | None, *, is_json: bool) -> None:
+    """Send the requests and show each response as it comes."""
+    import json
+
+    from tritonsmith.backends import outputs as shown
+    from tritonsmith.backends.infer import build_requests, find_target, send
+
+    target = find_target(client, call.model, call.version)
+    requests = build_requests(call, target)
+    is_stream = target.is_decoupled or len(requests) > 1
+    for number, response in enumerate(send(client, requests, target, timeout_s)):
+        if folder:
+            for path in shown.save(response, folder, f".{number}" if is_stream else ""):
+                console.say(f"wrote {path}")
+        if is_json and is_stream:
+            console.result(json.dumps(shown.as_json(response)))
+        elif is_json:
+            console.result_json(shown.as_json(response))
+        elif target.is_decoupled:
+            console.result(shown.as_line(response))
+        else:
+            console.result(shown.as_text(response, is_batched=target.is_batched))

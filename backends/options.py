@@ -31,7 +31,8 @@ class ServerOptions:
     cache_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     rate_limit: Literal["off", "execution_count"] | None = None  # None: on where a model has a rate_limiter
     rate_limit_resources: Mapping[str, int | Mapping[str, int]] = field(default_factory=dict)
-    model_control_mode: ModelControlMode = "explicit"  # the embedded server is always explicit, a container need not be
+    model_control_mode: ModelControlMode | None = None  # the embedded server is always explicit
+    exit_on_error: bool = True  # the embedded server never: it explains
     model_load_thread_count: int | None = None
     disable_auto_complete_config: bool = False
     log_verbose: int = 0
@@ -58,7 +59,8 @@ def server_argv(options: ServerOptions, tritonserver: Path | str, folders: Serve
     argv = [str(tritonserver), f"--model-repository={folders.repository}"]
     argv += [f"--backend-directory={folders.backends}"] if folders.backends else []
     argv += [f"--cache-directory={folders.caches}"] if folders.caches else []
-    argv += [f"--model-control-mode={options.model_control_mode}", "--exit-on-error=false"]
+    argv += [f"--model-control-mode={options.model_control_mode}"] if options.model_control_mode else []
+    argv += [] if options.exit_on_error else ["--exit-on-error=false"]
     argv += _endpoints(options)
     argv += [f"--exit-timeout-secs={options.exit_timeout_secs}"]
     argv += ["--disable-auto-complete-config"] if options.disable_auto_complete_config else []

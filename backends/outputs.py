@@ -15,6 +15,7 @@ from tritonsmith.generator.console import table
 from tritonsmith.generator.errors import UsageError
 
 SHOWN_ELEMENTS = 8
+SHOWN_CHARACTERS = 200
 
 
 def as_text(response: InferResponse, *, is_batched: bool) -> str:
@@ -85,13 +86,9 @@ def plain(value: Any) -> Any:
 def _element(value: Any) -> str:
     if isinstance(value, bytes):
         text = value.decode("utf-8", "replace")
-        return (
-            text
-            if len(text) <= 200 and text.isprintable()
-            else f"{text[:40]!r}... {len(value)} bytes"
-            if len(value) > 200
-            else repr(text)
-        )
+        if len(text) > SHOWN_CHARACTERS:
+            return f"{text[:40]!r}... {len(value)} bytes"
+        return text if text.isprintable() else repr(text)
     return f"{value:.6g}" if isinstance(value, float | np.floating) else str(value)
 
 

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import socket
 
+from tritonsmith.backends.options import ServerOptions
 from tritonsmith.generator.errors import ServerError
 
 # Below the range from which Linux takes ports for outgoing connections (32768 on), so that nobody's
 # connection takes one between our test and the server's start.
 FREE_RANGE = range(20000, 32768)
+
+
+def with_ports(options: ServerOptions) -> ServerOptions:
+    """Return the options with a free port in place of each 0, and those asked for tested.
+
+    Raises: ServerError naming a port that is in use.
+    """
+    ports = choose_ports(options.host, wanted_ports(options))
+    return dataclasses.replace(
+        options, http_port=ports["http"], grpc_port=ports["grpc"], metrics_port=ports.get("metrics", 0)
+    )
+
+
+def wanted_ports(options: ServerOptions) -> dict[str, int]:
+    """Return the ports that the options ask for, by endpoint; 0 for a free one."""
+    wanted = {"http": options.http_port, "grpc": options.grpc_port}
+    return wanted | ({"metrics": options.metrics_port} if options.allow_metrics else {})
 
 
 def choose_ports(host: str, wanted: dict[str, int]) -> dict[str, int]:

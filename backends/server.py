@@ -24,8 +24,9 @@ from tritonsmith.backends.leftovers import run_folder
 from tritonsmith.backends.loading import LoadSite, failure, load_models
 from tritonsmith.backends.needs import with_needs
 from tritonsmith.backends.options import ServerFolders, ServerOptions, server_argv
-from tritonsmith.backends.ports import choose_ports
+from tritonsmith.backends.ports import wanted_ports, with_ports
 from tritonsmith.backends.prepare import Prepared, prepare
+from tritonsmith.backends.served import read_served
 from tritonsmith.backends.toolchain import SERVER_RELEASE, Toolchain, find_toolchain
 from tritonsmith.backends.view import make_backends, make_view
 from tritonsmith.generator import console
@@ -33,8 +34,6 @@ from tritonsmith.generator.errors import ServerError
 
 START_LIMIT_S = 30.0
 UNLOAD_LIMIT_S = 15.0  # for finalize() of Python models, once no request is in flight
-DEFAULTS = ServerOptions()
-NO_CALLS: Mapping[str, tuple[str, ...]] = {}
 
 
 @dataclass
@@ -124,27 +123,26 @@ class Server:
 @contextmanager
 def embedded_server(
     repository: Path,
-    options: ServerOptions = DEFAULTS,
+    options: ServerOptions | None = None,
     *,
-    calls: Mapping[str, tuple[str, ...]] = NO_CALLS,
     is_partial: bool = False,
     toolchain: Toolchain | None = None,
 ) -> Iterator[Server]:
     """Serve a model repository while the block runs; afterwards nothing of the server is left, whatever happened.
 
-    `calls` names the models that a Python model calls, which are loaded before it. With `is_partial` models that do
-    not load are left in `failed`.
+    Without `options` those of the spec that built the repository hold. With `is_partial` models that do not load are
+    left in `failed`.
 
     Raises: ToolMissingError; RepositoryError where there is no repository; ServerError where the server does not
     start, or a model does not load.
     """
-    toolchain = toolchain or find_toolchain()
+    toolchain, served = toolchain or find_toolchain(), read_served(repository)
     with run_folder() as run:
         names = make_view(repository, run / "models")
         backends = make_backends(toolchain, run / "backends")
         host = Host(machine.gpu_count(), frozenset(backends), SERVER_RELEASE, frozenset(backends) - {"python"})
-        prepared = prepare(repository, run / "models", names, host, calls)
-        options, additions = with_needs(options, prepared.configs)
+        prepared = prepare(repository, run / "models", names, host, served.calls)
+        options, additions = with_needs(options or served.options, prepared.configs)
         server = start_server(toolchain, options, prepared, run)
         server.notices = [*prepared.notices, *additions]
         is_ready = False
@@ -175,7 +173,7 @@ def start_server(toolchain: Toolchain, options: ServerOptions, prepared: Prepare
         except ServerError as problem:
             server.process.kill()
             server.process.wait()
-            if "already in use" in problem.message and attempt < 2 and 0 in _wanted_ports(options).values():
+            if "already in use" in problem.message and attempt < 2 and 0 in wanted_ports(options).values():
                 continue  # somebody took one of the free ports between our test and the start
             raise
         except BaseException:
@@ -211,14 +209,7 @@ def drain_server(server: Server) -> None:
 
 
 def _launch(toolchain: Toolchain, options: ServerOptions, prepared: Prepared, run: Path) -> Server:
-    ports = choose_ports(options.host, _wanted_ports(options))
-    options = dataclasses.replace(
-        options,
-        http_port=ports["http"],
-        grpc_port=ports["grpc"],
-        metrics_port=ports.get("metrics", 0),
-        model_control_mode="explicit",
-    )
+    options = dataclasses.replace(with_ports(options), model_control_mode="explicit", exit_on_error=False)
     folders = ServerFolders(prepared.view, run / "backends", toolchain.cache_folder)
     argv = server_argv(options, toolchain.tritonserver, folders)
     argv.append(f"--backend-config=python,shm-region-prefix-name={run.name}-")  # so that leftovers can be told
@@ -237,11 +228,6 @@ def _launch(toolchain: Toolchain, options: ServerOptions, prepared: Prepared, ru
     except OSError as problem:
         raise ServerError(f"cannot start tritonserver: {problem}") from problem
     return Server(process, options, log_file, prepared)
-
-
-def _wanted_ports(options: ServerOptions) -> dict[str, int]:
-    wanted = {"http": options.http_port, "grpc": options.grpc_port}
-    return wanted | ({"metrics": options.metrics_port} if options.allow_metrics else {})
 
 
 def _wait_until_live(server: Server) -> None:

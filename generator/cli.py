@@ -70,6 +70,8 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the command line and end the process with its exit status."""
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else we run under nohup
+        signal.signal(signal.SIGHUP, _terminate)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's `&` starts us with SIGINT ignored
     sys.exit(run_command_line(sys.argv[1:]))
 
@@ -104,5 +106,5 @@ def run_command_line(argv: list[str]) -> int:
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
-    """Leave through the stack on SIGTERM, so that every server and folder of ours is taken down."""
+    """Leave through the stack on SIGTERM and SIGHUP, so that every server and folder of ours is taken down."""
     raise SystemExit(EXIT_TERMINATED)
