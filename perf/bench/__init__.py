@@ -1,0 +1,1 @@
+"""Long measurements behind `make bench*`; their results are committed under results/."""
