@@ -53,6 +53,8 @@ def find_blueprint(name: str) -> Blueprint:
     """
     known = blueprint_names()
     if name not in known:
-        raise UsageError(f"there is no blueprint '{name}'.{did_you_mean(name, known)}", hint=f"one of {', '.join(known)}")
+        raise UsageError(
+            f"there is no blueprint '{name}'.{did_you_mean(name, known)}", hint=f"one of {', '.join(known)}"
+        )
     blueprint: Blueprint = importlib.import_module(f"tritonsmith.ensembles.{name}.blueprint").BLUEPRINT
     return blueprint

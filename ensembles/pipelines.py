@@ -50,10 +50,8 @@ def expand_pipeline(pipeline: Pipeline, findings: list[Finding]) -> dict[str, An
 
 
 def _names(pipeline: Pipeline, blueprint: Blueprint, findings: list[Finding]) -> dict[str, str]:
-    """Return role -> model name: the pipeline's own name for the ensemble, the role's for the others, as renamed."""
-    names = {role: role for role in blueprint.roles}
-    if "ensemble" in names:
-        names["ensemble"] = pipeline.name
+    """Return role -> model name, as renamed; the last role, which clients call, has the pipeline's own name."""
+    names = {role: role for role in blueprint.roles} | {blueprint.roles[-1]: pipeline.name}
     for role, name in pipeline.names.items():
         if role not in names:
             message = f"{blueprint.name} makes no '{role}'.{did_you_mean(role, names)}"

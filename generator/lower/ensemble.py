@@ -8,7 +8,7 @@ from typing import Any
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.catalog.datatypes import BY_NUMBER
-from tritonsmith.generator.findings import Finding, error, warning
+from tritonsmith.generator.findings import Finding, error
 from tritonsmith.generator.lower.facts import Facts, batch_limit, named_items, text_of
 from tritonsmith.generator.repository.core import Content
 from tritonsmith.generator.spec.document import ModelSpec, Step
@@ -45,21 +45,6 @@ def facts_of_steps(model: ModelSpec, models: Mapping[str, ModelConfig], findings
         },
     }
     return Facts(fields, VERSION_FILES)
-
-
-def warn_of_steps(
-    model: ModelSpec, config: ModelConfig, models: Mapping[str, ModelConfig], findings: list[Finding]
-) -> None:
-    """Judge an ensemble written in Triton's own fields: what contradicts itself is a warning, as it may still load."""
-    steps = [
-        Step(step.model_name, model.place, step.model_version, "", dict(step.input_map), dict(step.output_map))
-        for step in config.ensemble_scheduling.step
-    ]
-    found: list[Finding] = []
-    key = f"models.{model.name}.ensemble_scheduling"
-    if all(step.model in models for step in steps) and steps:
-        wire(steps, models, key=key, findings=found, outputs=[output.name for output in config.output])
-    findings.extend(warning(f.message, f.place, key=f.key, remedy=f.remedy) for f in found)
 
 
 def _can_batch(model: ModelSpec, wiring: Wiring, limit: int, findings: list[Finding]) -> bool:

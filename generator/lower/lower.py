@@ -10,7 +10,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonsmith.generator.catalog.releases import FIELDS_SINCE, fields_newer_than
 from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.findings import Finding, Severity, error
-from tritonsmith.generator.lower.ensemble import VERSION_FILES, facts_of_steps, warn_of_steps
+from tritonsmith.generator.lower.ensemble import VERSION_FILES, facts_of_steps
 from tritonsmith.generator.lower.facts import Facts
 from tritonsmith.generator.lower.model_file import facts_of_file
 from tritonsmith.generator.lower.python_folder import facts_of_folder
@@ -62,10 +62,8 @@ def _lower_model(
     assert isinstance(below, tree.Mapping)
     fields = merge_message(below, model.fields, ModelConfig.DESCRIPTOR)
     config = filler.fill(ModelConfig(), fields, key=f"models.{model.name}")
-    origins = dict(filler.origins)
+    origins = {"": model.place, **filler.origins}
     _judge(spec, model, config, findings)
-    if config.platform == "ensemble" and not model.ensemble:
-        warn_of_steps(model, config, configs, findings)
     config.name = model.name
     files: dict[str, File] = {**facts.files, **{name: SourceFile(path) for name, path in model.files.items()}}
     if not any(_is_version(name) for name in files):

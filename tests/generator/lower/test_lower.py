@@ -113,8 +113,8 @@ def test_external_data_goes_along(write_spec: WriteSpec, tmp_path: Path) -> None
         [weights],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    options = {"save_as_external_data": True, "location": "weights.bin", "size_threshold": 0}
-    onnx.save_model(model, str(tmp_path / "big.onnx"), **options)
+    path = str(tmp_path / "big.onnx")
+    onnx.save_model(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
     repository = built(write_spec("models: {m: {file: {3: big.onnx}}}"))
     assert sorted(repository.models["m"].files) == ["3/model.onnx", "3/weights.bin"]
 

@@ -40,7 +40,7 @@ def test_a_member_of_a_oneof_clears_its_siblings_of_the_layer_below() -> None:
 
 
 def test_two_members_of_one_layer_stay_for_the_reader_to_refuse() -> None:
-    both = {"sequence_batching": {}, "dynamic_batching": {}}
+    both: dict[str, Any] = {"sequence_batching": {}, "dynamic_batching": {}}
     assert merged({}, both) == both
 
 

@@ -1,0 +1,42 @@
+"""Whether the dynamic batcher can do what it is asked to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tritonsmith.generator.checks.case import Case
+from tritonsmith.generator.checks.registry import check
+from tritonsmith.generator.findings import Finding, error, warning
+
+
+@check("TS401", "preferred batch sizes are from 1 to max_batch_size")
+def preferred_sizes_fit(case: Case) -> Iterator[Finding]:
+    """Source: core: model_config_utils.cc (ValidateModelConfig, "dynamic batching preferred size")."""
+    for model, config in case.models():
+        for size in config.dynamic_batching.preferred_batch_size:
+            if not 0 < size <= config.max_batch_size:
+                message = f"preferred batch size {size} is not from 1 to max_batch_size ({config.max_batch_size})"
+                place = case.origin(model, "dynamic_batching.preferred_batch_size")
+                hint = f"raise max_batch_size to {size}, or leave {size} out"
+                yield error(message, place, key=f"{model.name}.dynamic_batching", remedy=hint)
+
+
+@check("TS402", "dynamic batching has a max_batch_size")
+def batcher_has_room(case: Case) -> Iterator[Finding]:
+    """Triton accepts it silently, batches nothing and ignores the queue delay (server#5215)."""
+    for model, config in case.models():
+        if config.HasField("dynamic_batching") and config.max_batch_size == 0:
+            message = "dynamic_batching without max_batch_size batches nothing"
+            place = case.origin(model, "dynamic_batching")
+            yield warning(message, place, key=model.name, remedy="set max_batch_size, or leave dynamic_batching out")
+
+
+@check("TS403", "a model that can batch does")
+def batches_are_formed(case: Case) -> Iterator[Finding]:
+    """Without a batcher every request runs alone: 17 queued requests were 17 executions, with one they were 3."""
+    for model, config in case.models():
+        is_alone = config.WhichOneof("scheduling_choice") is None
+        if is_alone and config.max_batch_size > 1 and config.platform != "ensemble":
+            message = f"max_batch_size {config.max_batch_size} without a batcher: requests of clients run one by one"
+            place = case.origin(model, "max_batch_size")
+            yield warning(message, place, key=model.name, remedy="add dynamic_batching {}")

@@ -1,0 +1,59 @@
+"""Whether each model folder holds what its backend looks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tritonsmith.generator.catalog.backends import BACKENDS
+from tritonsmith.generator.checks.case import Case
+from tritonsmith.generator.checks.registry import check
+from tritonsmith.generator.findings import Finding, error
+from tritonsmith.generator.repository.core import Model
+
+
+@check("TS201", "a model has a version folder")
+def versions_exist(case: Case) -> Iterator[Finding]:
+    """Triton refuses a model without one, an ensemble too; git and object stores drop empty folders.
+
+    Source: core: model_lifecycle.cc ("at least one version must be available under the version policy").
+    """
+    for model, _ in case.models():
+        if not versions(model):
+            hint = f"add {model.name}/1/ (with a file in it, such as .gitkeep, for an ensemble)"
+            yield error("the model has no version folder", case.origin(model), key=model.name, remedy=hint)
+
+
+@check("TS202", "a version folder holds the model's file")
+def model_files_exist(case: Case) -> Iterator[Finding]:
+    """A Python model without its model.py never finishes loading: up to 26.x only kill -9 ends that server.
+
+    Source: python_backend: python_be.cc; server#8766.
+    """
+    for model, config in case.models():
+        name = config.default_model_filename or _default_file(config)
+        for version in versions(model) if name else ():
+            if not any(path == f"{version}/{name}" or path.startswith(f"{version}/{name}/") for path in model.files):
+                message = f"version {version} has no {name}, which backend {config.backend} loads"
+                yield error(message, case.origin(model), key=model.name, remedy=f"add {model.name}/{version}/{name}")
+
+
+@check("TS203", "a model is called like its folder")
+def names_match(case: Case) -> Iterator[Finding]:
+    """Source: core: model_repository_manager.cc ("unexpected directory name")."""
+    for model, config in case.models():
+        if config.name != model.name:
+            message = f"the configuration names '{config.name}', the folder is '{model.name}'"
+            yield error(message, case.origin(model, "name"), key=model.name, remedy="leave the name out")
+
+
+def versions(model: Model) -> list[int]:
+    """Return the model's versions: its folders that are whole numbers without leading zeros."""
+    folders = {path.partition("/")[0] for path in (*model.folders, *(p for p in model.files if "/" in p))}
+    return sorted(int(name) for name in folders if name.isdecimal() and str(int(name)) == name)
+
+
+def _default_file(config: ModelConfig) -> str:
+    row = BACKENDS.get(config.backend)
+    return row.model_file if row else ""

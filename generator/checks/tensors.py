@@ -1,0 +1,36 @@
+"""Whether inputs and outputs say what Triton must know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
+
+from tritonsmith.generator.checks.case import Case
+from tritonsmith.generator.checks.registry import check
+from tritonsmith.generator.findings import Finding, error
+
+
+@check("TS301", "inputs and outputs have a name, a type and dims")
+def tensors_are_whole(case: Case) -> Iterator[Finding]:
+    """Source: core: model_config_utils.cc (ValidateModelInput, ValidateModelOutput, ValidateIOShape)."""
+    for model, config in case.models():
+        for path, tensor in _tensors(config):
+            for problem in _problems(tensor):
+                yield error(problem, case.origin(model, path), key=f"{model.name}.{path}")
+
+
+def _tensors(config: ModelConfig) -> Iterator[tuple[str, ModelInput | ModelOutput]]:
+    for index, given in enumerate(config.input):
+        yield f"input[{index}]", given
+    for index, made in enumerate(config.output):
+        yield f"output[{index}]", made
+
+
+def _problems(tensor: ModelInput | ModelOutput) -> Iterator[str]:
+    lacking = {"name": not tensor.name, "data_type": not tensor.data_type, "dims": not tensor.dims}
+    for field, is_lacking in lacking.items():
+        if is_lacking:
+            yield f"the tensor '{tensor.name}' has no {field}"
+    if any(dim < 1 and dim != -1 for dim in tensor.dims):
+        yield f"dims {list(tensor.dims)} of '{tensor.name}': each is -1 or at least 1"
