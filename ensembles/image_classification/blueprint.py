@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from tritonsmith.ensembles.blueprint import Blueprint
 from tritonsmith.ensembles.image_classification.parameters import numbers
@@ -43,19 +43,28 @@ class Settings(BaseModel):
     max_queue_delay_microseconds: int = Field(100, ge=0, description="how long the classifier waits for a fuller batch")
     instances: Instances = Instances()
 
+    @field_validator("channels")
+    @classmethod
+    def _is_colour_mode(cls, channels: int) -> int:
+        if channels not in (1, 3):
+            raise ValueError(f"{channels} is neither 1 (grey) nor 3 (red, green, blue)")
+        return channels
+
+    @field_validator("scale", "mean", "std")
+    @classmethod
+    def _has_a_number_per_channel(cls, value: float | str | list[float], given: ValidationInfo) -> Any:
+        name, text = str(given.field_name), as_text(value)
+        count = 1 if name == "scale" else given.data.get("channels", 1)
+        if "channels" in given.data and 0.0 in numbers({name: text}, name, "", count) and name == "std":
+            raise ValueError(f"'{text}' contains 0, which would divide by zero")
+        return value
+
     @model_validator(mode="after")
-    def _fits_together(self) -> Settings:
+    def _has_one_size(self) -> Settings:
         if self.side and (self.width or self.height):
             raise ValueError("side stands for width and height: give it, or both of them")
         if not self.side and not (self.width and self.height):
             raise ValueError("the images' size is missing: give side, or width and height")
-        if self.channels not in (1, 3):
-            raise ValueError(f"channels: {self.channels} is neither 1 (grey) nor 3 (red, green, blue)")
-        texts = {"scale": as_text(self.scale), "mean": as_text(self.mean), "std": as_text(self.std)}
-        numbers(texts, "scale", "", 1)
-        numbers(texts, "mean", "", self.channels)
-        if 0.0 in numbers(texts, "std", "", self.channels):
-            raise ValueError(f"std: '{texts['std']}' contains 0, which would divide by zero")
         return self
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import tritonclient.grpc as grpc
+import yaml
+from PIL import Image
 from tritonclient.utils import InferenceServerException
 
 from tritonsmith.backends.server import Server, embedded_server
@@ -30,12 +35,58 @@ STEPS = ("preprocessing", "classifier", "postprocessing")
 TOLERANCE = 1e-6
 
 
+# A second pipeline beside the demo's, unlike it in everything that can be set.
+COLOURS = {
+    "use": "image_classification",
+    "with": {
+        "file": "colours.onnx",
+        "labels": "colours.txt",
+        "input": "x",
+        "output": "probabilities",
+        "width": 6,
+        "height": 4,
+        "channels": 3,
+        "scale": 1,
+        "layout": "NHWC",
+        "data_type": "TYPE_UINT8",
+        "top_k": 3,
+        "activation": "none",
+        "max_batch_size": 4,
+        "instances": {"preprocessing": 2},
+    },
+    "names": {step: f"colours_{step}" for step in STEPS},
+}
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    repository: Path = tmp_path_factory.mktemp("digits") / "repository"
-    build_repository(FOLDER / "spec.yaml", repository)
-    with embedded_server(repository) as server:
+    folder: Path = tmp_path_factory.mktemp("digits")
+    shutil.copytree(FOLDER / "demo", folder / "demo")
+    onnx.save(colour_model(), folder / "colours.onnx")
+    (folder / "colours.txt").write_text("red\ngreen\nblue\n")
+    spec = yaml.safe_load((FOLDER / "spec.yaml").read_text())
+    spec["pipelines"]["colours"] = COLOURS
+    (folder / "tritonsmith.yaml").write_text(yaml.safe_dump(spec))
+    build_repository(folder / "tritonsmith.yaml", folder / "repository")
+    with embedded_server(folder / "repository") as server:
         yield server
+
+
+def colour_model() -> onnx.ModelProto:
+    """How much red, green and blue an image has, from 0 to 1: its mean over height and width."""
+    helper, kinds = onnx.helper, onnx.TensorProto
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["x"], ["floats"], to=kinds.FLOAT),
+            helper.make_node("ReduceMean", ["floats"], ["means"], axes=[1, 2], keepdims=0),
+            helper.make_node("Div", ["means", "most"], ["probabilities"]),
+        ],
+        "colours",
+        [helper.make_tensor_value_info("x", kinds.UINT8, ["n", 4, 6, 3])],
+        [helper.make_tensor_value_info("probabilities", kinds.FLOAT, ["n", 3])],
+        [helper.make_tensor("most", kinds.FLOAT, [1], [255.0])],
+    )
+    return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +107,7 @@ def expected(held_out: Sequence[HeldOutImage]) -> list[Classification]:
     return answers  # type: ignore[return-value]
 
 
-def ask(client: grpc.InferenceServerClient, *images: bytes) -> Future[Any]:
+def ask(client: grpc.InferenceServerClient, *images: bytes, model: str = "digits") -> Future[Any]:
     """Send one request; the result comes as (labels, scores), or as the server's error."""
     tensor = grpc.InferInput("image", [len(images), 1], "BYTES")
     tensor.set_data_from_numpy(np.array([[image] for image in images], dtype=np.object_))
@@ -68,7 +119,7 @@ def ask(client: grpc.InferenceServerClient, *images: bytes) -> Future[Any]:
         else:
             answer.set_result((result.as_numpy("label"), result.as_numpy("score")))
 
-    client.async_infer("digits", [tensor], done, client_timeout=60)
+    client.async_infer(model, [tensor], done, client_timeout=60)
     return answer
 
 
@@ -135,3 +186,18 @@ def test_a_photo_is_answered_too(client: grpc.InferenceServerClient) -> None:
     labels, scores = ask(client, (FOLDER / "demo" / "images" / "7-photo.jpg").read_bytes()).result()
     assert labels.tolist() == [[b"7"]]
     assert scores[0, 0] > 0.9
+
+
+def test_a_second_pipeline_has_its_own_pixels_tensors_and_labels(client: grpc.InferenceServerClient) -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (60, 40), (10, 255, 51)).save(stream, "PNG")
+    answers = [ask(client, *[stream.getvalue()] * count, model="colours") for count in (1, 3, 4)]
+    for count, answer in zip((1, 3, 4), answers, strict=True):
+        labels, scores = answer.result()
+        assert labels.tolist() == [[b"green", b"blue", b"red"]] * count
+        assert np.allclose(scores, [[1, 51 / 255, 10 / 255]] * count)
+
+
+def test_more_images_than_a_batch_holds_are_refused(client: grpc.InferenceServerClient) -> None:
+    with pytest.raises(InferenceServerException, match="batch-size must be <= 4"):
+        ask(client, *[b""] * 5, model="colours").result()

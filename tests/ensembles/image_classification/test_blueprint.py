@@ -13,6 +13,8 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonsmith.ensembles.blueprint import find_blueprint
 from tritonsmith.ensembles.image_classification.blueprint import BLUEPRINT, Settings
 from tritonsmith.ensembles.image_classification.reference import FOLDER, SETTINGS, ranking_of, recipe_of
+from tritonsmith.ensembles.pipelines import load_spec
+from tritonsmith.generator.lower import lower
 
 NAMES = {
     "preprocessing": "preprocessing",
@@ -96,6 +98,12 @@ def test_wrong_settings_are_named(changes: dict[str, Any], message: str) -> None
         settings(**changes)
 
 
+def test_every_wrong_setting_is_named_at_once() -> None:
+    with pytest.raises(ValidationError) as problem:
+        settings(top_k=0, channels=3, mean=[1, 2], std=[0, 1, 1], scale="half")
+    assert {error["loc"] for error in problem.value.errors()} == {("top_k",), ("mean",), ("std",), ("scale",)}
+
+
 @pytest.mark.parametrize("model", ["preprocessing", "postprocessing"])
 def test_a_python_model_is_an_ordinary_triton_folder(model: str) -> None:
     config = text_format.Parse((FOLDER / model / "config.pbtxt").read_text(), ModelConfig())
@@ -114,3 +122,23 @@ def test_what_runs_inside_triton_imports_nothing_of_ours_but_neighbours(module: 
         if isinstance(imported, ast.ImportFrom):
             assert not (imported.module or "").startswith("tritonsmith")
             assert not imported.level or Path(FOLDER, f"{imported.module}.py").is_file()
+
+
+def test_the_spec_s_profile_is_another_repository() -> None:
+    plain, other = (lower(load_spec(BLUEPRINT.folder / "spec.yaml", profile)) for profile in ("", "h100"))
+    assert plain.name != other.name
+    config = other.models["classifier"].config
+    assert config is not None
+    assert config.instance_group[0].kind == config.instance_group[0].KIND_GPU
+
+
+def test_the_spec_s_commented_override_works_when_it_is_no_comment(tmp_path: Path) -> None:
+    text = (BLUEPRINT.folder / "spec.yaml").read_text()
+    override = [line for line in text.splitlines() if line.startswith(("# models:", "#  "))]
+    spec = text.replace("demo/", f"{BLUEPRINT.folder}/demo/") + "\n".join(
+        line[2:] for line in override if "tritonsmith" not in line
+    )
+    (tmp_path / "tritonsmith.yaml").write_text(spec)
+    config = lower(load_spec(tmp_path / "tritonsmith.yaml")).models["classifier"].config
+    assert config is not None
+    assert list(config.dynamic_batching.preferred_batch_size) == [16, 32]

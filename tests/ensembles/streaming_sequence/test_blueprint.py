@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import onnx
@@ -10,7 +11,9 @@ from pydantic import ValidationError
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.ensembles.blueprint import find_blueprint
+from tritonsmith.ensembles.pipelines import load_spec
 from tritonsmith.ensembles.streaming_sequence.blueprint import BLUEPRINT, Settings
+from tritonsmith.generator.lower import lower
 
 FOLDER = BLUEPRINT.folder
 STATE = {"input_name": "mean", "output_name": "mean_next", "data_type": "TYPE_FP32", "dims": [4]}
@@ -87,3 +90,23 @@ def test_controls_that_the_model_does_not_have_are_left_out() -> None:
 def test_wrong_settings_are_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         settings(**changes)
+
+
+def test_the_spec_s_profile_is_another_repository() -> None:
+    plain, other = (lower(load_spec(BLUEPRINT.folder / "spec.yaml", profile)) for profile in ("", "h100"))
+    assert plain.name != other.name
+    config = other.models["readings"].config
+    assert config is not None
+    assert config.instance_group[0].kind == config.instance_group[0].KIND_GPU
+
+
+def test_the_spec_s_commented_override_works_when_it_is_no_comment(tmp_path: Path) -> None:
+    text = (BLUEPRINT.folder / "spec.yaml").read_text()
+    override = [line for line in text.splitlines() if line.startswith(("# models:", "#  "))]
+    spec = text.replace("demo/", f"{BLUEPRINT.folder}/demo/") + "\n".join(
+        line[2:] for line in override if "tritonsmith" not in line
+    )
+    (tmp_path / "tritonsmith.yaml").write_text(spec)
+    config = lower(load_spec(tmp_path / "tritonsmith.yaml")).models["readings"].config
+    assert config is not None
+    assert list(config.sequence_batching.oldest.preferred_batch_size) == [8]
