@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 import tritonclient.grpc as triton
 
 from tritonsmith.backends.options import ServerOptions
@@ -184,8 +183,7 @@ def _ask(client: Any, case: Case, data: DataSet) -> dict[str, Array]:
 
 def _input(name: str, array: Array) -> Any:
     tensor = triton.InferInput(name, list(array.shape), _TYPES[array.dtype.name])
-    # tritonclient gives and takes BF16 as float32
-    tensor.set_data_from_numpy(array.astype(np.float32) if array.dtype.name == "bfloat16" else array)
+    tensor.set_data_from_numpy(array)
     return tensor
 
 
