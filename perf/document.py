@@ -104,7 +104,7 @@ _SWEEP, _CELL = TypeAdapter(Sweep), TypeAdapter(Cell)
 
 def write_sweep(sweep: Sweep, folder: Path) -> Path:
     """Write the document into its folder and return its path."""
-    return _write(folder / DOCUMENT_NAME, _SWEEP.dump_json(sweep, indent=1))
+    return write_by_rename(folder / DOCUMENT_NAME, _SWEEP.dump_json(sweep, indent=1))
 
 
 def read_sweep(path: Path) -> Sweep:
@@ -144,7 +144,7 @@ def as_json(sweep: Sweep) -> dict[str, Any]:
 def write_cell(cell: Cell, folder: Path) -> None:
     """Write one cell's document, named by its digest."""
     (folder / CELL_FOLDER).mkdir(parents=True, exist_ok=True)
-    _write(folder / CELL_FOLDER / f"{cell.digest}.json", _CELL.dump_json(cell, indent=1))
+    write_by_rename(folder / CELL_FOLDER / f"{cell.digest}.json", _CELL.dump_json(cell, indent=1))
 
 
 def read_cell(folder: Path, digest: str) -> Cell | None:
@@ -166,11 +166,12 @@ def cell_digest(plan: SweepPlan, load: Load, variant: Mapping[str, Scalar], repe
         "repeat": repeat,
         "window_ms": plan.window_ms,
         "protocol": plan.protocol,
+        "seed": plan.seed,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _write(path: Path, data: bytes) -> Path:
+def write_by_rename(path: Path, data: bytes) -> Path:
     """Write a file so that a reader, or a crash, finds the old content or the new.
 
     Raises: UsageError where the disk does not take it.

@@ -203,7 +203,7 @@ def _configurations(bench: Bench) -> Iterator[Any]:
 def _measure_cell(bench: Bench, load: Load, variant: Mapping[str, Scalar], repeat: int, digest: str) -> Cell:
     started_at, load_average = _now(), os.getloadavg()[0]
     ticks, before = read_cpu_ticks(), _read_counters(bench)
-    result = run_analyzer(bench.tool, _task(bench, load), bench.folder)
+    result = run_analyzer(bench.tool, _task(bench, load, repeat), bench.folder)
     after, machine = _read_counters(bench), machine_load(ticks, read_cpu_ticks(), load_average)
     steps = tuple(step_between(name, before[name], after[name]) for name in bench.steps)
     model = bench.plan.model
@@ -219,7 +219,7 @@ def _warmup_load(plan: SweepPlan) -> Load:
     return Load("concurrency", max((load.value for load in plan.loads if load.kind == "concurrency"), default=4))
 
 
-def _task(bench: Bench, load: Load) -> AnalyzerRun:
+def _task(bench: Bench, load: Load, repeat: int = 0) -> AnalyzerRun:
     plan, target = bench.plan, bench.target
     is_grpc = bench.is_decoupled or plan.protocol == "grpc"
     return AnalyzerRun(
@@ -231,6 +231,7 @@ def _task(bench: Bench, load: Load) -> AnalyzerRun:
         protocol="grpc" if is_grpc else "http",
         input_data=bench.input_data,
         is_decoupled=bench.is_decoupled,
+        seed=1000 * plan.seed + repeat,
     )
 
 

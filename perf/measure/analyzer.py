@@ -12,13 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from tritonsmith.generator.errors import ServerError, TritonsmithError, UnstableError, UsageError
 from tritonsmith.generator.process import Completed, run
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.profile import Profile, TruncatedExportError, parse_csv, read_profile
 
 # Bare names: with a folder in -f the composing models' CSVs (<model>_v<version>.<-f>) are silently not written.
-CSV_NAME, PROFILE_NAME = "load.csv", "profile.json"
+CSV_NAME, PROFILE_NAME, SCHEDULE_NAME = "load.csv", "profile.json", "intervals.txt"
 STABILITY_ERROR, NO_VALID_REQUESTS = 2, 3
 ATTEMPTS = 3  # about one streaming export in ten is cut off
 
@@ -43,16 +45,25 @@ class AnalyzerRun:
     protocol: str = "grpc"
     input_data: Path | None = None
     is_decoupled: bool = False
+    seed: int = 0  # of the arrivals of a request rate
+
+    @property
+    def measured_s(self) -> float:
+        """Return how long it measures: three windows of 1.2 times what they are asked."""
+        return 3 * 1.2 * self.window_ms / 1000
 
     @property
     def time_limit_s(self) -> float:
-        """Return how long it may take: a window lasts 1.2 times its interval, and slow requests are waited for."""
-        return 60 + 12 * self.window_ms / 1000
+        """Return how long it may take: warm-up and slow requests come on top of the windows."""
+        return 60 + 3 * self.measured_s
 
     @property
     def warmup_requests(self) -> int:
-        """Return how many requests go before the first window, which would otherwise count connections being made."""
-        return max(4, round(2 * self.load.value if self.load.kind == "concurrency" else self.load.value / 10))
+        """Return how many requests go before the first window, which would otherwise count connections being made.
+
+        2.51 hangs for ever where there are fewer than worker threads: one per request in flight, four for a rate.
+        """
+        return max(8, round(2 * self.load.value if self.load.kind == "concurrency" else self.load.value / 10))
 
 
 @dataclass(frozen=True)
@@ -77,13 +88,25 @@ def analyzer_argv(program: Path | str, task: AnalyzerRun) -> list[str]:
     else:
         # Without --async a rate is not held: four threads wait for answers, and the requests that they
         # should have sent meanwhile are missing from the latencies (coordinated omission).
-        argv += ["--request-rate-range", f"{task.load.value:g}", "--request-distribution", "poisson", "--async"]
+        argv += ["--request-intervals", SCHEDULE_NAME, "--async"]
         argv += ["--streaming"] if task.is_decoupled else []
     argv += ["--input-data", str(task.input_data) if task.input_data else "random"]
     # Always three windows, always data: a stability of its own makes perf_analyzer throw an unstable measurement
     # away. -r 2 always fails. Works in 2.51 though its usage does not name it: --warmup-request-count.
     argv += ["-p", str(task.window_ms), "-s", "999", "-r", "3", "--warmup-request-count", str(task.warmup_requests)]
     return [*argv, "-f", CSV_NAME, "--verbose-csv", "--profile-export-file", PROFILE_NAME]
+
+
+def arrival_gaps_us(rate_per_s: float, measured_s: float, seed: int) -> list[int]:
+    """Return the gaps of Poisson arrivals over the measured time, which perf_analyzer then repeats.
+
+    perf_analyzer's own --request-distribution poisson replays one fixed draw: 100/s came out as 76/s in each of five
+    runs of 1.8 s. Ours differ by seed, and they are scaled so that the rate over the measured time is the one asked.
+    """
+    count = max(20, round(rate_per_s * measured_s))
+    gaps = np.random.default_rng(seed).exponential(size=count)
+    arrivals_us = np.rint(np.cumsum(gaps) / gaps.sum() * count / rate_per_s * 1e6)
+    return [max(1, int(gap)) for gap in np.diff(arrivals_us, prepend=0)]
 
 
 def analyzer_version(tool: AnalyzerTool) -> str:
@@ -112,6 +135,9 @@ def run_analyzer(tool: AnalyzerTool, task: AnalyzerRun, folder: Path, *, is_show
 
 def _run_once(tool: AnalyzerTool, task: AnalyzerRun, folder: Path, attempt: int, is_shown: bool) -> AnalyzerResult:
     with tempfile.TemporaryDirectory(dir=folder, prefix=".measuring-") as scratch:
+        if task.load.kind == "request_rate":
+            gaps_us = arrival_gaps_us(task.load.value, task.measured_s, task.seed)
+            Path(scratch, SCHEDULE_NAME).write_text("\n".join(map(str, gaps_us)) + "\n", encoding="ascii")
         before_s = _children_cpu_s()
         done = run(
             analyzer_argv(tool.program, task),

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from tritonsmith.perf.measure.analyzer import AnalyzerResult
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import MachineLoad
@@ -133,10 +131,10 @@ def compose_measurement(
 def is_generator_behind(load: Load, profile: Profile, latency: Latency) -> bool:
     """Tell whether perf_analyzer, not the server, held the load below what was asked for.
 
-    A rate: fewer requests were sent than asked, by more than 5 % and three standard deviations of a Poisson count.
+    A rate: fewer requests were sent than asked, by more than 5 % and two requests.
     A concurrency: fewer requests were in flight than asked, by more than 10 %.
     """
     if load.kind == "concurrency":
         return profile.throughput_per_s * latency.mean_us / 1e6 < 0.9 * load.value
-    tolerance = max(0.05, 3 / float(np.sqrt(latency.requests)))
+    tolerance = 0.05 + 2 / latency.requests
     return profile.sent_per_s < (1 - tolerance) * load.value

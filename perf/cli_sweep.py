@@ -1,0 +1,131 @@
+"""The verb sweep: from options to a target and a plan, and what it prints."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tritonsmith.backends.control import Control
+from tritonsmith.backends.server import embedded_server
+from tritonsmith.generator import console
+from tritonsmith.generator.errors import UnstableError, UsageError
+from tritonsmith.perf.document import DOCUMENT_NAME, Sweep, SweepPlan
+from tritonsmith.perf.measure.load import Load, LoadKind
+from tritonsmith.perf.report.tables import as_report_json, name_of, table_text
+from tritonsmith.perf.report.write import write_report
+from tritonsmith.perf.summary import UNSTABLE_SHARE, summarise
+from tritonsmith.perf.sweep import Target, find_analyzer, only_model, run_sweep
+from tritonsmith.perf.variants import parse_variation
+
+DEFAULT_CONCURRENCY = "1,2,4,8"
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """The options of the verb, as given."""
+
+    model: str | None
+    url: str | None
+    grpc_url: str | None
+    repository: Path
+    concurrency: str | None
+    request_rate: str | None
+    repeats: int
+    window_ms: int
+    vary: tuple[str, ...]
+    input_data: Path | None
+    protocol: Literal["grpc", "http"]
+    seed: int
+    output: Path
+
+
+def measure(options: SweepOptions) -> Sweep:
+    """Run the sweep that the options ask for."""
+    loads, variations = read_loads(options), tuple(parse_variation(text) for text in options.vary)
+    find_analyzer()  # before a server is started for nothing
+    with _target(options) as target:
+        plan = SweepPlan(
+            model=options.model or only_model(Control(target.http_url)),
+            loads=loads,
+            repeats=options.repeats,
+            window_ms=options.window_ms,
+            protocol=options.protocol,
+            input_data=options.input_data,
+            seed=options.seed,
+            variations=variations,
+        )
+        console.say(f"{plan.model}: {plan.cells} cells, about {plan.seconds:.0f} s")
+        with console.progress("sweep", plan.cells) as progress:
+            return run_sweep(plan, target, options.output, progress)
+
+
+def show(sweep: Sweep, folder: Path, *, is_json: bool) -> str:
+    """Write the page and return what is printed."""
+    page = write_report(sweep, folder / "report.html")
+    if is_json:
+        return json.dumps(as_report_json(sweep), indent=2)
+    return f"{table_text(sweep)}\n\nreport: {page}\ndocument: {folder / DOCUMENT_NAME}"
+
+
+def require_stable(sweep: Sweep) -> None:
+    """End with 7 where a point is unstable.
+
+    Raises: UnstableError.
+    """
+    unstable = [name_of(point) for point in summarise(sweep) if point.is_unstable]
+    if unstable:
+        raise UnstableError(
+            f"throughput or p50 varies by more than {UNSTABLE_SHARE:.0%} between repeats at {'; '.join(unstable)}",
+            hint="measure on a quieter machine, or with more --repeats or a longer --window-ms",
+        )
+
+
+def read_loads(options: SweepOptions) -> tuple[Load, ...]:
+    """Return the levels of load, each once; without any, the default concurrencies.
+
+    Raises: UsageError.
+    """
+    concurrency = options.concurrency or ("" if options.request_rate else DEFAULT_CONCURRENCY)
+    loads = [*_levels("concurrency", concurrency), *_levels("request_rate", options.request_rate or "")]
+    return tuple(dict.fromkeys(loads))
+
+
+def grpc_beside(http_url: str) -> str:
+    """Return where Triton answers gRPC by default: the port after HTTP's.
+
+    Raises: UsageError where the URL has no port.
+    """
+    host, separator, port = http_url.removeprefix("http://").rstrip("/").rpartition(":")
+    if not separator or not port.isdigit():
+        raise UsageError(f"--url '{http_url}' has no port", hint="write HOST:PORT, e.g. localhost:8000")
+    return f"{host}:{int(port) + 1}"
+
+
+def _levels(kind: LoadKind, text: str) -> Iterator[Load]:
+    for word in filter(None, text.split(",")):
+        try:
+            value = float(word)
+        except ValueError:
+            value = math.nan
+        is_good = value > 0 and math.isfinite(value) and (kind == "request_rate" or value == int(value))
+        if not is_good:
+            number = "a whole number above 0" if kind == "concurrency" else "a number above 0"
+            raise UsageError(f"--{kind.replace('_', '-')}: '{word}' is not {number}", hint="e.g. 1,2,4")
+        yield Load(kind, value)
+
+
+@contextmanager
+def _target(options: SweepOptions) -> Iterator[Target]:
+    if options.url:
+        http_url = options.url.removeprefix("http://").rstrip("/")
+        yield Target(http_url, options.grpc_url or grpc_beside(options.url))
+        return
+    if not options.repository.is_dir():
+        raise UsageError(f"no model repository in {options.repository}", hint="`tritonsmith build` makes one; or --url")
+    with embedded_server(options.repository) as server:
+        yield Target(server.http_url, server.grpc_url, options.repository)

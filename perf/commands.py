@@ -1,0 +1,56 @@
+"""The verbs of this layer: sweep, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tritonsmith.generator import console
+
+DEFAULT_CONCURRENCY = "1,2,4,8"
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("--url", help="HOST:PORT of a running server's HTTP; else the repository is served for the sweep.")
+@click.option("--grpc-url", help="HOST:PORT of its gRPC.  [default: --url's host, port + 1]")
+@click.option("--repository", type=click.Path(path_type=Path), default=Path("model_repository"), show_default=True)
+@click.option("--concurrency", help=f"Requests in flight, e.g. 1,2,4.  [default: {DEFAULT_CONCURRENCY}]")
+@click.option("--request-rate", help="Requests sent per second, Poisson arrivals, e.g. 100,200.")
+@click.option("--repeats", type=click.IntRange(min=3), default=5, show_default=True, help="Measurements of each load.")
+@click.option("--window-ms", type=click.IntRange(min=20), default=500, show_default=True, help="A third of a repeat.")
+@click.option("--vary", multiple=True, metavar="FIELD=V,V", help="E.g. models.digits.instance_group.count=1,2.")
+@click.option("--input-data", type=click.Path(path_type=Path), help="A perf_analyzer input-data JSON file.")
+@click.option("--protocol", type=click.Choice(["grpc", "http"]), default="grpc", show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the order and the arrivals.")
+@click.option("--output", type=click.Path(path_type=Path), default=Path("build/sweep"), show_default=True)
+@click.option("--json", "is_json", is_flag=True, help="Print the document as JSON.")
+def sweep(is_json: bool, **options: Any) -> None:
+    """Measure MODEL (default: the only ensemble, else the only model) over levels of load.
+
+    What was measured is kept: after an interruption the same command measures the rest. Ends with 7 where a point
+    varies by more than 25 % between repeats; it is reported nevertheless.
+    """
+    from tritonsmith.perf import cli_sweep
+
+    done = cli_sweep.measure(cli_sweep.SweepOptions(**options))
+    console.result(cli_sweep.show(done, options["output"], is_json=is_json))
+    cli_sweep.require_stable(done)
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path), default=Path("build/sweep"))
+@click.option("--html", "form", flag_value="html", help="Print the page.")
+@click.option("--markdown", "form", flag_value="markdown", help="Print a Markdown table.")
+@click.option("--csv", "form", flag_value="csv", help="Print one row per point.")
+@click.option("--json", "form", flag_value="json", help="Print the document and its points.")
+def report(path: Path, form: str | None) -> None:
+    """Turn the sweep in PATH (its folder or document) into a report; without an option, write report.html beside it."""
+    from tritonsmith.perf.document import read_sweep
+    from tritonsmith.perf.report.write import render_report, write_report
+
+    done = read_sweep(path)
+    folder = path if path.is_dir() else path.parent
+    console.result(render_report(done, form) if form else str(write_report(done, folder / "report.html")))

@@ -1,0 +1,42 @@
+"""Write a report in the form that its file name asks for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from tritonsmith.generator.errors import UsageError
+from tritonsmith.perf.document import Sweep, write_by_rename
+from tritonsmith.perf.report.page import render_html
+from tritonsmith.perf.report.tables import as_report_json, render_csv, render_markdown
+
+SUFFIXES = {"html": ".html", "markdown": ".md", "csv": ".csv", "json": ".json"}
+
+
+def render_report(sweep: Sweep, form: str) -> str:
+    """Return the report as html, markdown, csv or json.
+
+    Raises: UsageError where nothing was measured.
+    """
+    if not sweep.cells:
+        raise UsageError("the sweep has no measured cell", hint="`tritonsmith sweep` continues it")
+    renderers: dict[str, Callable[[Sweep], str]] = {
+        "html": render_html,
+        "markdown": render_markdown,
+        "csv": render_csv,
+        "json": lambda one: json.dumps(as_report_json(one), indent=2) + "\n",
+    }
+    return renderers[form](sweep)
+
+
+def write_report(sweep: Sweep, path: Path) -> Path:
+    """Write the report to a file ending in .html, .md, .csv or .json, and return its path.
+
+    Raises: UsageError for another ending, or where nothing was measured.
+    """
+    form = next((form for form, suffix in SUFFIXES.items() if suffix == path.suffix), None)
+    if form is None:
+        raise UsageError(f"'{path.name}' is no report we can write", hint=f"end it in {', '.join(SUFFIXES.values())}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_by_rename(path, render_report(sweep, form).encode())
