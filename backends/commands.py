@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tritonsmith.generator import console
-from tritonsmith.generator.errors import UsageError
+from tritonsmith.generator.errors import AnswerIsNo, UsageError
 
 if TYPE_CHECKING:
     from tritonsmith.backends.client import Client, WireProtocol
@@ -149,14 +149,13 @@ def doctor(is_install: bool, is_json: bool) -> None:
 
 def _serve_container(repository: Path, options: ServerOptions, release: str, *, is_dry_run: bool) -> None:
     """Print the docker command, and run it unless `is_dry_run`."""
-    import os
     import shlex
 
     from tritonsmith.backends import container, machine
     from tritonsmith.backends.ports import with_ports
 
     container.require_repository(repository)
-    image, name = container.image_of(release), f"tritonsmith-{os.getpid()}"
+    image, name = container.image_of(release), f"tritonsmith-{repository.resolve().name}"
     options = with_ports(options)
     argv = container.docker_argv(repository, options, image, name=name, gpus=machine.gpu_count())
     if is_dry_run:
@@ -200,3 +199,23 @@ def _infer(client: Client, call: Call, timeout_s: float, folder: Path | None, *,
             console.result(shown.as_line(response))
         else:
             console.result(shown.as_text(response, is_batched=target.is_batched))
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path), required=False)
+@click.option("--profile", default="", help="Lay this profile of the spec over it.")
+@click.option("--triton", "release", default="", help="Judge for this release, e.g. 26.07; the spec's by default.")
+@click.option("--json", "is_json", is_flag=True, help="Print the findings as JSON.")
+def check(path: Path | None, profile: str, release: str, is_json: bool) -> None:
+    """Find what is wrong with PATH: a spec or any model repository. Status 1 where there is an error."""
+    from tritonsmith.backends import check as shown
+    from tritonsmith.generator.findings import Severity
+
+    findings = shown.check_path(path, profile=profile, release=release)
+    if is_json:
+        console.result_json(shown.as_json(findings))
+    else:
+        console.result(shown.as_text(findings))
+    errors = sum(finding.severity is Severity.ERROR for finding in findings)
+    if errors:
+        raise AnswerIsNo(f"{errors} error{'s'[: errors != 1]} found")

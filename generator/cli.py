@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
@@ -69,22 +70,20 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit status."""
-    signal.signal(signal.SIGTERM, _terminate)
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else we run under nohup
-        signal.signal(signal.SIGHUP, _terminate)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's `&` starts us with SIGINT ignored
-    sys.exit(run_command_line(sys.argv[1:]))
+    sys.exit(guarded(lambda: cli.main(sys.argv[1:], prog_name="tritonsmith", standalone_mode=False)))
 
 
-def run_command_line(argv: list[str]) -> int:
-    """Run one command line and return its exit status; the only place where unforeseen errors are caught."""
+def guarded(work: Callable[[], object]) -> int:
+    """Do some work and return its exit status; the only place where unforeseen errors are caught.
+
+    A number that the work returns is its exit status (click's, after --help and the like).
+    """
+    _listen_to_signals()
     try:
-        cli.main(argv, prog_name="tritonsmith", standalone_mode=False)
+        answer = work()
     except TritonsmithError as problem:
         click.echo(f"error: {problem}", err=True)
         return problem.exit_code
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
     except click.ClickException as problem:
         problem.show()
         return problem.exit_code
@@ -102,7 +101,13 @@ def run_command_line(argv: list[str]) -> int:
         click.echo(traceback.format_exc(), err=True)
         click.echo("error: this is a bug in tritonsmith; please report it with the lines above", err=True)
         return TritonsmithError.exit_code
-    return 0
+    return answer if isinstance(answer, int) else 0
+
+
+def _listen_to_signals() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's `&` starts us with SIGINT ignored
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:

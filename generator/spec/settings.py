@@ -128,5 +128,5 @@ def _finding(kind: type[BaseModel], node: Mapping, key: str, problem: Any) -> Fi
         suggestion = did_you_mean(names[-1], known) if len(names) == 1 else ""
         return error(f"unknown key '{names[-1]}'.{suggestion}", place, key=path)
     value = f", got '{current.text}'" if isinstance(current, Scalar) else ""
-    message: str = problem["msg"]
+    message: str = problem["msg"].removeprefix("Value error, ")
     return error(f"{message[0].lower()}{message[1:]}{value}", place, key=path)

@@ -6,7 +6,7 @@ messages with protobuf. All are timed in turn within one process, several times 
 
 from __future__ import annotations
 
-import statistics
+import functools
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,37 +21,47 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.ensembles.build import build_repository
 from tritonsmith.generator import console
+from tritonsmith.perf.bench.results import write_result
+from tritonsmith.perf.statistics import median, median_interval
 
 GOAL = 4.0
 
 
 @click.command()
-@click.option("--models", default=1000, show_default=True)
-@click.option("--rounds", default=5, show_default=True)
+@click.option("--models", default=1000, show_default=True, help="How many models the spec has.")
+@click.option("--rounds", default=10, show_default=True, help="How often each is timed.")
 def main(models: int, rounds: int) -> None:
     """Time build and re-build of many models."""
     with tempfile.TemporaryDirectory() as folder:
-        console.result(measure(Path(folder), models, rounds))
+        seconds = measure(Path(folder), models, rounds)
+    rows = [_row(what, times, seconds["least"]) for what, times in seconds.items()]
+    ratios = {what: _ratios(times, seconds["least"]) for what, times in seconds.items()}
+    write_result(
+        "build_speed",
+        {
+            "models": models,
+            "rounds": rounds,
+            "seconds": {what: round(median(times), 3) for what, times in seconds.items()},
+            "ratio": {what: round(median(values), 2) for what, values in ratios.items()},
+            "goal": GOAL,
+        },
+    )
+    console.result(console.table([f"{models} models", "median s", "ratio to least", "interval"], rows))
+    console.result(f"goal: build and re-build at most {GOAL:g} times the least")
 
 
-def measure(folder: Path, models: int, rounds: int) -> str:
-    """Return a table of medians over the rounds, with the ratios to the least."""
+def measure(folder: Path, models: int, rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of each round for the least, for build, and for build again."""
     spec = write_spec(folder, models)
     build_repository(spec, folder / "warm")
     configs = [path.read_text() for path in sorted((folder / "warm").glob("*/config.pbtxt"))]
     seconds: dict[str, list[float]] = {"least": [], "build": [], "re-build": []}
     for number in range(rounds):
-        target = folder / f"round{number}"
-        seconds["least"].append(_timed(lambda: least(spec, configs)))
-        seconds["build"].append(_timed(lambda target=target: build_repository(spec, target)))  # type: ignore[misc]
-        seconds["re-build"].append(_timed(lambda target=target: build_repository(spec, target)))  # type: ignore[misc]
-    ratios = {what: [a / b for a, b in zip(times, seconds["least"], strict=True)] for what, times in seconds.items()}
-    rows = [
-        [what, f"{statistics.median(times):.2f}", f"{statistics.median(ratios[what]):.2f}", _range(ratios[what])]
-        for what, times in seconds.items()
-    ]
-    header = [f"{models} models", "median s", "ratio to least", "least to most"]
-    return f"{console.table(header, rows)}\ngoal: build and re-build at most {GOAL:.0f} each"
+        build = functools.partial(build_repository, spec, folder / f"round{number}")
+        seconds["least"].append(_timed(functools.partial(least, spec, configs)))
+        seconds["build"].append(_timed(build))
+        seconds["re-build"].append(_timed(build))
+    return seconds
 
 
 def write_spec(folder: Path, models: int) -> Path:
@@ -89,8 +99,14 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - started_s
 
 
-def _range(values: list[float]) -> str:
-    return f"{min(values):.2f} to {max(values):.2f}"
+def _ratios(seconds: list[float], least_s: list[float]) -> list[float]:
+    return [ours / theirs for ours, theirs in zip(seconds, least_s, strict=True)]
+
+
+def _row(what: str, seconds: list[float], least_s: list[float]) -> list[str]:
+    ratios = _ratios(seconds, least_s)
+    interval = median_interval(ratios)
+    return [what, f"{median(seconds):.2f}", f"{median(ratios):.2f}", f"{interval.low:.2f} to {interval.high:.2f}"]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,110 @@
+from pathlib import Path
+
+import pytest
+
+from tritonsmith.generator.catalog.releases import RELEASES
+from tritonsmith.generator.checks import Case, Target, check_repository
+from tritonsmith.generator.checks.registry import all_checks
+from tritonsmith.generator.findings import Finding
+from tritonsmith.generator.repository.read import read_repository
+
+TENSORS = 'input { name: "x" data_type: TYPE_FP32 dims: [4] }\noutput { name: "y" data_type: TYPE_FP32 dims: [4] }\n'
+PLAIN = f'backend: "python"\n{TENSORS}'
+
+
+def found(
+    folder: Path, models: dict[str, str], target: Target | None = None, script: str = "1/model.py"
+) -> list[Finding]:
+    for name, config in models.items():
+        path = folder / name / script
+        path.parent.mkdir(parents=True)
+        path.write_text("")
+        (folder / name / "config.pbtxt").write_text(config)
+    return check_repository(Case(read_repository(folder), target or Target()))
+
+
+def ensemble(*steps: str) -> str:
+    return f'platform: "ensemble"\n{TENSORS}ensemble_scheduling {{ {" ".join(f"step {{ {s} }}" for s in steps)} }}'
+
+
+STEP = 'model_version: -1 input_map { key: "x" value: "x" } output_map { key: "y" value: "y" }'
+
+
+def test_a_sound_repository_has_no_finding(tmp_path: Path) -> None:
+    models = {"m": f"{PLAIN}max_batch_size: 8\ndynamic_batching {{}}", "n": PLAIN}
+    assert found(tmp_path, {**models, "e": ensemble(f'model_name: "n" {STEP}')}) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "code", "line", "message"),
+    [
+        ("max_batch_siz: 4", "TS101", 1, "max_batch_siz"),
+        (f"{PLAIN}model_metrics {{}}", "TS102", 4, "'model_metrics' came with 24.11"),
+        (f'name: "other" {PLAIN}', "TS203", 1, "the configuration names 'other', the folder is 'm'"),
+        ('backend: "python" input { name: "x" dims: [1] }', "TS301", 1, "the tensor 'x' has no data_type"),
+        ('backend: "python" input { name: "x" data_type: TYPE_FP32 dims: [0] }', "TS301", 1, "dims [0] of 'x'"),
+        (
+            f"{PLAIN}max_batch_size: 4\ndynamic_batching {{ preferred_batch_size: [8] }}",
+            "TS401",
+            5,
+            "size 8 is not from 1",
+        ),
+        (f"{PLAIN}dynamic_batching {{}}", "TS402", 4, "without max_batch_size batches nothing"),
+        (f"{PLAIN}max_batch_size: 4", "TS403", 4, "max_batch_size 4 without a batcher"),
+        (f"{PLAIN}instance_group {{ kind: KIND_GPU }}", "TS501", 4, "asks for KIND_GPU; the target has no GPU"),
+        (f"{PLAIN}instance_group {{ kind: KIND_CPU gpus: [0] }}", "TS501", 4, "a KIND_CPU group names GPUs"),
+        (ensemble(f'model_name: "n" {STEP}'), "TS601", 4, "step 0 is 'n', which the repository does not hold"),
+    ],
+)
+def test_a_mistake_is_found_at_its_line(tmp_path: Path, config: str, code: str, line: int, message: str) -> None:
+    findings = found(tmp_path, {"m": config})
+    assert [(finding.code, finding.place.line) for finding in findings] == [(code, line)]
+    assert message in findings[0].message
+
+
+def test_a_gpu_of_the_target_takes_instances(tmp_path: Path) -> None:
+    config = f"{PLAIN}instance_group {{ kind: KIND_GPU gpus: [0, 1] }}"
+    assert found(tmp_path / "two", {"m": config}, Target(gpus=2)) == []
+    assert "names GPU 1; the target has 1" in found(tmp_path / "one", {"m": config}, Target(gpus=1))[0].message
+
+
+def test_a_field_is_judged_by_the_targets_release(tmp_path: Path) -> None:
+    target = Target(RELEASES["25.05"])
+    assert found(tmp_path, {"m": f"{PLAIN}model_metrics {{}}"}, target) == []
+
+
+def test_a_missing_model_file_is_found_before_the_server_hangs_on_it(tmp_path: Path) -> None:
+    findings = found(tmp_path, {"m": PLAIN}, script="1/modle.py")
+    assert [finding.code for finding in findings] == ["TS202"]
+
+
+def test_a_model_without_a_version_folder_is_found(tmp_path: Path) -> None:
+    findings = found(tmp_path, {"m": PLAIN}, script="v1/model.py")
+    assert [finding.code for finding in findings] == ["TS201"]
+
+
+def test_an_ensemble_whose_tensors_differ_is_found(tmp_path: Path) -> None:
+    other = PLAIN.replace("TYPE_FP32", "TYPE_INT32")
+    steps = (
+        'model_name: "a" model_version: -1 input_map { key: "x" value: "x" } output_map { key: "y" value: "t" }',
+        'model_name: "b" model_version: -1 input_map { key: "x" value: "t" } output_map { key: "y" value: "y" }',
+    )
+    findings = found(tmp_path, {"a": PLAIN, "b": other, "e": ensemble(*steps)})
+    assert [finding.code for finding in findings] == ["TS602"]
+    assert "tensor 't' is FP32 [4] from 'a', but input 'x' of 'b' takes INT32 [4]" in findings[0].message
+
+
+def test_an_omitted_model_version_is_found_to_be_zero(tmp_path: Path) -> None:
+    step = f'model_name: "n" {STEP.removeprefix("model_version: -1 ")}'
+    assert [finding.code for finding in found(tmp_path, {"n": PLAIN, "e": ensemble(step)})] == ["TS603"]
+
+
+def test_what_cannot_be_completed_is_found(tmp_path: Path) -> None:
+    findings = found(tmp_path, {"m": "max_batch_size: 0"}, script="1/weights.bin")
+    assert [finding.code for finding in findings] == ["TS103"]
+
+
+def test_every_check_has_a_title_and_a_reason() -> None:
+    checks = all_checks()
+    assert len(checks) > 10
+    assert all(check.title and check.reason for check in checks)
