@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import queue
+import re
+import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +18,10 @@ from tritonsmith.backends.prepare import Prepared
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError
 
+CRASH_HINTS = {
+    -signal.SIGKILL: "memory may have run out (`dmesg` says so): give the model fewer instances, or the machine more",
+    -signal.SIGSEGV: "a Python model that raises during model_warmup can crash release 24.10: load it without",
+}
 LOG_DELAY_S = 1.0  # how long the log may lag behind the answer
 
 
@@ -40,7 +48,7 @@ def load_models(prepared: Prepared, site: LoadSite) -> dict[str, str]:
                 continue
             if missing := [step for step in prepared.needed[name] if step in failed]:
                 failed[name] = f"not tried, because '{missing[0]}' did not load"
-            elif reason := _load(name, prepared, site):
+            elif reason := _load(name, prepared, site, bar):
                 failed[name] = reason
     return failed
 
@@ -56,11 +64,15 @@ def failure(failed: Mapping[str, str], prepared: Prepared) -> ServerError:
     )
 
 
-def _load(name: str, prepared: Prepared, site: LoadSite) -> str:
+def _load(name: str, prepared: Prepared, site: LoadSite, bar: console.Progress) -> str:
     """Load one model; returns why it failed, or nothing."""
     offset = site.log.stat().st_size
+    outcome: queue.SimpleQueue[ServerError | None] = queue.SimpleQueue()
+    # In a thread, because a crash does not end the connection: the model's process has inherited the server's socket.
+    threading.Thread(target=_call, args=(site.load, name, outcome), daemon=True).start()
     try:
-        site.load(name)
+        if (problem := _await(outcome, name, site.process, bar)) is not None:
+            raise problem
     except ServerTimeoutError:
         raise _hung(name, prepared, site, offset) from None
     except ServerError as problem:
@@ -68,6 +80,30 @@ def _load(name: str, prepared: Prepared, site: LoadSite) -> str:
             raise _crashed(name, prepared, site, offset) from problem
         return prepared.in_users_words(_reason(name, problem.message, site.log, offset))
     return ""
+
+
+def _call(load: Callable[[str], None], name: str, outcome: queue.SimpleQueue[ServerError | None]) -> None:
+    answer: ServerError | None = ServerError("the load ended without an answer")
+    try:
+        load(name)
+        answer = None
+    except ServerError as problem:
+        answer = problem
+    finally:
+        outcome.put(answer)
+
+
+def _await(
+    outcome: queue.SimpleQueue[ServerError | None], name: str, process: subprocess.Popen[bytes], bar: console.Progress
+) -> ServerError | None:
+    """Return how a load went; a server that has ended counts as a failure at once."""
+    while True:
+        try:
+            return outcome.get(timeout=0.1)
+        except queue.Empty:
+            bar.update(text=name)
+            if process.poll() is not None:
+                return ServerError("the server has ended")
 
 
 def _reason(name: str, answer: str, log_file: Path, offset: int) -> str:
@@ -87,6 +123,8 @@ def _hung(name: str, prepared: Prepared, site: LoadSite, offset: int) -> ServerE
     text = log.read_since(site.log, offset)
     if missing := [line for line in text.splitlines() if "Python model file not found in" in line]:
         reason = missing[-1].partition("stub: ")[2]
+    elif crash := re.search(r"Signal \(\d+\) received", text):
+        reason = f"the server crashed and hung ({crash[0]})"
     elif f"TRITONBACKEND_ModelInstanceInitialize: {name}" in text:
         reason = "its initialize() has not returned"
     else:
@@ -106,7 +144,7 @@ def _crashed(name: str, prepared: Prepared, site: LoadSite, offset: int) -> Serv
     return ServerError(
         prepared.in_users_words(f"tritonserver {how} while it loaded model '{name}'\n  {reasons}".rstrip()),
         where=str(prepared.repository / name),
-        hint="a Python model that raises during model_warmup can crash release 24.10; load it without model_warmup",
+        hint=CRASH_HINTS.get(status, "look at the model's own code; `--log-file` keeps the server's log"),
     )
 
 

@@ -84,7 +84,7 @@ def _link_backend(source: Path, target: Path) -> None:
     """Link each file of a Python-based backend into a real folder: its bytecode is then written there, not to us."""
     target.mkdir()
     for entry in source.iterdir():
-        if entry.name != "__pycache__":
+        if entry.name not in ("__pycache__", "__init__.py"):  # there the folder is no package
             (target / entry.name).symlink_to(entry)
     for module in target.glob("*.py"):
         _compile(module)
