@@ -6,6 +6,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from onnx_batching import Job, group_jobs, join_inputs, split_outputs, wanted_outputs
 from onnx_cancellation import RunClock
+from onnx_pruning import PartialSessions
 from onnx_ragged import batch_inputs, ragged_names, scatter, scatter_targets
 from onnx_sequences import SequenceStates
 from onnx_session import (
@@ -47,6 +48,7 @@ class TritonPythonModel:
         for notice in settings.notices:
             pb_utils.Logger.log_warn(f"{args['model_instance_name']}: {notice}")
         self.session = open_session(path, settings)
+        self.sessions = PartialSessions(path, self.session, lambda part: open_session(path, settings, part))
         self.run_options = run_options(settings)
         signatures = read_signatures(self.session)
         validate(config, signatures)
@@ -106,7 +108,7 @@ class TritonPythonModel:
         names = list(request.requested_output_names())
         started_s = perf_counter()
         try:
-            arrays = self.session.run(names, inputs, self.run_options)
+            arrays = self.sessions.pick(names).run(names, inputs, self.run_options)
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
             return _failure(error, pb_utils.TritonError.INTERNAL)
         self.clock.took(1, perf_counter() - started_s)
@@ -162,10 +164,11 @@ class TritonPythonModel:
             inputs[name] = inputs[name].reshape(())
         names = wanted_outputs(group)
         started_s = perf_counter()
+        session = self.sessions.pick(names)
         if self.bf16:
-            arrays = run_with_bits(self.session, names, inputs, self.bf16, self.run_options)
+            arrays = run_with_bits(session, names, inputs, self.bf16, self.run_options)
         else:
-            arrays = self.session.run(names, inputs, self.run_options)
+            arrays = session.run(names, inputs, self.run_options)
         self.clock.took(len(group), perf_counter() - started_s)
         outputs = dict(zip(names, arrays, strict=True))
         flat = {name: outputs.pop(name) for name in self.scattered.keys() & outputs.keys()}
@@ -184,7 +187,7 @@ class TritonPythonModel:
         return pb_utils.Tensor(name, array)
 
     def finalize(self):
-        self.session = None
+        self.session = self.sessions = None
 
 
 def _failure(error, code):

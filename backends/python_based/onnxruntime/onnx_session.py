@@ -111,8 +111,8 @@ def read_settings(config: Config, kind: str, device: int, available: tuple[str, 
     )
 
 
-def open_session(path: Path, settings: Settings) -> Any:
-    """An `onnxruntime.InferenceSession` on the file at `path`."""
+def open_session(path: Path, settings: Settings, part: bytes | None = None) -> Any:
+    """An `onnxruntime.InferenceSession` on the file at `path`, or on `part` of it (a serialized model)."""
     # Imported here: the process that Triton starts for auto-completion needs it only where something is missing.
     import onnxruntime
 
@@ -132,7 +132,9 @@ def open_session(path: Path, settings: Settings) -> Any:
     for library in settings.libraries:
         options.register_custom_ops_library(library)
     providers = [(name, dict(choices)) for name, choices in settings.providers]
-    return onnxruntime.InferenceSession(str(path), options, providers=providers)
+    if part is not None:
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
+    return onnxruntime.InferenceSession(str(path) if part is None else part, options, providers=providers)
 
 
 def run_options(settings: Settings) -> Any:

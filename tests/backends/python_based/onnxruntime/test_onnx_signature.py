@@ -96,8 +96,8 @@ def test_a_scalar_per_row_becomes_a_one_reshaped_to_nothing() -> None:
             BATCHING,
             (
                 "model 'm', tensor 'x': the model expects 2 dimensions (shape [-1,3]) but the model configuration "
-                "specifies 2 dimensions (an initial batch dimension because max_batch_size > 0 followed by the explicit "
-                "tensor shape, making complete shape [-1,4])"
+                "specifies 2 dimensions (an initial batch dimension because max_batch_size > 0 followed by the "
+                "explicit tensor shape, making complete shape [-1,4])"
             ),
         ),
         (
