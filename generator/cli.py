@@ -107,7 +107,8 @@ def guarded(work: Callable[[], object]) -> int:
 def _listen_to_signals() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's `&` starts us with SIGINT ignored
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _terminate)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
+            signal.signal(number, _terminate)
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
