@@ -40,10 +40,13 @@ class Point:
 
     load: Load
     variant: str
+    variant_label: str  # V1, V2, ...; empty where nothing varies
     repeats: int
     requests: int
     throughput_per_s: Estimate
     latencies: dict[str, Estimate]
+    responses_per_s: Estimate  # more than requests where the model is decoupled
+    first_response_p50_us: Estimate
     unreliable: tuple[str, ...]  # quantiles with too few requests in each repeat
     steps: tuple[Step, ...]
     client_us: float
@@ -54,31 +57,44 @@ class Point:
     is_unstable: bool
     remarks: tuple[str, ...]
 
+    @property
+    def is_streamed(self) -> bool:
+        """Return whether requests had several responses."""
+        return self.responses_per_s.value > 1.01 * self.throughput_per_s.value
+
 
 def summarise(sweep: Sweep) -> list[Point]:
     """Return the points of a sweep by variant, then by load."""
     groups: dict[tuple[str, Load], list[Cell]] = {}
     for cell in sweep.cells:
         groups.setdefault((variant_name(cell.variant), cell.measurement.load), []).append(cell)
+    labels = {name: f"V{index}" for index, name in enumerate(sorted({name for name, _ in groups} - {""}), 1)}
     ordered = sorted(groups.items(), key=lambda group: (group[0][0], group[0][1].order))
     return [
-        summarise_point(variant, [cell.measurement for cell in sorted(cells, key=lambda cell: cell.repeat)], sweep)
+        summarise_point(
+            (variant, labels.get(variant, "")),
+            [cell.measurement for cell in sorted(cells, key=lambda cell: cell.repeat)],
+            sweep.plan.repeats,
+        )
         for (variant, _), cells in ordered
     ]
 
 
-def summarise_point(variant: str, repeats: Sequence[Measurement], sweep: Sweep) -> Point:
-    """Return one point from its repeats."""
+def summarise_point(variant: tuple[str, str], repeats: Sequence[Measurement], planned: int) -> Point:
+    """Return one point from its repeats, of which `planned` were wanted; `variant` is its name and label."""
     throughput = estimate(repeats, lambda one: one.throughput_per_s)
     latencies = {name: estimate(repeats, lambda one, name=name: getattr(one.latency, name)) for name in LATENCIES}  # type: ignore[misc]
     is_unstable = max(throughput.relative_spread, latencies["p50_us"].relative_spread) > UNSTABLE_SHARE
     return Point(
         load=repeats[0].load,
-        variant=variant,
+        variant=variant[0],
+        variant_label=variant[1],
         repeats=len(repeats),
         requests=sum(one.latency.requests for one in repeats),
         throughput_per_s=throughput,
         latencies=latencies,
+        responses_per_s=estimate(repeats, lambda one: one.responses_per_s),
+        first_response_p50_us=estimate(repeats, lambda one: one.first_response_p50_us),
         unreliable=tuple(sorted({name for one in repeats for name in one.latency.unreliable})),
         steps=merge_steps(repeats),
         client_us=median([one.client_send_us + one.client_receive_us for one in repeats]),
@@ -87,7 +103,7 @@ def summarise_point(variant: str, repeats: Sequence[Measurement], sweep: Sweep) 
         windows_per_s=tuple(one.windows_per_s for one in repeats),
         steal_share=max(one.machine.steal_share for one in repeats),
         is_unstable=is_unstable,
-        remarks=tuple(_remarks(repeats, sweep, throughput, latencies["p50_us"], is_unstable)),
+        remarks=tuple(_remarks(repeats, planned, throughput, latencies["p50_us"], is_unstable)),
     )
 
 
@@ -123,14 +139,14 @@ def _merge_step(model: str, steps: Sequence[Step]) -> Step:
 
 
 def _remarks(
-    repeats: Sequence[Measurement], sweep: Sweep, throughput: Estimate, p50: Estimate, is_unstable: bool
+    repeats: Sequence[Measurement], planned: int, throughput: Estimate, p50: Estimate, is_unstable: bool
 ) -> Iterable[str]:
     """Say what a reader must know before believing the point."""
     if is_unstable:
         worst, name = max((throughput.relative_spread, "throughput"), (p50.relative_spread, "p50"))
         yield f"unstable: {name} varies by {worst:.0%} between repeats"
-    if len(repeats) < sweep.plan.repeats:
-        yield f"only {len(repeats)} of {sweep.plan.repeats} repeats measured"
+    if len(repeats) < planned:
+        yield f"only {len(repeats)} of {planned} repeats measured"
     behind = sum(one.is_generator_behind for one in repeats)
     if behind:
         yield f"perf_analyzer did not hold the load in {behind} of {len(repeats)} repeats"

@@ -17,7 +17,7 @@ import numpy as np
 from tritonsmith.generator.errors import ServerError, TritonsmithError, UnstableError, UsageError
 from tritonsmith.generator.process import Completed, run
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.measure.profile import Profile, TruncatedExportError, parse_csv, read_profile
+from tritonsmith.perf.measure.profile import Profile, TruncatedExportError, parse_csv, read_profile, without_final_flags
 
 # Bare names: with a folder in -f the composing models' CSVs (<model>_v<version>.<-f>) are silently not written.
 CSV_NAME, PROFILE_NAME, SCHEDULE_NAME = "load.csv", "profile.json", "intervals.txt"
@@ -112,7 +112,7 @@ def arrival_gaps_us(rate_per_s: float, measured_s: float, seed: int) -> list[int
 def analyzer_version(tool: AnalyzerTool) -> str:
     """Return perf_analyzer's version, e.g. "2.51.0"."""
     done = run([tool.program, "--version"], timeout_s=20, env=tool.environment, is_shown=False)
-    words = done.stdout.split()  # "Perf Analyzer Version 2.51.0 (commit unknown)"
+    words = (done.stderr + done.stdout).split()  # on stderr: "Perf Analyzer Version 2.51.0 (commit unknown)"
     return words[words.index("Version") + 1] if "Version" in words[:-1] else "unknown"
 
 
@@ -150,8 +150,11 @@ def _run_once(tool: AnalyzerTool, task: AnalyzerRun, folder: Path, attempt: int,
         require_data(done, Path(scratch), where=f"{task.model} at {task.load}")
         profile = read_profile(Path(scratch, PROFILE_NAME))
         rows = parse_csv(Path(scratch, CSV_NAME).read_text(encoding="latin-1"))
+    columns = rows[-1] if rows else {}
+    if "Response Throughput" in columns:  # decoupled models only
+        profile = without_final_flags(profile, columns["Response Throughput"] / columns["Inferences/Second"])
     is_behind = "not able to keep up" in done.stderr + done.stdout
-    return AnalyzerResult(profile, rows[-1] if rows else {}, done.argv, cores, attempt, is_behind)
+    return AnalyzerResult(profile, columns, done.argv, cores, attempt, is_behind)
 
 
 def require_data(done: Completed, folder: Path, *, where: str) -> None:

@@ -18,7 +18,7 @@ PHASES = (
 )
 
 
-def breakdown(points: Sequence[Point]) -> str:
+def breakdown(points: Sequence[Point], high_us: float) -> str:
     """Draw where a request's mean time goes, one stacked bar per load: client, network, and the phases of all steps."""
     entries = [("client", "Client"), ("network", "Network, endpoint"), *((key, name) for key, _, name in PHASES)]
     rows = []
@@ -26,7 +26,7 @@ def breakdown(points: Sequence[Point]) -> str:
         phases = [(key, sum(getattr(step, field) for step in point.steps)) for key, field, _ in PHASES]
         rows.append((row_label(point), [("client", point.client_us), ("network", point.overhead_us), *phases]))
     names = dict(entries)
-    return _bars("Mean latency by phase and load", rows, names, None)
+    return _bars("Mean latency by phase and load", rows, names, high_us)
 
 
 def step_breakdown(points: Sequence[Point], model: str, high_us: float) -> str:
@@ -92,21 +92,25 @@ def stability(points: Sequence[Point]) -> str:
     )
 
 
+def slowest_us(points: Sequence[Point]) -> float:
+    """Return the longest mean time of any load as `breakdown` adds it up, so that all variants share one scale."""
+    return max(point.client_us + point.overhead_us + sum(step.total_us for step in point.steps) for point in points)
+
+
 def slowest_step_us(points: Sequence[Point]) -> float:
     """Return the longest time of any step, so that all steps are drawn on one scale."""
     return max(step.total_us for point in points for step in point.steps)
 
 
 def _bars(
-    title: str, rows: Sequence[tuple[str, list[tuple[str, float]]]], names: dict[str, str], high_us: float | None
+    title: str, rows: Sequence[tuple[str, list[tuple[str, float]]]], names: dict[str, str], high_us: float
 ) -> str:
     """Draw stacked horizontal bars; rows are (name, [(colour class, microseconds)])."""
     left, right, row_height, top = _label_width([name for name, _ in rows]), WIDTH - 90, 30.0, 34.0
     totals = [sum(value for _, value in parts) for _, parts in rows]
-    high = high_us or max(totals)
-    unit, factor = unit_of(high)
+    unit, factor = unit_of(high_us)
     bottom = top + row_height * len(rows)
-    x = svg.linear(high, left, right)
+    x = svg.linear(high_us, left, right)
     drawing = [
         svg.axis_bottom(x, bottom, top - 6, lambda us: significant_short(us / factor), f"Mean time per request, {unit}")
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tritonsmith.perf.measure.load import LoadKind
 from tritonsmith.perf.report import svg
 from tritonsmith.perf.report.numbers import duration, significant
 from tritonsmith.perf.statistics import Interval
@@ -22,7 +23,7 @@ def throughput_latency(points: Sequence[Point]) -> str:
     unit, factor = unit_of(y.high)
     variants = _variants(points)
     parts = [
-        svg.axis_bottom(x, bottom, top, significant, "Requests answered per second"),
+        svg.axis_bottom(x, bottom, top, significant_short, "Requests answered per second"),
         svg.axis_left(y, left, right, lambda us: significant_short(us / factor), f"Latency, {unit}"),
     ]
     for variant, colour in variants.items():
@@ -45,59 +46,39 @@ def throughput_latency(points: Sequence[Point]) -> str:
     )
 
 
-def load_curves(points: Sequence[Point]) -> str:
-    """Draw throughput and latency quantiles over concurrency, side by side."""
-    series = [point for point in points if point.load.kind == "concurrency"]
-    height, top, bottom = 340.0, 60.0, 340.0 - 52
-    loads = sorted({point.load.value for point in series})
-    half = WIDTH / 2
+def load_curves(points: Sequence[Point], kind: LoadKind) -> str:
+    """Draw throughput and latency quantiles over the loads of one kind, side by side."""
+    series = [point for point in points if point.load.kind == kind]
+    variants = _variants(series)
+    height, top, bottom, half = 340.0, 60.0, 340.0 - 52, WIDTH / 2
+    left_x, right_x = _load_scale(series, 56, half - 28), _load_scale(series, half + 56, WIDTH - 24)
     rate = svg.linear(max(point.throughput_per_s.interval.high for point in series), bottom, top)
     latency = _latency_scale(series, bottom, top)
     unit, factor = unit_of(latency.high)
-    left_x, right_x = _load_scale(loads, 56, half - 28), _load_scale(loads, half + 56, WIDTH - 24)
-    label = "Concurrency (requests in flight)"
+    ticks = sorted({point.load.value for point in series})
+    label = "Requests in flight" if kind == "concurrency" else "Requests sent per second"
     parts = [
-        svg.axis_bottom(left_x, bottom, top, significant_short, label, loads),
-        svg.axis_left(rate, 56, half - 28, significant, "Requests answered per second"),
-        svg.axis_bottom(right_x, bottom, top, significant_short, label, loads),
-        _shifted(half, svg.axis_left(latency, 56, half - 24, lambda us: significant_short(us / factor), "")),
-        svg.text(f"Latency, {unit}", half + 2, top - 16, class_="label"),
+        svg.axis_bottom(left_x, bottom, top, significant_short, label, ticks),
+        svg.axis_left(rate, 56, half - 28, significant_short, "Requests answered per second"),
+        svg.axis_bottom(right_x, bottom, top, significant_short, label, ticks),
+        svg.axis_left(latency, half + 56, WIDTH - 24, lambda us: significant_short(us / factor), f"Latency, {unit}"),
     ]
-    variants = _variants(series)
+    if kind == "request_rate":
+        kept_up = min(left_x.high, rate.high)
+        parts.append(svg.line(left_x(0), rate(0), left_x(kept_up), rate(kept_up), "diagonal"))
     for variant, colour in variants.items():
         mine = [point for point in series if point.variant == variant]
         parts.append(_whisker_line(mine, left_x, rate, "throughput", colour or "p50"))
         names = ("p50", "p99") if colour else ("p50", "p95", "p99")
         parts += [_whisker_line(mine, right_x, latency, name, colour or name) for name in names]
-    if len(variants) == 1:
-        parts.append(svg.legend([(name, name) for name in ("p50", "p95", "p99")], WIDTH - 188, 24, "line"))
-    else:
-        parts.append(_variant_legend(variants))
+    quantiles = [(name, name) for name in ("p50", "p95", "p99")]
+    parts.append(_variant_legend(variants) if len(variants) > 1 else svg.legend(quantiles, WIDTH - 188, 24, "line"))
     return svg.chart(
         WIDTH,
         height,
-        "Throughput and latency over concurrency",
-        "Median throughput and latency quantiles per concurrency, with intervals of the median.",
+        f"Throughput and latency over {label.lower()}",
+        "Median throughput and latency quantiles per load, with intervals of the median.",
         *parts,
-    )
-
-
-def rate_curve(points: Sequence[Point]) -> str:
-    """Draw answered over sent request rate; the diagonal is a server that keeps up."""
-    series = [point for point in points if point.load.kind == "request_rate"]
-    height, left, right, top, bottom = 300.0, 56.0, WIDTH / 2 - 28, 40.0, 300.0 - 52
-    x = svg.linear(max(point.load.value for point in series), left, right)
-    y = svg.linear(max(x.high, *(point.throughput_per_s.interval.high for point in series)), bottom, top)
-    parts = [
-        svg.axis_bottom(x, bottom, top, significant, "Requests sent per second (Poisson arrivals)"),
-        svg.axis_left(y, left, right, significant, "Requests answered per second"),
-        svg.line(x(0), y(0), x(x.high), y(x.high), "diagonal"),
-    ]
-    for variant, colour in _variants(series).items():
-        mine = [point for point in series if point.variant == variant]
-        parts.append(_whisker_line(mine, x, y, "throughput", colour or "p50"))
-    return svg.chart(
-        WIDTH, height, "Answered against sent request rate", "The diagonal is a server that keeps up.", *parts
     )
 
 
@@ -149,10 +130,14 @@ def _latency_scale(points: Sequence[Point], bottom: float, top: float) -> svg.Sc
     return svg.linear(high * 1.05, bottom, top)
 
 
-def _load_scale(loads: Sequence[float], start: float, end: float) -> svg.Scale:
-    if len(loads) == 1:
+def _load_scale(points: Sequence[Point], start: float, end: float) -> svg.Scale:
+    """Return a logarithmic scale of concurrencies, a linear one of rates."""
+    loads = [point.load.value for point in points]
+    if points[0].load.kind == "request_rate":
+        return svg.Scale(0.0, 1.05 * max(loads), start, end)
+    if min(loads) == max(loads):
         return svg.Scale(loads[0] / 2, loads[0] * 2, start, end, is_log=True)
-    return svg.Scale(loads[0], loads[-1], start + 16, end - 16, is_log=True)
+    return svg.Scale(min(loads), max(loads), start + 16, end - 16, is_log=True)
 
 
 def unit_of(high_us: float) -> tuple[str, float]:
@@ -237,13 +222,9 @@ def _throughput_latency_legend(points: Sequence[Point], variants: dict[str, str]
         return _variant_legend(variants)
     entries = [("p50", "p50"), ("p99", "p99")]
     is_any_rate = any(point.load.kind == "request_rate" for point in points)
-    note = "number: requests in flight" + ("   squares: requests sent per second" if is_any_rate else "")
+    note = "number: requests in flight" + ("; squares: requests sent per second" if is_any_rate else "")
     return svg.legend(entries, WIDTH - 112, 24) + svg.text(note, WIDTH - 132, 24, class_="tick", text_anchor="end")
 
 
 def _variant_legend(variants: dict[str, str]) -> str:
-    return svg.legend(list(variants.items()), 56, 14)
-
-
-def _shifted(x: float, content: str) -> str:
-    return svg.element("g", content, transform=f"translate({x:g} 0)")
+    return svg.legend([(f"V{index}", colour) for index, colour in enumerate(variants.values(), 1)], 56, 14, "line")

@@ -9,6 +9,7 @@ def significant(value: float, digits: int = 3) -> str:
     """Return a number with at least three significant digits and thousands separators: "1,847", "36.6", "0.42"."""
     if value == 0:
         return "0"
+    value = float(f"{value:.{digits}g}") if abs(value) < 10**digits else value
     decimals = 0
     while decimals < 6 and abs(value) < 10 ** (digits - 1 - decimals):
         decimals += 1

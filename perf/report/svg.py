@@ -104,7 +104,7 @@ def axis_left(scale: Scale, x: float, right: float, format_: Format, label: str)
     for tick in scale.ticks():
         parts.append(line(x, scale(tick), right, scale(tick), "grid"))
         parts.append(text(format_(tick), x - 8, scale(tick) + 4, class_="tick", text_anchor="end"))
-    return "".join(parts) + text(label, 2, scale.end - 16, class_="label")
+    return "".join(parts) + text(label, x - 54, scale.end - 16, class_="label")
 
 
 def legend(entries: Sequence[tuple[str, str]], x: float, y: float, shape: str = "swatch") -> str:

@@ -89,10 +89,13 @@ def _csv_row(point: Point) -> dict[str, Any]:
         "is_unstable": point.is_unstable,
         "unreliable": " ".join(point.unreliable),
     }
-    for name, one in {
+    estimates = {
         "throughput_per_s": point.throughput_per_s,
-        **{key: point.latencies[key] for key in LATENCIES},
-    }.items():
+        **{name: point.latencies[name] for name in LATENCIES},
+        "responses_per_s": point.responses_per_s,
+        "first_response_p50_us": point.first_response_p50_us,
+    }
+    for name, one in estimates.items():
         row |= {name: one.value, f"{name}_low": one.interval.low, f"{name}_high": one.interval.high}
     row |= {"client_us": point.client_us, "overhead_us": point.overhead_us, "server_us": point.server_us}
     for step in point.steps:

@@ -1,0 +1,107 @@
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tritonsmith.generator.errors import RepositoryError, UsageError
+from tritonsmith.perf.document import (
+    Sweep,
+    SweepPlan,
+    cell_digest,
+    read_cell,
+    read_sweep,
+    write_cell,
+    write_sweep,
+)
+from tritonsmith.perf.measure.load import Load
+
+LOAD = Load("concurrency", 4)
+PLAN = SweepPlan("digits", (LOAD,))
+
+
+def test_a_sweep_is_read_as_it_was_written(make_sweep: Callable[..., Sweep], tmp_path: Path) -> None:
+    sweep = make_sweep(counts=(1, 2))
+    path = write_sweep(sweep, tmp_path)
+    assert read_sweep(tmp_path) == read_sweep(path) == sweep
+
+
+def test_the_document_names_its_schema(make_sweep: Callable[..., Sweep], tmp_path: Path) -> None:
+    assert json.loads(write_sweep(make_sweep(), tmp_path).read_bytes())["schema"] == "tritonsmith.sweep/1"
+
+
+def test_another_schema_is_refused(make_sweep: Callable[..., Sweep], tmp_path: Path) -> None:
+    path = write_sweep(make_sweep(), tmp_path)
+    path.write_text(path.read_text().replace("tritonsmith.sweep/1", "tritonsmith.sweep/2"))
+    with pytest.raises(RepositoryError, match=r"sweep/2.* is not"):
+        read_sweep(path)
+
+
+def test_a_wrong_field_is_named(make_sweep: Callable[..., Sweep], tmp_path: Path) -> None:
+    path = write_sweep(make_sweep(), tmp_path)
+    document = json.loads(path.read_bytes())
+    document["cells"][1]["measurement"]["latency"]["p99_us"] = "soon"
+    path.write_text(json.dumps(document))
+    with pytest.raises(RepositoryError, match=r"cells\.1\.measurement\.latency\.p99_us"):
+        read_sweep(path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "3"])
+def test_what_is_no_document_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "sweep.json").write_text(content)
+    with pytest.raises(RepositoryError):
+        read_sweep(tmp_path)
+
+
+def test_a_folder_without_a_sweep_is_wrong_usage(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no sweep in"):
+        read_sweep(tmp_path)
+
+
+def test_a_cell_is_found_by_its_digest(make_sweep: Callable[..., Sweep], tmp_path: Path) -> None:
+    cell = replace(make_sweep().cells[0], digest="abc")
+    write_cell(cell, tmp_path)
+    assert read_cell(tmp_path, "abc") == cell
+    assert read_cell(tmp_path, "abd") is None
+
+
+def test_a_damaged_cell_is_measured_again(make_sweep: Callable[..., Sweep], tmp_path: Path) -> None:
+    write_cell(replace(make_sweep().cells[0], digest="abc"), tmp_path)
+    path = tmp_path / "cells" / "abc.json"
+    path.write_bytes(path.read_bytes()[:200])
+    assert read_cell(tmp_path, "abc") is None
+
+
+def test_a_digest_depends_on_all_that_changes_numbers() -> None:
+    base = cell_digest(PLAN, LOAD, {}, 0, "identity")
+    others = [
+        cell_digest(replace(PLAN, window_ms=200), LOAD, {}, 0, "identity"),
+        cell_digest(replace(PLAN, protocol="http"), LOAD, {}, 0, "identity"),
+        cell_digest(PLAN, Load("request_rate", 4), {}, 0, "identity"),
+        cell_digest(PLAN, LOAD, {"models.a.max_batch_size": 2}, 0, "identity"),
+        cell_digest(PLAN, LOAD, {}, 1, "identity"),
+        cell_digest(PLAN, LOAD, {}, 0, "another"),
+    ]
+    assert len({base, *others}) == 7
+
+
+def test_more_loads_and_repeats_keep_the_cells_that_are_there() -> None:
+    more = replace(PLAN, loads=(LOAD, Load("concurrency", 8)), repeats=9)
+    assert cell_digest(more, LOAD, {}, 0, "identity") == cell_digest(PLAN, LOAD, {}, 0, "identity")
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(make_sweep: Callable[..., Sweep], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot write"):
+        write_sweep(make_sweep(), tmp_path / "missing")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fewer_than_three_repeats_are_refused() -> None:
+    with pytest.raises(UsageError, match="2 repeats"):
+        SweepPlan("digits", (LOAD,), repeats=2)
+
+
+def test_a_sweep_without_a_load_is_refused() -> None:
+    with pytest.raises(UsageError, match="level of load"):
+        SweepPlan("digits", ())

@@ -1,0 +1,87 @@
+from collections import Counter
+from itertools import groupby
+from typing import Any
+
+import pytest
+
+from tritonsmith.generator.errors import UsageError
+from tritonsmith.perf.document import SweepPlan, Variation
+from tritonsmith.perf.measure.load import Load
+from tritonsmith.perf.variants import changed_configs, measuring_order, parse_variation, set_field, split_field
+
+LOADS = tuple(Load("concurrency", value) for value in (1, 2, 4, 8))
+COUNT = Variation("models.a.instance_group.count", (1, 2))
+DELAY = Variation("models.a.dynamic_batching.max_queue_delay_microseconds", (0, 100, 200))
+CONFIGS: dict[str, dict[str, Any]] = {
+    "a": {"name": "a", "max_batch_size": 4, "instance_group": [{"count": 1, "kind": "KIND_CPU"}, {"count": 3}]},
+    "a.b": {"name": "a.b"},
+}
+
+
+def test_values_are_read_as_what_they_look_like() -> None:
+    assert parse_variation("models.a.x=1,2.5,true,KIND_CPU") == Variation("models.a.x", (1, 2.5, True, "KIND_CPU"))
+
+
+@pytest.mark.parametrize("text", ["models.a.x", "a.x=1", "models.a.x="])
+def test_a_variation_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="cannot vary"):
+        parse_variation(text)
+
+
+def test_every_repeat_measures_every_load_of_every_variant_once() -> None:
+    plan = SweepPlan("a", LOADS, repeats=3, variations=(COUNT, DELAY))
+    cells = [
+        (repeat, tuple(sorted(variant.items())), load)
+        for repeat, variant, loads in measuring_order(plan)
+        for load in loads
+    ]
+    assert len(cells) == len(set(cells)) == plan.cells == 3 * 6 * 4
+    assert Counter(repeat for repeat, _, _ in cells) == {0: 24, 1: 24, 2: 24}
+    assert [repeat for repeat, _, _ in cells] == sorted(repeat for repeat, _, _ in cells)
+
+
+def test_each_repeat_has_an_order_of_its_own_and_a_seed_repeats_it() -> None:
+    plan = SweepPlan("a", LOADS, repeats=8)
+    orders = [loads for _, _, loads in measuring_order(plan)]
+    assert len(set(orders)) > 4
+    assert orders == [loads for _, _, loads in measuring_order(plan)]
+    assert orders != [loads for _, _, loads in measuring_order(SweepPlan("a", LOADS, repeats=8, seed=1))]
+
+
+def test_instance_counts_change_innermost() -> None:
+    for variations in ((COUNT, DELAY), (DELAY, COUNT)):
+        order = [variant for _, variant, _ in measuring_order(SweepPlan("a", LOADS, repeats=4, variations=variations))]
+        delays = [delay for delay, _ in groupby(order, key=lambda variant: variant[DELAY.field])]
+        assert len(delays) <= 4 * 3
+
+
+def test_a_field_is_set_in_every_entry_of_a_list_and_the_original_is_untouched() -> None:
+    changed = set_field(CONFIGS["a"], ("instance_group", "count"), 2)
+    assert changed["instance_group"] == [{"count": 2, "kind": "KIND_CPU"}, {"count": 2}]
+    assert CONFIGS["a"]["instance_group"] == [{"count": 1, "kind": "KIND_CPU"}, {"count": 3}]
+
+
+def test_a_missing_message_is_made() -> None:
+    changed = changed_configs({DELAY.field: 100}, CONFIGS)
+    assert changed["a"]["dynamic_batching"] == {"max_queue_delay_microseconds": 100}
+
+
+def test_two_fields_of_one_model_go_into_one_configuration() -> None:
+    changed = changed_configs({DELAY.field: 100, "models.a.max_batch_size": 8}, CONFIGS)
+    assert list(changed) == ["a"]
+    assert (changed["a"]["max_batch_size"], "dynamic_batching" in changed["a"]) == (8, True)
+
+
+def test_a_model_may_have_dots_in_its_name() -> None:
+    assert split_field("models.a.b.max_batch_size", CONFIGS) == ("a.b", ("max_batch_size",))
+
+
+def test_a_misspelt_model_is_named_with_a_suggestion() -> None:
+    with pytest.raises(UsageError, match="Did you mean 'classifier'"):
+        split_field("models.clasifier.max_batch_size", ["classifier", "other"])
+
+
+@pytest.mark.parametrize(("field", "value"), [("instance_groups.count", 1), ("max_batch_size", "big")])
+def test_what_model_configuration_does_not_have_is_refused(field: str, value: int | str) -> None:
+    with pytest.raises(UsageError, match="--vary models"):
+        changed_configs({f"models.a.{field}": value}, CONFIGS)
