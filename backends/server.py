@@ -138,8 +138,14 @@ def embedded_server(
     """
     toolchain, served = toolchain or find_toolchain(), read_served(repository)
     with run_folder() as run:
-        names = make_view(repository, run / "models")
-        backends = make_backends(toolchain, run / "backends")
+        try:
+            names = make_view(repository, run / "models")
+            backends = make_backends(toolchain, run / "backends")
+        except OSError as problem:
+            raise ServerError(
+                f"cannot make the server's private view: {problem}",
+                hint=f"{run.parent} needs some space ($TMPDIR names another), and the repository must be readable",
+            ) from problem
         host = Host(machine.gpu_count(), frozenset(backends), SERVER_RELEASE, frozenset(backends) - {"python"})
         prepared = prepare(repository, run / "models", names, host, served.calls)
         options, additions = with_needs(options or served.options, prepared.configs)
