@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -81,7 +82,7 @@ class Case:
                 atol=settings.get("atol", _ATOL),
             )
         except AssertionError as error:
-            return " ".join(str(error).split())[:300]
+            return one_line(error)
         return ""
 
 
@@ -149,6 +150,11 @@ def from_bits(bits: Array) -> Array:
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
+def one_line(error: Exception) -> str:
+    """What an exception says, short, and without this machine's paths."""
+    return " ".join(str(error).replace(f"{SUITE}{os.sep}", "").split())[:200]
+
+
 def _run_case(case: Case) -> str:
     import onnxruntime
 
@@ -171,7 +177,7 @@ def _run_case(case: Case) -> str:
             if different := case.difference(data, outputs):
                 return different
     except Exception as error:  # ONNX Runtime's exceptions have no base of their own
-        return " ".join(str(error).split())[:300]
+        return one_line(error)
     return ""
 
 

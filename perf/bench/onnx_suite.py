@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -31,13 +30,13 @@ from tritonsmith.perf.bench.onnx_cases import (
     Case,
     DataSet,
     build_cases,
+    one_line,
     read_cases,
     run_in_process,
     why_not_expressible,
 )
-from tritonsmith.perf.measure.machine import read_environment
+from tritonsmith.perf.bench.results import write_result
 
-RESULT = Path(__file__).parent / "results" / "onnx_suite.json"
 _CHUNK = 40  # models on one server; each is a process
 _CASE_LIMIT_S = 30.0
 # The configurations are complete, so auto-completion would only start one more process for each of them.
@@ -67,18 +66,15 @@ def main(sample: int, work: Path, afresh: bool) -> None:
     """Run ONNX's backend test suite through the real server and say how it went."""
     if afresh:
         shutil.rmtree(work, ignore_errors=True)
-    started_s = time.monotonic()
-    summary = summarize(run_suite(sample_cases(sample) if sample else read_cases(), work))
-    summary["seconds"] = round(time.monotonic() - started_s)
+    summary = summarize(run_suite(sample_cases(sample, work / "alone") if sample else read_cases(), work))
     if not sample:
-        RESULT.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        write_result("onnx_suite", summary)
     console.result(as_text(summary))
 
 
-def sample_cases(count: int) -> list[Case]:
-    """A fixed selection of expressible cases, evenly over the suite."""
-    work = Path("build/onnx-suite-sample")
-    cases = [case for case in read_cases() if not why_not_expressible(case, work / "alone")]
+def sample_cases(count: int, work: Path) -> list[Case]:
+    """A fixed selection of the cases that `build` takes, evenly over the suite; `work` is a scratch folder."""
+    cases = [case for case in read_cases() if not why_not_expressible(case, work)]
     return [cases[place * len(cases) // count] for place in range(count)]
 
 
@@ -105,9 +101,7 @@ def summarize(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     passing = [verdict for verdict in expressible if not verdict.in_process]
     failing = [verdict for verdict in passing if verdict.served]
     return {
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": asdict(read_environment(server=SERVER_VERSION, perf_analyzer="")),
-        "versions": {name: version(name) for name in ("onnx", "onnxruntime", "numpy")},
+        "versions": {name: version(name) for name in ("onnx", "onnxruntime", "numpy")} | {"server": SERVER_VERSION},
         "cases": len(verdicts),
         "refused": dict(Counter(verdict.refused for verdict in verdicts if verdict.refused).most_common()),
         "expressible": len(expressible),
@@ -157,7 +151,7 @@ def _serve(cases: Sequence[Case], work: Path) -> dict[str, str]:
             return verdicts
     except ServerError as error:
         if len(cases) == 1:
-            return {cases[0].name: " ".join(str(error).split())[:300]}
+            return {cases[0].name: one_line(error)}
         half = len(cases) // 2
         return {**_serve(cases[:half], work), **_serve(cases[half:], work)}
 
@@ -168,7 +162,7 @@ def _infer(client: Any, case: Case) -> str:
         try:
             outputs = _ask(client, case, data)
         except triton.InferenceServerException as error:
-            return " ".join(str(error).split())[:300]
+            return one_line(error)
         if different := case.difference(data, outputs):
             return different
     return ""
