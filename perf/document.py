@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from tritonsmith.generator.errors import RepositoryError, UsageError
+from tritonsmith.perf.files import write_by_rename
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import Environment
 from tritonsmith.perf.measure.measurement import Measurement
@@ -169,24 +168,3 @@ def cell_digest(plan: SweepPlan, load: Load, variant: Mapping[str, Scalar], repe
         "seed": plan.seed,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def write_by_rename(path: Path, data: bytes) -> Path:
-    """Write a file so that a reader, or a crash, finds the old content or the new.
-
-    Raises: UsageError where the disk does not take it.
-    """
-    stage = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".stage-", delete=False) as file:
-            stage = Path(file.name)
-            file.write(data)
-        stage.chmod(0o644)
-        os.replace(stage, path)  # noqa: PTH105 - Path.replace is the same; this name says what it does
-    except OSError as problem:
-        if stage is not None:
-            stage.unlink(missing_ok=True)
-        raise UsageError(
-            f"cannot write {path}: {problem.strerror}", hint="free some space, or choose another --output"
-        ) from None
-    return path

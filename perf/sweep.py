@@ -7,6 +7,7 @@ import datetime
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from tritonsmith.generator import console
 from tritonsmith.generator.console import Progress
 from tritonsmith.generator.errors import ServerError, ToolMissingError, TritonsmithError, UsageError
 from tritonsmith.perf.document import Cell, Scalar, Sweep, SweepPlan, cell_digest, read_cell, write_cell, write_sweep
-from tritonsmith.perf.measure.analyzer import AnalyzerRun, AnalyzerTool, analyzer_version, run_analyzer
+from tritonsmith.perf.measure.analyzer import SCRATCH_PREFIX, AnalyzerRun, AnalyzerTool, analyzer_version, run_analyzer
 from tritonsmith.perf.measure.input_data import made_up_rows, write_input_data
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import machine_load, read_cpu_ticks, read_environment
@@ -73,6 +74,7 @@ def run_sweep(plan: SweepPlan, target: Target, folder: Path, progress: Progress)
 
     Raises: ServerError, UnstableError, UsageError, ToolMissingError; what was measured until then is kept.
     """
+    _make_folder(folder)
     bench = _set_up(plan, target, folder)
     sweep = _new_sweep(bench)
     try:
@@ -138,8 +140,17 @@ def _fingerprint(path: Path) -> bytes:
     return hashlib.sha256(path.read_bytes()).digest()
 
 
+def _make_folder(folder: Path) -> None:
+    """Make the sweep's folder, and remove what a killed sweep left in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise UsageError(f"cannot make {folder}: {problem.strerror}", hint="choose another --output") from None
+    for leftover in folder.glob(f"{SCRATCH_PREFIX}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
 def _set_up(plan: SweepPlan, target: Target, folder: Path) -> Bench:
-    folder.mkdir(parents=True, exist_ok=True)
     control = Control(target.http_url)
     configs = _read_configs(control, plan.model, plan.version)
     steps = tuple(name for name, config in configs.items() if not composing_models(config))

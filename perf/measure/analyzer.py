@@ -21,6 +21,7 @@ from tritonsmith.perf.measure.profile import Profile, TruncatedExportError, pars
 
 # Bare names: with a folder in -f the composing models' CSVs (<model>_v<version>.<-f>) are silently not written.
 CSV_NAME, PROFILE_NAME, SCHEDULE_NAME = "load.csv", "profile.json", "intervals.txt"
+SCRATCH_PREFIX = ".measuring-"
 STABILITY_ERROR, NO_VALID_REQUESTS = 2, 3
 ATTEMPTS = 3  # about one streaming export in ten is cut off
 
@@ -134,7 +135,7 @@ def run_analyzer(tool: AnalyzerTool, task: AnalyzerRun, folder: Path, *, is_show
 
 
 def _run_once(tool: AnalyzerTool, task: AnalyzerRun, folder: Path, attempt: int, is_shown: bool) -> AnalyzerResult:
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".measuring-") as scratch:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=SCRATCH_PREFIX) as scratch:
         if task.load.kind == "request_rate":
             gaps_us = arrival_gaps_us(task.load.value, task.measured_s, task.seed)
             Path(scratch, SCHEDULE_NAME).write_text("\n".join(map(str, gaps_us)) + "\n", encoding="ascii")

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from tritonsmith.generator.catalog.datatypes import BY_WIRE
 from tritonsmith.generator.errors import UsageError
+from tritonsmith.perf.files import write_by_rename
 
 MADE_UP_ROWS = 16
 Array = npt.NDArray[Any]
@@ -27,8 +28,7 @@ def write_input_data(path: Path, rows: Sequence[Row]) -> Path:
     BYTES tensors; an image is `np.array([png_bytes], dtype=object)`.
     """
     data = [{name: _tensor(array) for name, array in row.items()} for row in rows]
-    path.write_text(json.dumps({"data": data}), encoding="ascii")
-    return path
+    return write_by_rename(path, json.dumps({"data": data}).encode())
 
 
 def made_up_rows(metadata: Mapping[str, Any], config: Mapping[str, Any], seed: int = 0) -> list[dict[str, Array]]:

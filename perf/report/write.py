@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.perf.document import Sweep, write_by_rename
+from tritonsmith.perf.document import Sweep
+from tritonsmith.perf.files import write_by_rename
 from tritonsmith.perf.report.page import render_html
 from tritonsmith.perf.report.tables import as_report_json, render_csv, render_markdown
 
