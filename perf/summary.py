@@ -28,11 +28,6 @@ class Estimate:
     interval: Interval
     relative_spread: float
 
-    @property
-    def half_width(self) -> float:
-        """Return how far the interval reaches from the median at most."""
-        return max(self.value - self.interval.low, self.interval.high - self.value)
-
 
 @dataclass(frozen=True)
 class Point:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -186,21 +186,22 @@ def _new_sweep(bench: Bench) -> Sweep:
 
 
 @contextlib.contextmanager
-def _configurations(bench: Bench) -> Iterator[Any]:
+def _configurations(bench: Bench) -> Iterator[Callable[[Mapping[str, Scalar]], None]]:
     """Give a function that brings a variant onto the live server and warms it up; afterwards all is as it was."""
     current: dict[str, Any] = {}  # model -> the configuration that we loaded
-    is_warm = False
+    is_warm = is_shown = False  # the first command is shown for all: the others differ in the load
 
     def configure(variant: Mapping[str, Scalar]) -> None:
-        nonlocal is_warm
+        nonlocal is_warm, is_shown
         wanted = {**{name: bench.configs[name] for name in current}, **changed_configs(variant, bench.configs)}
         for name, config in wanted.items():
             if current.get(name, bench.configs[name]) != config:
-                bench.control.load(name, config, timeout_s=RELOAD_LIMIT_S)
                 current[name], is_warm = config, False
+                bench.control.load(name, config, timeout_s=RELOAD_LIMIT_S)
         if not is_warm:
-            run_analyzer(bench.tool, _task(bench, _warmup_load(bench.plan)), bench.folder)
-            is_warm = True
+            task = _task(bench, _warmup_load(bench.plan))
+            run_analyzer(bench.tool, task, bench.folder, is_shown=not is_shown)
+            is_warm = is_shown = True
 
     try:
         yield configure

@@ -33,8 +33,3 @@ def ms_between(estimate: Estimate) -> str:
     """Return milliseconds with the interval of their median, without the unit: "3.71 (3.66 to 3.80)"."""
     low, high = significant(estimate.interval.low / 1e3), significant(estimate.interval.high / 1e3)
     return f"{significant(estimate.value / 1e3)} ({low} to {high})"
-
-
-def share(value: float) -> str:
-    """Return a share in per cent."""
-    return f"{value:.0%}"

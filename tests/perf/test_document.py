@@ -1,4 +1,5 @@
 import json
+import resource
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -105,3 +106,16 @@ def test_fewer_than_three_repeats_are_refused() -> None:
 def test_a_sweep_without_a_load_is_refused() -> None:
     with pytest.raises(UsageError, match="level of load"):
         SweepPlan("digits", ())
+
+
+def test_a_full_disk_leaves_the_old_document(make_sweep: Callable[..., Sweep], tmp_path: Path) -> None:
+    path = write_sweep(make_sweep(), tmp_path)
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(UsageError, match="cannot write"):
+            write_sweep(make_sweep(repeats=9), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,47 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tritonsmith.generator.errors import UnstableError, UsageError
+from tritonsmith.perf.cli_sweep import SweepOptions, grpc_beside, read_loads, require_stable
+from tritonsmith.perf.document import Sweep
+from tritonsmith.perf.measure.load import Load
+
+
+def options(concurrency: str | None = None, request_rate: str | None = None) -> SweepOptions:
+    return SweepOptions(
+        None, None, None, Path("r"), concurrency, request_rate, 5, 500, (), None, "grpc", 0, Path("build/sweep")
+    )
+
+
+def test_without_loads_powers_of_two_are_measured() -> None:
+    assert read_loads(options()) == tuple(Load("concurrency", value) for value in (1, 2, 4, 8))
+
+
+def test_rates_alone_are_not_joined_by_concurrencies() -> None:
+    assert read_loads(options(request_rate="10,12.5")) == (Load("request_rate", 10), Load("request_rate", 12.5))
+
+
+def test_a_load_that_is_named_twice_is_measured_once() -> None:
+    assert read_loads(options("2,2", "2")) == (Load("concurrency", 2), Load("request_rate", 2))
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "inf", "nan", "many"])
+def test_a_concurrency_is_a_whole_number_above_zero(text: str) -> None:
+    with pytest.raises(UsageError, match=f"'{text}' is not a whole number above 0"):
+        read_loads(options(text))
+
+
+@pytest.mark.parametrize(
+    ("url", "grpc"), [("localhost:8000", "localhost:8001"), ("http://h:9000/", "h:9001"), ("[::1]:8000", "[::1]:8001")]
+)
+def test_grpc_is_the_port_after_http(url: str, grpc: str) -> None:
+    assert grpc_beside(url) == grpc
+
+
+def test_an_unstable_point_ends_with_7_and_is_named(make_sweep: Callable[..., Sweep]) -> None:
+    require_stable(make_sweep())
+    with pytest.raises(UnstableError, match="more than 25% between repeats at concurrency") as caught:
+        require_stable(make_sweep(noise=0.7))
+    assert caught.value.exit_code == 7
