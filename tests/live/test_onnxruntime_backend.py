@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -70,6 +71,7 @@ CONFIGS = {
     "cannot_batch": f'backend: "onnxruntime" max_batch_size: 8 {ONE}',
     "wrong_mode": f"""backend: "onnxruntime" {ONE}
         parameters {{key: "execution_mode" value {{string_value: "7"}}}}""",
+    "decoupled": f'backend: "onnxruntime" model_transaction_policy {{decoupled: true}} {ONE}',
     "slow": f'backend: "onnxruntime"\n{ONE}',
 }  # fmt: skip
 
@@ -167,7 +169,7 @@ def make_repository(root: Path) -> None:
         {"y": (FLOAT, ["b", 1])},
         {"axis": np.array(0), "one": np.array(1, np.int32), "column": np.array([1])},
     )
-    for name in ("tuned", "wrong_type", "cannot_batch", "wrong_mode"):
+    for name in ("tuned", "decoupled", "wrong_type", "cannot_batch", "wrong_mode"):
         save_simple(root / name, "Mul", 2)
     save_slow(root / "slow", 40)
     for name, config in CONFIGS.items():
@@ -293,6 +295,20 @@ def test_each_version_is_its_own_file(client: Any) -> None:
 def test_a_folder_with_external_data_is_a_model(client: Any) -> None:
     ones = np.ones(2048, np.float32)
     assert np.array_equal(ask(client, "external", x=ones)["y"], np.arange(1, 2049))
+
+
+def test_a_decoupled_model_answers_once_and_ends(client: Any) -> None:
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    tensor = grpc.InferInput("x", [2], "FP32")
+    tensor.set_data_from_numpy(floats(3, 4))
+    client.start_stream(lambda result, error: answers.put(error or result))
+    try:
+        client.async_stream_infer("decoupled", [tensor], enable_empty_final_response=True)
+        answer = answers.get(timeout=20)
+    finally:
+        client.stop_stream()
+    assert answer.as_numpy("y").tolist() == [9, 16]
+    assert answer.get_response().parameters["triton_final_response"].bool_param
 
 
 def test_ragged_requests_run_together(server: Server, client: Any) -> None:

@@ -69,13 +69,23 @@ class TritonPythonModel:
             if not signatures.outputs[output["name"]].shape
         }
         self.ragged = ragged_names(config)
+        self.has_batch_inputs = bool(config.get("batch_input"))
         self.scattered = scatter_targets(config)
         self.sequences = SequenceStates(config) if config.get("sequence_batching") else None
         self.clock = RunClock()
-        special = self.bf16 or self.strings or self.scalars or self.scalar_outputs or self.ragged
-        self.is_plain = not special and self.sequences is None
+        self.is_decoupled = pb_utils.using_decoupled_model_transaction_policy(config)
+        special = (self.bf16, self.strings, self.scalars, self.scalar_outputs, self.ragged, self.scattered)
+        self.is_plain = not any(special) and not self.has_batch_inputs and self.sequences is None
 
     def execute(self, requests):
+        responses = self._respond(requests)
+        if not self.is_decoupled:
+            return responses
+        for request, response in zip(requests, responses, strict=True):
+            request.get_response_sender().send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        return None
+
+    def _respond(self, requests):
         # A step of a sequence is always run: those after it depend on it.
         is_asking = self.clock.is_asking_worthwhile and self.sequences is None
         if len(requests) == 1 and self.is_plain and not is_asking:
@@ -158,7 +168,7 @@ class TritonPythonModel:
     def _infer(self, group):
         """For each job of the group its outputs by name."""
         inputs = join_inputs(group, self.ragged)
-        if self.ragged:
+        if self.has_batch_inputs:
             inputs.update(batch_inputs(self.config, [job.inputs for job in group]))
         for name in self.scalars & inputs.keys():
             inputs[name] = inputs[name].reshape(())

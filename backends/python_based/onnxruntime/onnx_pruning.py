@@ -32,9 +32,16 @@ class PartialSessions:
         if wanted not in self._parts:
             if len(self._parts) == _MOST_PARTS:
                 return self._whole
-            part = part_of_model(self._path, wanted)
-            self._parts[wanted] = self._whole if part is None else self._open_part(part)
+            self._parts[wanted] = self._opened(wanted)
         return self._parts[wanted]
+
+    def _opened(self, wanted: frozenset[str]) -> Any:
+        try:
+            part = part_of_model(self._path, wanted)
+            return self._whole if part is None else self._open_part(part)
+        # Whatever is in the way (a part that ONNX Runtime refuses, memory) costs the saving, not the request.
+        except Exception:
+            return self._whole
 
 
 def part_of_model(path: Path, wanted: frozenset[str]) -> bytes | None:

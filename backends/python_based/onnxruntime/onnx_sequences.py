@@ -81,7 +81,7 @@ class SequenceStates:
         if not self.states:
             return {}
         if flags & FLAG_START:
-            return {state.input_name: _initial(state, given[state.input_name]) for state in self.states}
+            return {state.input_name: _initial(state, given) for state in self.states}
         if correlation_id not in self._kept:
             raise SequenceError(
                 f"the state of sequence {correlation_id!r} is not known to this instance: its START was not seen here, "
@@ -111,8 +111,11 @@ class SequenceStates:
             del self._kept[first]
 
 
-def _initial(state: State, given: Array) -> Array:
-    """`given` where an initial value is configured; else zeros: Triton gives memory never written to."""
+def _initial(state: State, given: Mapping[str, Array]) -> Array:
+    """What was given where an initial value is configured; else zeros: Triton gives memory never written to."""
+    if state.input_name not in given:
+        raise SequenceError(f"the state input '{state.input_name}' did not come with the request")
+    value = given[state.input_name]
     if state.has_initial_value:
-        return given
-    return np.full(given.shape, b"", object) if given.dtype == object else np.zeros_like(given)
+        return value
+    return np.full(value.shape, "", object) if value.dtype == object else np.zeros_like(value)

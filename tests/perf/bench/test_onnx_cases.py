@@ -59,6 +59,7 @@ def test_in_process_runs_say_what_is_wrong() -> None:
     assert "ImageDecoder" in verdicts["test_image_decoder_decode_png_rgb"]
 
 
+@pytest.mark.slow
 def test_the_sample_is_always_the_same(tmp_path: Path) -> None:
     names = [each.name for each in sample_cases(5, tmp_path)]
     assert names == [each.name for each in sample_cases(5, tmp_path)]

@@ -97,3 +97,12 @@ def test_more_sets_of_outputs_than_are_kept_take_the_whole_model(tmp_path: Path)
     for wanted in (["sum"], ["double"], ["branch"], ["picked"]):
         assert partial.pick(wanted) is not whole
     assert partial.pick(["sum", "branch"]) is whole
+
+
+def test_a_part_that_cannot_be_opened_takes_the_whole_model(tmp_path: Path) -> None:
+    def refuse(part: bytes) -> Any:
+        raise MemoryError
+
+    path = save(tmp_path)
+    whole = open_session(path, Settings())
+    assert PartialSessions(path, whole, refuse).pick(["sum"]) is whole

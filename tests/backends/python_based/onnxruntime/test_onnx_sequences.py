@@ -47,6 +47,15 @@ def test_a_sequence_starts_at_the_configured_value_which_triton_sends() -> None:
     assert states(state=[initial]).inputs(7, FLAG_START, given())["in"].tolist() == [[9]]
 
 
+def test_a_sequence_of_texts_starts_with_empty_ones() -> None:
+    assert states().inputs(7, FLAG_START, {"in": np.array([["x"]], object)})["in"].tolist() == [[""]]
+
+
+def test_a_request_without_its_state_input_is_refused() -> None:
+    with pytest.raises(SequenceError, match="the state input 'in' did not come with the request"):
+        states().inputs(7, FLAG_START, {})
+
+
 def test_each_sequence_continues_with_what_it_left() -> None:
     kept = states()
     kept.keep(1, FLAG_START, out(11))
