@@ -8,7 +8,7 @@ VENV := $(if $(ACTIVE),$(ACTIVE),$(CURDIR)/.venv)
 BIN := $(VENV)/bin
 PACKAGES := generator backends ensembles perf
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev links quickstart test test-quick lint types format regen bench clean wheel
+.PHONY: help setup setup-dev links quickstart test test-quick lint types format regen bench bench-onnx clean wheel
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -54,6 +54,21 @@ types: setup-dev ## mypy, strict
 format: setup-dev ## let ruff rewrite
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+regen: setup ## write model_repository/ again from the demo's spec
+	$(BIN)/tritonsmith build ensembles/image_classification/spec.yaml --output model_repository
+
+bench: setup-dev ## start-up, build of 1,000 models, overhead of the onnxruntime backend
+	$(BIN)/python -m tritonsmith.perf.bench.startup
+	$(BIN)/python -m tritonsmith.perf.bench.build_speed
+	$(BIN)/python -m tritonsmith.perf.bench.overhead
+
+bench-onnx: setup-dev ## ONNX's own backend test suite through the real server; an hour, resumable
+	$(BIN)/python -m tritonsmith.perf.bench.onnx_suite
+
+wheel: setup-dev ## build the wheel, from nothing stale
+	rm -rf build/lib build/bdist* dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean: ## remove what make made, but not .venv
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache
