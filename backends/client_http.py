@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +19,13 @@ from tritonsmith.backends.tensors import decode, encode
 from tritonsmith.generator.errors import ServerError, UsageError
 
 HEADER = "Inference-Header-Content-Length"  # where the JSON ends and the binary tensors begin
+
+
+Answer = tuple[int, http.client.HTTPMessage, bytes]  # status, headers, body
+
+
+class _Closed(Exception):  # noqa: N818 - caught here, a state and no error of the user's
+    """Raised where a connection is closed or refused."""
 
 
 class HttpClient:
@@ -81,32 +89,37 @@ class HttpClient:
         if self._connection is not None:
             self._connection.close()
 
-    def _post(
-        self, path: str, body: bytes, header_bytes: int, timeout_s: float
-    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+    def _post(self, path: str, body: bytes, header_bytes: int, timeout_s: float) -> Answer:
         """Post on the kept connection; a connection that the server has closed meanwhile is opened again once."""
         headers = {HEADER: str(header_bytes), "Content-Type": "application/octet-stream"}
-        for is_retry in (False, True):
-            kept = self._connection
-            connection = kept or http.client.HTTPConnection(self.url, timeout=timeout_s)
-            self._connection = None
-            try:
-                if connection.sock is not None:
-                    connection.sock.settimeout(timeout_s)
-                connection.request("POST", path, body, headers)
-                answer = connection.getresponse()
-                content = answer.read()
-            except TimeoutError:
-                connection.close()
-                raise ServerTimeoutError(f"{self.url} did not answer within {timeout_s:g} s") from None
-            except (OSError, http.client.HTTPException) as problem:
-                connection.close()
-                if kept is not None and not is_retry:
-                    continue
-                raise ServerError(f"no Triton answers over HTTP at {self.url}: {problem}", hint=START) from problem
-            self._connection = connection
-            return answer.status, answer.headers, content
-        raise AssertionError("unreachable")
+        kept, self._connection = self._connection, None
+        if kept is not None:
+            with contextlib.suppress(_Closed):
+                return self._exchange(kept, path, body, headers, timeout_s)
+        try:
+            fresh = http.client.HTTPConnection(self.url, timeout=timeout_s)
+            return self._exchange(fresh, path, body, headers, timeout_s)
+        except _Closed as problem:
+            raise ServerError(f"no Triton answers over HTTP at {self.url}: {problem}", hint=START) from problem
+
+    def _exchange(
+        self, connection: http.client.HTTPConnection, path: str, body: bytes, headers: dict[str, str], timeout_s: float
+    ) -> Answer:
+        """Send one request and keep the connection where it was answered."""
+        try:
+            if connection.sock is not None:
+                connection.sock.settimeout(timeout_s)
+            connection.request("POST", path, body, headers)
+            answer = connection.getresponse()
+            content = answer.read()
+        except TimeoutError:
+            connection.close()
+            raise ServerTimeoutError(f"{self.url} did not answer within {timeout_s:g} s") from None
+        except (OSError, http.client.HTTPException) as problem:
+            connection.close()
+            raise _Closed(str(problem) or type(problem).__name__) from problem
+        self._connection = connection
+        return answer.status, answer.headers, content
 
 
 def request_parts(request: InferRequest) -> tuple[bytes, bytes]:

@@ -9,9 +9,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from google.protobuf import json_format
@@ -26,7 +27,7 @@ from tritonsmith.backends.needs import with_needs
 from tritonsmith.backends.options import ServerFolders, ServerOptions, server_argv
 from tritonsmith.backends.ports import wanted_ports, with_ports
 from tritonsmith.backends.prepare import Prepared, prepare
-from tritonsmith.backends.served import read_served
+from tritonsmith.backends.served import Served, read_served
 from tritonsmith.backends.toolchain import SERVER_RELEASE, Toolchain, find_toolchain
 from tritonsmith.backends.view import make_backends, make_view
 from tritonsmith.generator import console
@@ -137,57 +138,41 @@ def embedded_server(
     start, or a model does not load.
     """
     toolchain, served = toolchain or find_toolchain(), read_served(repository)
-    with run_folder() as run:
-        try:
-            names = make_view(repository, run / "models")
-            backends = make_backends(toolchain, run / "backends")
-        except OSError as problem:
-            raise ServerError(
-                f"cannot make the server's private view: {problem}",
-                hint=f"{run.parent} needs some space ($TMPDIR names another), and the repository must be readable",
-            ) from problem
-        host = Host(machine.gpu_count(), frozenset(backends), SERVER_RELEASE, frozenset(backends) - {"python"})
-        prepared = prepare(repository, run / "models", names, host, served.calls)
+    with ExitStack() as stack:
+        prepared, run = _assemble(stack, repository, toolchain, served)
         options, additions = with_needs(options or served.options, prepared.configs)
         server = start_server(toolchain, options, prepared, run)
+        # a server that still loads, or that was told to stop for too long, does not listen to anything else
+        stack.callback(_kill, server.process)
         server.notices = [*prepared.notices, *additions]
-        is_ready = False
+        for line in server.notices:
+            console.say(f"note: {line}")
+        server.failed = load_models(prepared, LoadSite(server.process, server.log, server.load, options.load_limit_s))
+        if server.failed and not is_partial:
+            raise failure(server.failed, prepared)
         try:
-            for line in server.notices:
-                console.say(f"note: {line}")
-            server.failed = load_models(
-                prepared, LoadSite(server.process, server.log, server.load, options.load_limit_s)
-            )
-            if server.failed and not is_partial:
-                raise failure(server.failed, prepared)
-            is_ready = True
             yield server
         finally:
-            # a server that is still loading does not listen to TERM; the run's folder takes care of it
-            if is_ready:
-                drain_server(server)
-            server.process.kill()
-            server.process.wait()
+            drain_server(server)
 
 
 def start_server(toolchain: Toolchain, options: ServerOptions, prepared: Prepared, run: Path) -> Server:
-    """Start tritonserver without models on the view and wait until it answers; free ports are tried three times."""
-    for attempt in range(3):
+    """Start tritonserver without models on the view and wait until it answers.
+
+    Free ports are chosen anew, up to three times, where somebody took one between our test and the start.
+    """
+    attempts_left = 3 if 0 in wanted_ports(options).values() else 1
+    while True:
+        attempts_left -= 1
         server = _launch(toolchain, options, prepared, run)
         try:
             _wait_until_live(server)
-        except ServerError as problem:
-            server.process.kill()
-            server.process.wait()
-            if "already in use" in problem.message and attempt < 2 and 0 in wanted_ports(options).values():
-                continue  # somebody took one of the free ports between our test and the start
-            raise
-        except BaseException:
-            server.process.kill()
-            server.process.wait()
+        except BaseException as problem:
+            _kill(server.process)
+            if attempts_left and isinstance(problem, ServerError) and "already in use" in problem.message:
+                continue
             raise
         return server
-    raise AssertionError("unreachable")
 
 
 def drain_server(server: Server) -> None:
@@ -212,6 +197,21 @@ def drain_server(server: Server) -> None:
             if not is_idle and "All models are stopped" in log.read_since(server.log, offset):
                 is_idle = True
                 deadline_s = min(deadline_s, time.monotonic() + UNLOAD_LIMIT_S)
+
+
+def _assemble(stack: ExitStack, repository: Path, toolchain: Toolchain, served: Served) -> tuple[Prepared, Path]:
+    """Make the run's folder, the view and the backend directory in it, and plan the loading."""
+    try:
+        run = stack.enter_context(run_folder())
+        names = make_view(repository, run / "models")
+        backends = frozenset(make_backends(toolchain, run / "backends"))
+    except OSError as problem:
+        raise ServerError(
+            f"cannot make the server's private view: {problem}",
+            hint=f"{gettempdir()} needs some space ($TMPDIR names another), and the repository must be readable",
+        ) from problem
+    host = Host(machine.gpu_count(), backends, SERVER_RELEASE, stand_ins=backends - {"python"})
+    return prepare(repository, run / "models", names, host, served.calls), run
 
 
 def _launch(toolchain: Toolchain, options: ServerOptions, prepared: Prepared, run: Path) -> Server:
@@ -247,6 +247,11 @@ def _wait_until_live(server: Server) -> None:
         if time.monotonic() > deadline_s:
             raise ServerError(f"tritonserver did not answer within {START_LIMIT_S:g} s of its start")
         time.sleep(0.02)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
 
 
 def _reachable(host: str) -> str:

@@ -36,7 +36,7 @@ def test_a_view_mirrors_models_with_links_and_leaves_bytecode_out(tmp_path: Path
         "m/1/weights",
         "m/config.pbtxt",
     ]
-    assert os.path.samefile(view / "m" / "1" / "weights", repository / "m" / "1" / "weights")
+    assert (view / "m" / "1" / "weights").samefile(repository / "m" / "1" / "weights")
     assert sorted(str(path) for path in repository.rglob("*")) == before
 
 

@@ -109,7 +109,7 @@ def test_ctrl_c_during_a_load_ends_at_once(tmp_path: Path, write_model: WriteMod
         serve.send_signal(signal.SIGINT)
         began_s = time.monotonic()
         assert serve.wait(timeout=20) == 130
-        assert time.monotonic() - began_s < 5.0
+        assert time.monotonic() - began_s < 10.0
     assert traces(run) == []
 
 

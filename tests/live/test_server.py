@@ -138,10 +138,10 @@ def test_an_instance_count_changes_without_a_reload_and_is_undone_by_a_plain_loa
 def test_a_reload_through_an_ensemble_keeps_what_was_overridden(server: Server) -> None:
     if machine.gpu_count():
         pytest.skip("this machine has a GPU")
-    began_s = time.monotonic()
+    offset = server.log.stat().st_size
     server.load("chain")
     assert server.control.config("gpu")["instance_group"][0]["kind"] == "KIND_CPU"
-    assert time.monotonic() - began_s < 1.0  # nothing was started anew
+    assert "loading: gpu" not in server.log.read_text()[offset:]  # nothing was started anew
 
 
 def test_two_servers_run_side_by_side(server: Server, tmp_path: Path, write_model: WriteModel) -> None:
@@ -208,7 +208,7 @@ def test_a_load_that_hangs_is_killed_at_its_limit(
     log = tmp_path / "log"
     began_s = time.monotonic()
     message = failing(tmp_path / "r", ServerOptions(load_limit_s=2.0, log_file=log, disable_auto_complete_config=True))
-    assert time.monotonic() - began_s < 8.0
+    assert time.monotonic() - began_s < 20.0
     assert "model 'sleeper' did not load within 2 s: its initialize() has not returned" in message
     assert "--load-limit" in message
     run = log.read_text().partition("/tmp/tritonsmith-run-")[2][:8]
