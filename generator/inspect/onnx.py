@@ -90,7 +90,8 @@ def read_onnx(path: Path) -> OnnxFacts:
     if not graph.output:
         findings.append(error("the graph has no outputs: is the file whole?", place))
     external = sorted(_external_locations(graph))
-    findings.extend(_external_findings(path, external))
+    if external:
+        findings.extend(_external_findings(path, external))
     return OnnxFacts(
         path=path,
         inputs=tuple(inputs),

@@ -41,6 +41,11 @@ def stage_inside(root: Path) -> Path:
     return root / ".tritonsmith-stage"
 
 
+def new_lock(root: Path) -> Path:
+    """Return where a lock is written before it replaces the old one."""
+    return root / f"{LOCK_FILE}.new"
+
+
 def _aside(root: Path) -> Path:
     return root.with_name(f".{root.name}.tritonsmith-old")
 
@@ -115,6 +120,7 @@ def recover(root: Path) -> None:
     for leftover in (stage, aside, stage_inside(root)):
         if leftover.exists():
             shutil.rmtree(leftover)
+    new_lock(root).unlink(missing_ok=True)
 
 
 def is_unfinished(root: Path) -> bool:

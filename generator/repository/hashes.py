@@ -20,9 +20,9 @@ class HashCache:
     It only saves time: where it cannot be read or written, files are hashed again.
     """
 
-    def __init__(self, file: Path | None = None) -> None:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        self._file = file or home / "tritonsmith" / "hashes.json"
+    def __init__(self) -> None:
+        home = os.environ.get("XDG_CACHE_HOME") or f"{os.environ.get('HOME', '/nonexistent')}/.cache"
+        self._file = Path(home) / "tritonsmith" / "hashes.json"
         self._hashes: dict[str, list[int | str]] | None = None
         self._is_changed = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def render_lock(lock: Lock) -> bytes:
         "format": FORMAT,
         "repository": lock.repository,
         "spec_sha256": lock.spec_digest,
-        "written_by": f"tritonsmith {version('tritonsmith')}",
+        "written_by": f"tritonsmith {_our_version()}",
     }
     lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items())
     return f'{{\n{lines},\n "files": {{\n{files}\n }}\n}}\n'.encode()
@@ -62,6 +63,11 @@ def read_lock(root: Path) -> Lock:
             where=str(path),
             hint="restore it, for example from git; or use --force to overwrite every file of the same name",
         ) from None
+
+
+@cache
+def _our_version() -> str:
+    return version("tritonsmith")
 
 
 def _entry(state: FileState) -> str:

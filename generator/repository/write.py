@@ -21,6 +21,7 @@ from tritonsmith.generator.repository.core import Repository
 from tritonsmith.generator.repository.exchange import (
     UNMOVABLE,
     build_lock,
+    new_lock,
     put_in_place,
     recover,
     replay_journal,
@@ -138,8 +139,12 @@ def _apply(plan: _Plan, hashes: HashCache) -> None:
     try:
         if _must_stay(plan) or not _exchange(plan, layout, hashes):
             _write_inside(plan, layout, hashes)
-    finally:
-        recover(plan.root)  # whatever happened: nothing half-done, nothing left over
+    finally:  # whatever happened: nothing half-done, nothing left over
+        try:
+            recover(plan.root)
+        except KeyboardInterrupt:  # Ctrl-C while the old repository is removed
+            recover(plan.root)
+            raise
 
 
 def _replace_lock(plan: _Plan) -> None:
@@ -147,12 +152,11 @@ def _replace_lock(plan: _Plan) -> None:
     lock = plan.root / LOCK_FILE
     if lock.exists() and lock.read_bytes() == plan.lock:
         return
-    temporary = plan.root / f"{LOCK_FILE}.new"
     try:
-        temporary.write_bytes(plan.lock)
-        temporary.replace(lock)
+        new_lock(plan.root).write_bytes(plan.lock)
+        new_lock(plan.root).replace(lock)
     finally:
-        temporary.unlink(missing_ok=True)
+        new_lock(plan.root).unlink(missing_ok=True)
 
 
 def _must_stay(plan: _Plan) -> bool:

@@ -1,6 +1,7 @@
 """Run by test_kill.py in a process of its own: builds that are killed at random moments while another process reads.
 
-argv: target, way (exchange, renames, inside), number of kills. Prints what was seen as JSON; fails with an assertion.
+argv: target, way (exchange, renames, inside, interrupt: by Ctrl-C), number of kills, seed.
+Prints what was seen as JSON; fails with an assertion.
 """
 
 import errno
@@ -75,15 +76,32 @@ def build_for_ever(target: Path) -> None:
 
 def forked(function: Callable[..., None], *arguments: Path) -> int:
     """Start a function in a process of its own, without the cost of starting Python; return its process id."""
+    started, start = os.pipe()
     child = os.fork()
     if child == 0:
         status = 1
         try:
+            os.write(start, b"!")
             function(*arguments)
             status = 0
+        except KeyboardInterrupt:
+            status = 130
         finally:
             os._exit(status)
+    os.read(started, 1)  # Python forgets signals that reach a child before this
+    os.close(started)
+    os.close(start)
     return child
+
+
+def end(child: int, number: signal.Signals) -> None:
+    """Send a signal until the child is gone: Python loses a KeyboardInterrupt that hits a `__del__`."""
+    while True:
+        os.kill(child, number)
+        for _ in range(2000):
+            if os.waitpid(child, os.WNOHANG)[0]:
+                return
+            time.sleep(0.001)
 
 
 def read_until_told(target: Path, seen: Path) -> None:
@@ -111,14 +129,14 @@ def main(target: Path, way: str, kills: int) -> None:
         exchange.exchange = lacking  # type: ignore[assignment]
     if way == "inside":
         os.chdir(target)
-    reader = forked(read_until_told, target, target.with_name("seen")) if way == "exchange" else 0
+    reader = forked(read_until_told, target, target.with_name("seen")) if way in ("exchange", "interrupt") else 0
     unfinished = leftovers = 0
     for _ in range(kills):
         builder = forked(build_for_ever, target)
         time.sleep(random.uniform(0.0, 0.04))
-        os.kill(builder, signal.SIGKILL)
-        os.waitpid(builder, 0)
+        end(builder, signal.SIGINT if way == "interrupt" else signal.SIGKILL)
         leftovers += bool(leftover(target))
+        assert way != "interrupt" or not leftovers, leftover(target)
         unfinished += exchange.is_unfinished(target)
         if way == "inside":
             assert_models_are_whole(target)

@@ -338,6 +338,7 @@ def test_what_a_killed_build_left_is_removed_by_the_next(target: Path) -> None:
     for name in (".models.tritonsmith-stage", "models/.tritonsmith-stage"):
         (target.parent / name / "m").mkdir(parents=True)
         (target.parent / name / "m" / "half").write_text("half")
+    (target / "tritonsmith.lock.new").write_text("half")
     write_repository(target, repository(model()))
     assert beside(target) == ["models"]
     assert sorted(contents(target)) == ["m/1/x", "m/config.pbtxt", "tritonsmith.lock"]
