@@ -66,6 +66,8 @@ def stability(points: Sequence[Point]) -> str:
     for index, point in enumerate(points):
         top = 6 + row_height * index
         middle, center = point.throughput_per_s.value, top + row_height / 2
+        if index % 2 == 0:
+            parts.append(svg.element("rect", x=0, y=top, width=WIDTH, height=row_height, class_="cell-empty"))
         repeats = len(point.windows_per_s)
         width = (right - left) / max(1, repeats)
         parts.append(svg.text(row_label(point), left - 10, center + 4, class_="tick", text_anchor="end"))
@@ -87,7 +89,7 @@ def stability(points: Sequence[Point]) -> str:
         WIDTH,
         height,
         "Throughput of every measurement window",
-        "Deviation of each window from its point's median; the row's half height is 50 per cent.",
+        "Deviation of each window from its point's median; the row's half height is 50%.",
         *parts,
     )
 

@@ -35,7 +35,8 @@ def throughput_latency(points: Sequence[Point]) -> str:
         parts.append(_dumbbell(point, x, y, variants[point.variant]))
     for point in points:
         peak = y(point.latencies["p99_us"].value)
-        parts.append(labels.place(short_load(point), x(point.throughput_per_s.value), peak))
+        class_ = "tick strong warn" if point.is_unstable else "tick strong"
+        parts.append(labels.place(short_load(point), x(point.throughput_per_s.value), peak, class_))
     return svg.chart(
         WIDTH,
         height,
@@ -104,14 +105,14 @@ class _Labels:
     def __init__(self) -> None:
         self._taken: list[tuple[float, float, float, float]] = []
 
-    def place(self, name: str, x: float, y: float) -> str:
+    def place(self, name: str, x: float, y: float, class_: str) -> str:
         """Return the name as text near (x, y), or nothing."""
         width = CHARACTER * len(name) + 6
         for dx, dy in ((width / 2 + 7, -2), (-width / 2 - 7, -2), (0, -16), (0, -30), (width / 2 + 7, 12)):
             box = (x + dx - width / 2, y + dy - 8, x + dx + width / 2, y + dy + 6)
             if box[2] < WIDTH and not any(_overlap(box, other) for other in self._taken):
                 self._taken.append(box)
-                return svg.text(name, x + dx, y + dy + 4, class_="tick strong", text_anchor="middle")
+                return svg.text(name, x + dx, y + dy + 4, class_=class_, text_anchor="middle")
         return ""
 
 

@@ -54,7 +54,7 @@ def best_throughput(points: Sequence[Point]) -> Point:
 
 
 def knee(points: Sequence[Point]) -> Point:
-    """Return the point with the least p50 among those with at least 90 % of the best throughput."""
+    """Return the point with the least p50 among those with at least 90% of the best throughput."""
     enough = 0.9 * best_throughput(points).throughput_per_s.value
     return min(
         (point for point in points if point.throughput_per_s.value >= enough),

@@ -50,7 +50,7 @@ def sections(points: Points) -> Iterator[Section]:
         yield Section("rate", "With more requests per second", text, (drawing,))
     yield from _server_sections(points)
     text = (
-        "Every measurement window against the median of its load: flat rows can be believed. Windows more than 25 % "
+        "Every measurement window against the median of its load: flat rows can be believed. Windows more than 25% "
         "off are marked; at the right stands the spread between repeats."
     )
     yield Section("stability", "How steady it was", text, _per_variant(points, bars.stability))

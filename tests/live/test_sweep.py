@@ -298,24 +298,3 @@ def test_the_sweep_command_measures_a_server_that_runs(server: Server, tmp_path:
     report = start_command("report", str(tmp_path), "--csv")
     assert report.communicate(timeout=30)[0].splitlines()[1].startswith("request_rate,40,")
     assert report.returncode == 0
-
-
-@pytest.mark.parametrize(
-    ("words", "status", "said"),
-    [
-        (["sweep", "--url", "127.0.0.1:1"], 6, "no Triton answers at 127.0.0.1:1"),
-        (["sweep", "--url", "localhost"], 2, "has no port"),
-        (["sweep", "--concurrency", "1,x"], 2, "'x' is not a whole number"),
-        (["sweep", "--concurrency", "0"], 2, "'0' is not a whole number above 0"),
-        (["sweep", "--request-rate", "nan"], 2, "'nan' is not a number above 0"),
-        (["sweep", "--repeats", "2"], 2, "--repeats"),
-        (["sweep", "--repository", "/nowhere"], 2, "no model repository in /nowhere"),
-        (["sweep", "--vary", "count=1"], 2, "cannot vary 'count=1'"),
-        (["report", "/nowhere"], 2, "no sweep in /nowhere"),
-    ],
-)
-def test_wrong_usage_is_named(words: list[str], status: int, said: str, tmp_path: Path) -> None:
-    output = ["--output", str(tmp_path)] if words[0] == "sweep" else []
-    child = start_command(*words, *output)
-    _, stderr = child.communicate(timeout=30)
-    assert (child.returncode, said in stderr) == (status, True), stderr
