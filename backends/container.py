@@ -33,6 +33,8 @@ def docker_argv(repository: Path, options: ServerOptions, image: str, *, name: s
     argv += [f"--volume={target}:{target}:ro" for target in linked_files(repository)]
     everywhere = "0.0.0.0"  # noqa: S104 - inside the container; outside, --publish decides
     inside = dataclasses.replace(options, host=everywhere, http_port=8000, grpc_port=8001, metrics_port=8002)
+    if options.model_control_mode == "explicit":
+        inside = dataclasses.replace(inside, load_models=("*",))
     return [*argv, image, *server_argv(inside, "tritonserver", ServerFolders(MODELS))]
 
 

@@ -15,7 +15,7 @@ class ServerOptions:
     """A spec's `server:`, under tritonserver's own option names (underscores for hyphens).
 
     A port of 0 asks for a free one. `cache_config` is {"local": {"size": "1048576"}}, `rate_limit_resources`
-    {"R1": 4} or {"R1": {"0": 4}} by device, `trace_config` {"": {"level": "TIMESTAMPS"}, "triton": {"file": ...}},
+    {"R1": 4} or {"R1": {"0": 4}} by device, `trace_config` {"": {"level": ("TIMESTAMPS", "TENSORS")}},
     `backend_config` {"python": {"shm-default-byte-size": "8388608"}}; the backend "" means all backends.
     `extra_args` are appended as they are.
     """
@@ -32,11 +32,12 @@ class ServerOptions:
     rate_limit: Literal["off", "execution_count"] | None = None  # None: on where a model has a rate_limiter
     rate_limit_resources: Mapping[str, int | Mapping[str, int]] = field(default_factory=dict)
     model_control_mode: ModelControlMode | None = None  # the embedded server is always explicit
+    load_models: tuple[str, ...] = ()  # at the start, in explicit mode; "*" is all
     exit_on_error: bool = True  # the embedded server never: it explains
     model_load_thread_count: int | None = None
     disable_auto_complete_config: bool = False
     log_verbose: int = 0
-    trace_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    trace_config: Mapping[str, Mapping[str, str | tuple[str, ...]]] = field(default_factory=dict)
     backend_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     exit_timeout_secs: int = 30
     tls: Mapping[str, str] = field(default_factory=dict)  # cert, key, root: files; makes gRPC speak TLS
@@ -60,6 +61,7 @@ def server_argv(options: ServerOptions, tritonserver: Path | str, folders: Serve
     argv += [f"--backend-directory={folders.backends}"] if folders.backends else []
     argv += [f"--cache-directory={folders.caches}"] if folders.caches else []
     argv += [f"--model-control-mode={options.model_control_mode}"] if options.model_control_mode else []
+    argv += [f"--load-model={name}" for name in options.load_models]
     argv += [] if options.exit_on_error else ["--exit-on-error=false"]
     argv += _endpoints(options)
     argv += [f"--exit-timeout-secs={options.exit_timeout_secs}"]
@@ -87,7 +89,8 @@ def _endpoints(options: ServerOptions) -> list[str]:
     argv += [f"--grpc-address={options.host}", f"--grpc-port={options.grpc_port}"]
     if options.tls:
         names = {"cert": "server-cert", "key": "server-key", "root": "root-cert"}
-        argv += ["--grpc-use-ssl=true", *(f"--grpc-{names[key]}={value}" for key, value in options.tls.items())]
+        argv.append("--grpc-use-ssl-mutual=true" if "root" in options.tls else "--grpc-use-ssl=true")
+        argv += [f"--grpc-{names[key]}={value}" for key, value in options.tls.items()]
     if not options.allow_metrics:
         return [*argv, "--allow-metrics=false"]
     argv += [f"--metrics-address={options.host}", f"--metrics-port={options.metrics_port}"]
@@ -106,10 +109,11 @@ def _rate_limit(options: ServerOptions) -> list[str]:
     return argv
 
 
-def _settings(option: str, table: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """Return `--option=owner,key=value` for each setting; without an owner `--option=key=value`."""
+def _settings(option: str, table: Mapping[str, Mapping[str, str | tuple[str, ...]]]) -> list[str]:
+    """Return `--option=owner,key=value` for each setting (several where it has several values); an owner may be ""."""
     return [
         f"--{option}=" + (f"{owner},{key}={value}" if owner else f"{key}={value}")
         for owner, settings in table.items()
-        for key, value in settings.items()
+        for key, values in settings.items()
+        for value in ([values] if isinstance(values, str) else values)
     ]

@@ -19,11 +19,12 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Lock:
-    """The files that a build wrote, by path relative to the repository's root."""
+    """The files that a build wrote, by path relative to the repository's root; `settings` is the repository's."""
 
     files: Mapping[str, FileState] = field(default_factory=dict)
     repository: str = ""
     spec_digest: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def render_lock(lock: Lock) -> bytes:
@@ -34,7 +35,7 @@ def render_lock(lock: Lock) -> bytes:
         "repository": lock.repository,
         "spec_sha256": lock.spec_digest,
         "written_by": f"tritonsmith {_our_version()}",
-    }
+    } | ({"settings": lock.settings} if lock.settings else {})
     lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items())
     return f'{{\n{lines},\n "files": {{\n{files}\n }}\n}}\n'.encode()
 
@@ -54,7 +55,7 @@ def read_lock(root: Path) -> Lock:
                 hint=f"use the version that wrote it or a newer one ({found.get('written_by', 'unknown')})",
             )
         files = {name: _state(entry) for name, entry in found["files"].items()}
-        return Lock(files, found["repository"], found["spec_sha256"])
+        return Lock(files, found["repository"], found["spec_sha256"], found.get("settings", {}))
     except FileNotFoundError:
         return Lock()
     except (ValueError, KeyError, TypeError, AttributeError):

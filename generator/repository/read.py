@@ -42,7 +42,7 @@ def read_repository(path: Path) -> Repository:
     if not any(map(_looks_like_a_model, models.values())):
         raise _no_repository(path)
     lock = _lock_of(path)
-    return Repository(lock.repository or path.resolve().name, models, lock.spec_digest)
+    return Repository(lock.repository or path.resolve().name, models, lock.spec_digest, lock.settings)
 
 
 def is_version_folder(name: str) -> bool:

@@ -239,10 +239,10 @@ def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:
 def test_models_called_by_others_are_loaded_first(tmp_path: Path, write_model: WriteModel) -> None:
     write_model(tmp_path, "a_caller")
     write_model(tmp_path, "called")
-    (tmp_path / "tritonsmith.lock").write_text(
-        json.dumps({"format": 1, "calls": {"a_caller": ["called"]}, "server": {"log_verbose": 1}})
-    )
-    with embedded_server(tmp_path) as server:
-        loads: list[Any] = [line for line in server.log.read_text().splitlines() if '"loading: ' in line]
+    server = {"log_verbose": 1, "tracing": {"config": {"file": str(tmp_path / "trace.json")}}, "rate_limit": {}}
+    settings = {"calls": {"a_caller": ["called"]}, "server": server}
+    (tmp_path / "tritonsmith.lock").write_text(json.dumps({"format": 1, "settings": settings}))
+    with embedded_server(tmp_path) as running:
+        loads: list[Any] = [line for line in running.log.read_text().splitlines() if '"loading: ' in line]
         assert ["called:1" in line for line in loads] == [True, False]
-        assert server.options.log_verbose == 1
+        assert running.options.log_verbose == 1
