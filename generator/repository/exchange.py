@@ -17,6 +17,7 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -119,8 +120,19 @@ def recover(root: Path) -> None:
         replay_journal(root)
     for leftover in (stage, aside, stage_inside(root)):
         if leftover.exists():
-            shutil.rmtree(leftover)
+            remove_folder(leftover)
     new_lock(root).unlink(missing_ok=True)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder of ours and all in it, also where its owner made folders read-only."""
+    try:
+        shutil.rmtree(folder)
+    except PermissionError:
+        for path, _, _ in os.walk(folder):
+            with suppress(PermissionError):  # another user's: the second attempt says so
+                os.chmod(path, stat.S_IRWXU)  # noqa: PTH101
+        shutil.rmtree(folder)
 
 
 def is_unfinished(root: Path) -> bool:
@@ -150,7 +162,7 @@ def replay_journal(root: Path) -> None:
     if (stage / LOCK_FILE).exists():
         (stage / LOCK_FILE).replace(root / LOCK_FILE)
     (stage / _JOURNAL).unlink()
-    shutil.rmtree(stage)
+    remove_folder(stage)
 
 
 def _put_model_in_place(root: Path, model: str, inode: int, removed: list[str]) -> None:

@@ -10,7 +10,6 @@ path then leads to another folder than the one it opened, the repository was exc
 from __future__ import annotations
 
 import os
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from tritonsmith.generator.repository.exchange import (
     new_lock,
     put_in_place,
     recover,
+    remove_folder,
     replay_journal,
     stage_beside,
     stage_inside,
@@ -109,7 +109,8 @@ def _plan(root: Path, repository: Repository, hashes: HashCache, *, is_forced: b
     tree = scan_tree(root)
     asked = {f"{model.name}/{folder}" for model in repository.models.values() for folder in model.folders}
     folders = tuple(sorted((asked | {*repository.models}) - parent_folders(wanted)))
-    lock = Lock({path: want.state for path, want in wanted.items()}, repository.name, repository.spec_digest)
+    files = {path: want.state for path, want in wanted.items()}
+    lock = Lock(files, repository.name, repository.spec_digest, repository.settings)
     changes = compare(root, tree, ours, wanted, folders, hashes)
     return _Plan(root, tree, ours, wanted, folders, changes, render_lock(lock))
 
@@ -160,13 +161,25 @@ def _replace_lock(plan: _Plan) -> None:
 
 
 def _must_stay(plan: _Plan) -> bool:
-    """Whether the root folder itself must stay: a mount point, mounts inside it, or somebody standing in it."""
+    """Whether the root folder itself must stay: because of what it is, where it lies, or what lies in it."""
     root = plan.root
     if not root.exists():
         return False
-    device = plan.tree.folders[""].st_dev
-    has_mounts = any(folder.st_dev != device for folder in plan.tree.folders.values())
-    return has_mounts or root.is_mount() or not os.access(root.parent, os.W_OK) or _stands_in(root)
+    return bool(root.is_mount() or _pinned(plan) or not os.access(root.parent, os.W_OK) or _stands_in(root))
+
+
+def _pinned(plan: _Plan) -> list[str]:
+    """Return the folders that cannot be replaced by a copy: mount points, folders that others own and we cannot write.
+
+    The copy could be made, but what it replaces could not be removed.
+    """
+    root, user = plan.tree.folders[""], os.geteuid()
+    return [
+        path
+        for path, state in plan.tree.folders.items()
+        if state.st_dev != root.st_dev
+        or (user not in (0, state.st_uid) and not os.access(f"{plan.root}/{path}", os.W_OK | os.X_OK))
+    ]
 
 
 def _stands_in(root: Path) -> bool:
@@ -189,7 +202,7 @@ def _exchange(plan: _Plan, layout: Layout, hashes: HashCache) -> bool:
         old = put_in_place(root)
     except OSError as problem:
         if problem.errno in UNMOVABLE:
-            shutil.rmtree(stage)
+            remove_folder(stage)
             return False
         raise
     if old is not None:
@@ -213,13 +226,13 @@ def _write_inside(plan: _Plan, layout: Layout, hashes: HashCache) -> None:
     """Stage the models that change inside the root, and put them in place one by one under a journal."""
     root, stage = plan.root, stage_inside(plan.root)
     changed = {path.partition("/")[0] for path in (*layout.fresh, *layout.dropped, *plan.changes.folders)}
-    for folder, state in plan.tree.folders.items():
-        if folder.partition("/")[0] in changed and state.st_dev != plan.tree.folders[""].st_dev:
-            raise RepositoryError(
-                f"'{folder}' is a mount point in a model that changes",
-                where=str(root),
-                hint="unmount it, build, mount it",
-            )
+    pinned = [folder for folder in _pinned(plan) if folder.partition("/")[0] in changed]
+    if pinned:
+        raise RepositoryError(
+            f"in models that change, these are mount points or another user's: {', '.join(pinned)}",
+            where=str(root),
+            hint="unmount them, or build as their owner",
+        )
     stays = {model: model in layout.folders for model in sorted(changed)}
     (stage / "new").mkdir(parents=True)
     assemble(stage / "new", root, plan.tree, layout, hashes, {model for model, is_kept in stays.items() if is_kept})

@@ -506,3 +506,76 @@ def test_a_broken_hash_cache_costs_time_only(target: Path, tmp_path: Path, cache
         (cache_home / "tritonsmith" / "hashes.json").write_text(content)
         write_repository(target, repository(model(files={"1/big": SourceFile(source)})))
     assert (target / "m" / "1" / "big").read_bytes() == BIG
+
+
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+from tritonsmith.generator.repository.core import Content, Model, Repository
+from tritonsmith.generator.repository.write import write_repository
+wanted = Repository("r", {"m": Model("m", ModelConfig(name="m"), {"1/x": Content(b"x")})})
+write_repository(Path(sys.argv[2]), wanted)  # whatever is imported late is imported by now
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+write_repository(Path(sys.argv[1]), wanted)
+"""
+
+
+def build_as_nobody(target: Path) -> str:
+    if os.getuid() != 0:
+        pytest.skip("this test changes its user, which needs root")
+    for folder in target.parents:  # pytest's folders are closed to other users
+        folder.chmod(folder.stat().st_mode | 0o005)
+        if folder.name.startswith("pytest-of-"):
+            break
+    command = [sys.executable, "-c", AS_NOBODY, str(target), str(target.parent.parent / "warm")]
+    done = subprocess.run(command, env={"HOME": "/nonexistent"}, capture_output=True, text=True)
+    return done.stderr
+
+
+def test_a_repository_in_a_folder_that_is_not_ours_is_written_in_place(target: Path) -> None:
+    target.mkdir(parents=True)
+    os.chown(target, 65534, 65534)
+    before = target.stat().st_ino
+    assert build_as_nobody(target) == ""
+    assert target.stat().st_ino == before
+    assert sorted(contents(target)) == ["m/1/x", "m/config.pbtxt", "tritonsmith.lock"]
+
+
+def test_files_of_another_user_are_copied_where_they_cannot_be_linked(target: Path) -> None:
+    (target / "theirs").mkdir(parents=True)
+    (target / "theirs" / "x").write_text("theirs")
+    os.utime(target / "theirs" / "x", (1, 1))
+    for folder in (target.parent, target, target / "theirs"):
+        os.chown(folder, 65534, 65534)
+    (target / "theirs").chmod(0o555)
+    before = target.stat().st_ino
+    assert build_as_nobody(target) == ""
+    assert target.stat().st_ino != before
+    assert (target / "theirs").stat().st_mode & 0o777 == 0o555
+    assert beside(target) == ["models"]
+    assert (target / "theirs" / "x").read_text() == "theirs"
+    assert (target / "theirs" / "x").stat().st_mtime == 1
+
+
+def test_a_target_that_may_not_be_written_is_an_error_and_stays(target: Path) -> None:
+    write_repository(target, repository(model()))
+    before = stamps(target)
+    said = build_as_nobody(target)
+    assert "RepositoryError: " in said
+    assert "another user's: m, m/1" in said
+    assert stamps(target) == before
+
+
+def test_a_folder_of_another_user_stays_what_and_where_it_is(target: Path) -> None:
+    write_repository(target, repository(model("theirs")))
+    for folder in (target.parent, target):
+        os.chown(folder, 65534, 65534)
+    (target / "tritonsmith.lock").unlink()
+    before = stamps(target / "theirs")
+    assert build_as_nobody(target) == ""
+    assert stamps(target / "theirs") == before
+    assert (target / "m" / "1" / "x").exists()
+    assert beside(target) == ["models"]
