@@ -152,11 +152,15 @@ def _serve_container(repository: Path, options: ServerOptions, release: str, *, 
     import shlex
 
     from tritonsmith.backends import container, machine
+    from tritonsmith.backends.needs import with_needs
     from tritonsmith.backends.ports import with_ports
+    from tritonsmith.backends.prepare import read_configs
 
     container.require_repository(repository)
     image, name = container.image_of(release), f"tritonsmith-{repository.resolve().name}"
-    options = with_ports(options)
+    options, additions = with_needs(with_ports(options), read_configs(repository))
+    for line in additions:
+        console.say(f"note: {line}")
     argv = container.docker_argv(repository, options, image, name=name, gpus=machine.gpu_count())
     if is_dry_run:
         console.result(shlex.join(argv))

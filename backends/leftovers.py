@@ -66,7 +66,8 @@ def remove_run(folder: Path) -> None:
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.01)
     for region in SHARED_MEMORY.glob(f"*{folder.name}*"):
-        region.unlink(missing_ok=True)
+        if region != folder:  # $TMPDIR may be there
+            region.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -70,6 +70,15 @@ def prepare(
     return Prepared(repository, view, host, configs, overrides, refused, order, needed, tuple(notices))
 
 
+def read_configs(repository: Path) -> dict[str, ModelConfig | None]:
+    """Return the configuration of each model that has one; None where it does not parse."""
+    configs: dict[str, ModelConfig | None] = {}
+    for path in sorted(repository.glob(f"*/{CONFIG}")):
+        config = parse_config(path.read_text(encoding="utf-8", errors="replace"), str(path))
+        configs[path.parent.name] = config if isinstance(config, ModelConfig) else None
+    return configs
+
+
 def _older_config(folder: Path, release: str) -> tuple[ModelConfig | None, list[str]]:
     """Return a model's configuration without what the server does not know; its file in the view follows."""
     path = folder / CONFIG

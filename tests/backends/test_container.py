@@ -63,6 +63,19 @@ def test_big_files_that_lie_elsewhere_are_mounted_too(tmp_path: Path) -> None:
     ]
 
 
+def test_in_explicit_mode_every_model_is_loaded_at_the_start(tmp_path: Path) -> None:
+    explicit = ServerOptions(model_control_mode="explicit")
+    assert "--load-model=*" in docker_argv(tmp_path, explicit, "image", name="n", gpus=0)
+    assert "--load-model=*" not in docker_argv(tmp_path, OPTIONS, "image", name="n", gpus=0)
+
+
+def test_certificates_are_mounted_where_they_lie(tmp_path: Path) -> None:
+    options = ServerOptions(tls={"cert": str(tmp_path / "c.pem"), "key": str(tmp_path / "k.pem")})
+    argv = docker_argv(tmp_path, options, "image", name="n", gpus=0)
+    assert f"--volume={tmp_path}/c.pem:{tmp_path}/c.pem:ro" in argv
+    assert f"--grpc-server-cert={tmp_path}/c.pem" in argv
+
+
 def test_a_release_names_its_image() -> None:
     assert image_of("24.10") == "nvcr.io/nvidia/tritonserver:24.10-py3"
     with pytest.raises(UsageError, match=r"no Triton release '24.13'"):

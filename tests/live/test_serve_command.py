@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -111,6 +113,15 @@ def test_ctrl_c_during_a_load_ends_at_once(tmp_path: Path, write_model: WriteMod
         assert serve.wait(timeout=20) == 130
         assert time.monotonic() - began_s < 10.0
     assert traces(run) == []
+
+
+def test_a_view_on_another_file_system_is_made_of_symbolic_links(repository: Path, traces: Traces) -> None:
+    argv = [*CLI, "infer", "m", "-i", "x=[4]", "--repository", str(repository)]
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        environment = {**os.environ, "TMPDIR": elsewhere}
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env=environment)
+        assert list(Path(elsewhere).iterdir()) == []
+    assert (done.returncode, done.stdout) == (0, "row  y FP32[1]\n0            8\n"), done.stderr
 
 
 def test_the_container_command_is_printed_and_runs_nothing(repository: Path) -> None:
