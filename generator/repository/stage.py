@@ -146,7 +146,9 @@ def _copy(want: WantedFile, destination: Path) -> None:
 def _restore_folder(into: int, folder: str, old: os.stat_result, is_touched: bool) -> None:
     """Give a folder of the old repository its mode, owner and, where no entry came or went, its times.
 
-    A server that watches reloads what is newer (core: model_repository_manager.cc, GetPathModifiedTime).
+    Copies, archives and object stores that go by times then see what changed. A Triton that polls does not: it takes
+    the later of modification and change time (core: filesystem/implementations/local.h), and nobody can set the latter
+    back. After an exchange it reloads every model; where models are written inside the root, only those that changed.
     """
     os.chmod(folder, stat.S_IMODE(old.st_mode), dir_fd=into)
     if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
