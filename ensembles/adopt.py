@@ -25,7 +25,7 @@ from tritonsmith.generator.repository.complete import complete_config
 from tritonsmith.generator.repository.core import Model, Repository, SourceFile
 from tritonsmith.generator.repository.read import read_repository
 from tritonsmith.generator.spec.data import message_data
-from tritonsmith.generator.spec.read import is_name
+from tritonsmith.generator.spec.read_model import is_name
 
 
 class Brevity(enum.IntEnum):

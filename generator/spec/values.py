@@ -1,0 +1,84 @@
+"""The kinds of value in a spec's own keys; what is not of its kind becomes a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tritonsmith.generator.findings import Finding, Place, error
+from tritonsmith.generator.spec import tree
+from tritonsmith.generator.suggest import did_you_mean
+
+# Keys of the spec's closed list that the verbs of later versions will read, by the level they stand on.
+LATER_KEYS = {
+    "sharing": "top", "deploy": "top", "tune": "top",
+    "variants": "model",
+    "engine": "pipeline", "replicas": "pipeline", "nodes": "pipeline",
+}  # fmt: skip
+
+
+class Values:
+    """Takes values out of trees and collects `findings`; `key` is the dotted path that a finding names."""
+
+    def __init__(self, findings: list[Finding]) -> None:
+        self.findings = findings
+
+    def mapping(self, parent: tree.Mapping, name: str, key: str) -> tree.Mapping:
+        """Return a key's mapping, an empty one where it is not given."""
+        node = parent.entries.get(name)
+        if isinstance(node, tree.Mapping):
+            return node
+        if node is not None and not (isinstance(node, tree.Scalar) and (node.is_null or node.is_empty)):
+            self.error(f"expected a mapping, got {tree.kind_of(node)}", node.place, key)
+        return tree.Mapping({}, parent.place)
+
+    def texts(self, parent: tree.Mapping, name: str, key: str) -> dict[str, str]:
+        """Return a key's mapping of words to words."""
+        texts: dict[str, str] = {}
+        node = self.mapping(parent, name, key)
+        for item in node.entries:
+            texts[item] = self.text(node, item, key)
+        return texts
+
+    def names(self, parent: tree.Mapping, name: str, key: str) -> tuple[str, ...]:
+        """Return a key's list of words."""
+        node = parent.entries.get(name)
+        if node is None:
+            return ()
+        if not isinstance(node, tree.Sequence) or not all(isinstance(item, tree.Scalar) for item in node.items):
+            self.error(f"expected a list of names, got {tree.kind_of(node)}", node.place, f"{key}.{name}")
+            return ()
+        return tuple(item.text for item in node.items if isinstance(item, tree.Scalar))
+
+    def text(self, parent: tree.Mapping, name: str, key: str) -> str:
+        """Return a key's word, empty where it is not given."""
+        node = parent.entries.get(name)
+        if node is None or not self.is_given(node, f"{key}.{name}"):
+            return ""
+        assert isinstance(node, tree.Scalar)
+        return node.text
+
+    def is_given(self, node: tree.Node, key: str) -> bool:
+        """Whether a node is a word."""
+        if isinstance(node, tree.Scalar) and not node.is_empty and not node.is_null:
+            return True
+        shown = "nothing" if isinstance(node, tree.Scalar) else tree.kind_of(node)
+        self.error(f"expected a value, got {shown}", node.place, key)
+        return False
+
+    def refuse_unknown(self, node: tree.Mapping, known: Collection[str], level: str, prefix: str) -> None:
+        """Add a finding for every key of ours that does not exist."""
+        self.refuse_later(node, level, prefix)
+        for key in node.entries:
+            if key not in known and LATER_KEYS.get(key) != level:
+                suggestion = did_you_mean(key, known)
+                self.error(f"unknown key '{key}'.{suggestion}", node.place_of(key), f"{prefix}{key}")
+
+    def refuse_later(self, node: tree.Mapping, level: str, prefix: str) -> None:
+        """Add a finding for every key that a later version will read."""
+        for key in node.entries:
+            if LATER_KEYS.get(key) == level:
+                self.error(f"'{key}' is not read by this version of tritonsmith", node.place_of(key), f"{prefix}{key}")
+
+    def error(self, message: str, place: Place, key: str, remedy: str = "") -> None:
+        """Add a finding."""
+        self.findings.append(error(message, place, key=key, remedy=remedy))
