@@ -1,0 +1,1 @@
+"""What is known of Triton as tables: releases, backends, data types."""

@@ -39,7 +39,7 @@ class _Reader:
         self.path = path
         self.findings = findings
         self.values = Values(findings)
-        self.models = ModelReader(self.values, path, locate)
+        self.models = ModelReader(self.values, path.resolve().parent, locate)
         self.expand = expand
 
     def spec(self, root: tree.Mapping, profile: str) -> Spec:

@@ -25,13 +25,14 @@ def is_name(text: str) -> bool:
 
 @dataclass(frozen=True)
 class ModelReader:
-    """Reads models; paths in them are relative to the folder of the spec."""
+    """Reads models; paths in them are relative to `folder`, the spec's."""
 
     values: Values
-    spec: Path
+    folder: Path
     locate: Locator | None
 
     def model(self, name: str, node: tree.Node, place: Place) -> ModelSpec | None:
+        """Return one model, None where it is no model at all."""
         key = f"models.{name}"
         if not is_name(name):
             self.values.error(f"'{name}' cannot name a model", place, key, "use letters, digits, '_', '.' and '-'")
@@ -106,11 +107,14 @@ class ModelReader:
         return folder
 
     def _path(self, node: tree.Scalar, key: str) -> Path:
-        path = self.spec.resolve().parent / node.text
+        path = self.folder / node.text
         if not path.exists():
             near = did_you_mean(path.name, (p.name for p in path.parent.glob("*"))) if path.parent.is_dir() else ""
             self.values.error(
-                f"there is no file '{node.text}'.{near}", node.place, key, f"paths are relative to {self.spec.name}"
+                f"there is no file '{node.text}'.{near}",
+                node.place,
+                key,
+                f"paths are relative to the spec, in {self.folder}",
             )
         return path
 
