@@ -33,6 +33,7 @@ from tritonsmith.backends.view import make_backends, make_view
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError
 
+LOAD_WIDTH = 4  # tritonserver's own --model-load-thread-count
 START_LIMIT_S = 30.0
 UNLOAD_LIMIT_S = 15.0  # for finalize() of Python models, once no request is in flight
 
@@ -147,7 +148,9 @@ def embedded_server(
         server.notices = [*prepared.notices, *additions]
         for line in server.notices:
             console.say(f"note: {line}")
-        server.failed = load_models(prepared, LoadSite(server.process, server.log, server.load, options.load_limit_s))
+        width = options.model_load_thread_count or LOAD_WIDTH
+        site = LoadSite(server.process, server.log, server.load, options.load_limit_s, width)
+        server.failed = load_models(prepared, site)
         if server.failed and not is_partial:
             raise failure(server.failed, prepared)
         try:
