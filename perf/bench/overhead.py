@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from tritonsmith.backends.options import ServerOptions
-from tritonsmith.backends.python_based.onnxruntime.onnx_session import Settings, open_session, read_settings
+from tritonsmith.backends.python_based.onnxruntime.onnx_session import open_session, read_settings
 from tritonsmith.backends.server import embedded_server
 from tritonsmith.backends.toolchain import find_toolchain
 from tritonsmith.generator import console
@@ -223,30 +223,35 @@ def _unnamed(key: str, network: Network) -> str:
     return key.replace(f"_{network.name}_", "_").replace(f"{network.name}_", "ours_")
 
 
-def _open(models: Path, network: Network) -> Any:
-    settings: Settings = read_settings({}, "CPU", 0, tuple(onnxruntime.get_available_providers()))
-    return open_session(models / network.name / "1" / "model.onnx", settings)
+def _open(models: Path, network: Network) -> list[Any]:
+    settings = read_settings({}, "CPU", 0, tuple(onnxruntime.get_available_providers()))
+    path = models / network.name / "1" / "model.onnx"
+    return [open_session(path, settings) for _ in range(network.instances)]
 
 
-def _in_process(session: Any, network: Network, window_ms: int) -> Round:
-    """Throughput of calls without a pause; p50 of calls with the pause that a served model has between two requests.
+def _in_process(sessions: Sequence[Any], network: Network, window_ms: int) -> Round:
+    """Throughput of one session without a pause; p50 of as many in turn as there are instances, with pauses.
 
-    The pause counts: what it leaves in the caches, and how deep the core sleeps, is ONNX Runtime's time in a server.
+    The pause is what a served session has between two requests. It counts, as the turns do: what they leave in the
+    caches, and how deep the core sleeps, is ONNX Runtime's time in a server.
     """
     x = {"x": np.ones((1, network.widths[0]), np.float32)}
     return {
-        "in_process_per_s": 1000 / float(np.mean(_calls_ms(session, x, window_ms, pause_s=0))),
-        "in_process_p50_ms": median(_calls_ms(session, x, window_ms, pause_s=PAUSE_S)),
+        "in_process_per_s": 1000 / float(np.mean(_calls_ms(sessions[:1], x, window_ms, pause_s=0))),
+        "in_process_p50_ms": median(_calls_ms(sessions, x, window_ms, pause_s=PAUSE_S)),
     }
 
 
-def _calls_ms(session: Any, x: Mapping[str, Any], window_ms: int, *, pause_s: float) -> list[float]:
+def _calls_ms(sessions: Sequence[Any], x: Mapping[str, Any], window_ms: int, *, pause_s: float) -> list[float]:
     took_ms = []
     end_s = time.perf_counter() + window_ms / 1000
-    while time.perf_counter() < end_s:
+    for session in cycle(sessions):
         before_s = time.perf_counter()
         session.run(["y"], x)
-        took_ms.append((time.perf_counter() - before_s) * 1000)
+        after_s = time.perf_counter()
+        took_ms.append((after_s - before_s) * 1000)
+        if after_s > end_s:
+            break
         if pause_s:
             time.sleep(pause_s)
     return took_ms
