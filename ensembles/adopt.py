@@ -94,7 +94,10 @@ def _kept(model: Model) -> set[str]:
 
 def _render(repository: Repository, folder: Path, brevity: Mapping[str, Brevity]) -> str:
     models = {model.name: _model(model, folder, brevity[model.name]) for model in repository.models.values()}
-    data = {"repository": repository.name, "models": models}
+    settings = dict(repository.settings)
+    for name, calls in settings.pop("calls", {}).items():
+        models[name]["calls"] = calls
+    data = {"repository": repository.name, **settings, "models": models}
     body: str = yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
     return f"# Written by `tritonsmith init --from`; `tritonsmith build` makes the same models from it.\n{body}"
 

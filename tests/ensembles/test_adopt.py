@@ -50,6 +50,17 @@ def test_a_repository_of_ours_is_written_the_short_way(tmp_path: Path) -> None:
             assert (tmp_path / "second" / path.relative_to(tmp_path / "first")).read_bytes() == path.read_bytes()
 
 
+def test_what_the_lock_says_of_release_and_server_is_kept(tmp_path: Path) -> None:
+    spec = tmp_path / "tritonsmith.yaml"
+    spec.write_text(
+        'repository: r\ntriton: "25.05"\nserver: {http_port: 9000}\nhardware: {gpu: L4}\n'
+        "models: {a: {backend: x, calls: [b]}, b: {backend: y}}\n"
+    )
+    first = build_repository(spec, tmp_path / "first").repository
+    write_spec_of(tmp_path / "first", tmp_path / "again.yaml")
+    assert build_repository(tmp_path / "again.yaml", tmp_path / "second").repository.settings == first.settings
+
+
 def test_a_repository_that_does_not_parse_is_refused_with_its_places(tmp_path: Path) -> None:
     repository = lay_out({"files": {"m/config.pbtxt": "bakcend: 1", "m/1/model.py": ""}, "empty_dirs": []}, tmp_path)
     with pytest.raises(RepositoryError, match=r"m/config.pbtxt:1:1: error: .* no field named \"bakcend\""):
