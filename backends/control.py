@@ -57,10 +57,9 @@ class Control:
         parameters = {} if config is None else {"parameters": {"config": json.dumps(config)}}
         self._call("POST", f"v2/repository/models/{quote(name)}/load", parameters, timeout_s=timeout_s)
 
-    def unload(self, name: str, *, is_with_dependents: bool = False, timeout_s: float | None = None) -> None:
+    def unload(self, name: str, *, timeout_s: float | None = None) -> None:
         """Unload a model; returns before the last instance has ended."""
-        body = {"parameters": {"unload_dependents": is_with_dependents}}
-        self._call("POST", f"v2/repository/models/{quote(name)}/unload", body, timeout_s=timeout_s)
+        self._call("POST", f"v2/repository/models/{quote(name)}/unload", {}, timeout_s=timeout_s)
 
     def metadata(self, name: str, version: str = "") -> dict[str, Any]:
         """Return a model's tensors as it serves them."""

@@ -115,6 +115,16 @@ def test_ctrl_c_during_a_load_ends_at_once(tmp_path: Path, write_model: WriteMod
     assert traces(run) == []
 
 
+def test_a_server_that_dies_is_reported_with_status_6(repository: Path, traces: Traces) -> None:
+    argv = [*CLI, "serve", str(repository), "--json", *FREE_PORTS]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        served = ready(process)
+        os.kill(int(str(served.answer["pid"])), signal.SIGKILL)
+        _, said = process.communicate(timeout=30)
+    assert (process.returncode, "tritonserver was ended by signal 9" in said) == (6, True)
+    assert traces(served.run) == []
+
+
 def test_a_view_on_another_file_system_is_made_of_symbolic_links(repository: Path, traces: Traces) -> None:
     argv = [*CLI, "infer", "m", "-i", "x=[4]", "--repository", str(repository)]
     with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
