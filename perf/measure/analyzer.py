@@ -6,6 +6,7 @@ nothing, a status of 0 does not mean data, streaming exports are cut off now and
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import tempfile
 from collections.abc import Mapping
@@ -118,23 +119,20 @@ def analyzer_version(tool: AnalyzerTool) -> str:
 
 
 def run_analyzer(tool: AnalyzerTool, task: AnalyzerRun, folder: Path, *, is_shown: bool = False) -> AnalyzerResult:
-    """Measure once, in a new empty folder under `folder` that is gone afterwards; a cut-off export is measured again.
+    """Measure once, in a new empty folder under `folder` that is gone afterwards.
+
+    What is lost is measured again: an export that is cut off, a window in which no request finished.
 
     Raises: ServerError, UnstableError, UsageError.
     """
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
+    for attempt in range(1, ATTEMPTS):
+        with contextlib.suppress(UnstableError):
             return _run_once(tool, task, folder, attempt, is_shown)
-        except TruncatedExportError as problem:
-            reason = problem
-    raise UnstableError(
-        f"perf_analyzer's export was unreadable {ATTEMPTS} times: {reason}",
-        where=f"{task.model} at {task.load}",
-        hint="use a longer --window-ms",
-    )
+    return _run_once(tool, task, folder, ATTEMPTS, is_shown)
 
 
 def _run_once(tool: AnalyzerTool, task: AnalyzerRun, folder: Path, attempt: int, is_shown: bool) -> AnalyzerResult:
+    where = f"{task.model} at {task.load}"
     with tempfile.TemporaryDirectory(dir=folder, prefix=SCRATCH_PREFIX) as scratch:
         if task.load.kind == "request_rate":
             gaps_us = arrival_gaps_us(task.load.value, task.measured_s, task.seed)
@@ -148,8 +146,11 @@ def _run_once(tool: AnalyzerTool, task: AnalyzerRun, folder: Path, attempt: int,
             is_shown=is_shown,
         )
         cores = (_children_cpu_s() - before_s) / done.seconds
-        require_data(done, Path(scratch), where=f"{task.model} at {task.load}")
-        profile = read_profile(Path(scratch, PROFILE_NAME))
+        require_data(done, Path(scratch), where=where)
+        try:
+            profile = read_profile(Path(scratch, PROFILE_NAME))
+        except TruncatedExportError as problem:
+            raise UnstableError(f"perf_analyzer: {problem}", where=where, hint="raise --window-ms") from None
         rows = parse_csv(Path(scratch, CSV_NAME).read_text(encoding="latin-1"))
     columns = rows[-1] if rows else {}
     if "Response Throughput" in columns:  # decoupled models only

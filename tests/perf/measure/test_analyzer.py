@@ -131,8 +131,24 @@ def test_a_cut_off_export_is_measured_again(tmp_path: Path) -> None:
 
 def test_an_export_that_is_cut_off_every_time_is_unstable(tmp_path: Path) -> None:
     script = f"cp {RECORDED}/concurrency.csv load.csv; head -c 20000 {RECORDED}/concurrency.json > profile.json"
-    with pytest.raises(UnstableError, match="unreadable 3 times"):
+    with pytest.raises(UnstableError, match="is not whole"):
+        run_analyzer(stand_in(tmp_path, f"echo >> {tmp_path}/runs; {script}"), FOUR, tmp_path)
+    assert (tmp_path / "runs").read_text() == "\n" * 3
+
+
+def test_a_window_without_a_request_is_measured_again(tmp_path: Path) -> None:
+    script = f"""
+    if [ ! -e {tmp_path}/second ]; then touch {tmp_path}/second
+    echo "No valid requests recorded within time interval. Please use a larger time window." >&2; exit 3; fi
+    cp {RECORDED}/concurrency.csv load.csv; cp {RECORDED}/concurrency.json profile.json"""
+    assert run_analyzer(stand_in(tmp_path, script), FOUR, tmp_path).attempts == 2
+
+
+def test_a_server_that_fails_is_not_asked_again(tmp_path: Path) -> None:
+    script = f"echo >> {tmp_path}/runs; echo 'failed to connect to all addresses' >&2; exit 99"
+    with pytest.raises(ServerError):
         run_analyzer(stand_in(tmp_path, script), FOUR, tmp_path)
+    assert (tmp_path / "runs").read_text() == "\n"
 
 
 def test_it_runs_in_an_empty_folder_that_is_gone_afterwards(tmp_path: Path) -> None:
