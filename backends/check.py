@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from tritonsmith.generator.findings import Finding, Severity
 from tritonsmith.generator.lower import lower
 from tritonsmith.generator.repository.core import Repository
 from tritonsmith.generator.repository.read import read_repository
-from tritonsmith.generator.spec.settings import Hardware
 from tritonsmith.generator.suggest import did_you_mean
 
 SPEC = Path("tritonsmith.yaml")
@@ -28,13 +27,8 @@ def check_path(path: Path | None, *, profile: str = "", release: str = "") -> li
     Raises: SpecError where a spec cannot be read; RepositoryError where the path is neither.
     """
     repository = _read(path or (SPEC if SPEC.exists() else REPOSITORY), profile)
-    return check_repository(Case(repository, target_of(repository, release)))
-
-
-def target_of(repository: Repository, release: str = "") -> Target:
-    """Return the server that a repository was built for: its lock's release and hardware, unless a release is given."""
-    hardware = Hardware.model_validate(repository.settings.get("hardware", {}))
-    return Target(_release(release or repository.settings.get("triton", EMBEDDED)), hardware.gpus)
+    target = Target.of(repository)
+    return check_repository(Case(repository, replace(target, release=_release(release)) if release else target))
 
 
 def as_text(findings: Sequence[Finding]) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tritonsmith.ensembles.pipelines import load_spec
+from tritonsmith.generator.checks import Case, Target, check_repository
 from tritonsmith.generator.findings import Finding
 from tritonsmith.generator.lower import lower
 from tritonsmith.generator.repository.changes import Changes
@@ -23,10 +25,10 @@ class Build:
     changes: Changes
     is_written: bool
 
-    @property
-    def warnings(self) -> list[Finding]:
-        """What will be regretted, though it builds."""
-        return [finding for model in self.repository.models.values() for finding in model.findings]
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """What is wrong with the repository, though it can be built."""
+        return check_repository(Case(self.repository, Target.of(self.repository)))
 
     def summary(self) -> str:
         """Return what was done, in one line."""
@@ -54,7 +56,7 @@ class Build:
             "is_written": self.is_written,
             "models": models,
             "files": self.counts(),
-            "warnings": [str(warning) for warning in self.warnings],
+            "findings": [str(finding) for finding in self.findings],
         }
 
 

@@ -62,8 +62,8 @@ def build(spec: Path, output: Path, profile: str, is_dry: bool, is_diff: bool, i
         done = plan_build(spec, output, profile=profile)
     else:
         done = build_repository(spec, output, profile=profile, is_forced=is_forced)
-    for warning in done.warnings:
-        console.warn(str(warning))
+    for finding in done.findings:
+        console.say(str(finding))
     if is_diff:
         console.result(done.changes.diff())
     elif is_json:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tritonsmith.backends.check import as_text as findings_text
+from tritonsmith.backends.check import check_path
 from tritonsmith.backends.client import Client, InferRequest, Tensor, connect
 from tritonsmith.backends.server import embedded_server
 from tritonsmith.ensembles.build import build_repository
@@ -24,10 +26,7 @@ from tritonsmith.ensembles.image_classification.reference import (
     read_held_out,
 )
 from tritonsmith.generator import cli, console
-from tritonsmith.generator.checks import Case, Target, check_repository
 from tritonsmith.generator.errors import AnswerIsNo
-from tritonsmith.generator.findings import Severity
-from tritonsmith.generator.repository.read import read_repository
 from tritonsmith.perf.document import Sweep, SweepPlan
 from tritonsmith.perf.measure.input_data import write_input_data
 from tritonsmith.perf.measure.load import Load
@@ -126,12 +125,10 @@ def measure(target: SweepTarget, images: Sequence[HeldOutImage], output: Path) -
 
 
 def _check(repository: Path) -> None:
-    findings = check_repository(Case(read_repository(repository), Target()))
-    for finding in findings:
-        console.say(str(finding))
-    if any(finding.severity is Severity.ERROR for finding in findings):
-        raise AnswerIsNo("the generated repository has errors", hint="this is a bug in tritonsmith")
-    console.say(f"{len(findings)} findings")
+    findings = check_path(repository)
+    console.say(findings_text(findings))
+    if findings:
+        raise AnswerIsNo("the generated repository has findings", hint="this is a bug in tritonsmith")
 
 
 def _heading(number: int, title: str, command: str) -> None:

@@ -13,6 +13,7 @@ from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.findings import Place
 from tritonsmith.generator.repository.complete import complete_config
 from tritonsmith.generator.repository.core import Model, Repository
+from tritonsmith.generator.spec.settings import Hardware
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,12 @@ class Target:
 
     release: Release = field(default_factory=lambda: RELEASES[EMBEDDED])
     gpus: int = 0
+
+    @classmethod
+    def of(cls, repository: Repository) -> Target:
+        """Return the server that a repository was built for, as its settings say; else the embedded one."""
+        hardware = Hardware.model_validate(repository.settings.get("hardware", {}))
+        return cls(RELEASES.get(repository.settings.get("triton", ""), RELEASES[EMBEDDED]), hardware.gpus)
 
 
 @dataclass(frozen=True)
