@@ -33,11 +33,6 @@ def tip(text: str) -> None:
     say(f"TIP: {text}")
 
 
-def warn(text: str) -> None:
-    """Print a warning on stderr."""
-    say(f"warning: {text}")
-
-
 def echo_command(argv: Sequence[str]) -> None:
     """Show a command before it runs, as the user could type it."""
     say(f"+ {shlex.join(argv)}")
