@@ -52,6 +52,8 @@ def remove_dead_runs() -> None:
     """Remove what runs left whose owner and watcher are both gone."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError), (folder / "lock").open("r+") as lock:
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid():  # in /tmp anybody can make such a name
+                continue
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if lock.read() or time.time() - folder.stat().st_mtime > 3600:
                 remove_run(folder)
@@ -65,8 +67,8 @@ def remove_run(folder: Path) -> None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.01)
-    for region in SHARED_MEMORY.glob(f"*{folder.name}*"):
-        if region != folder:  # $TMPDIR may be there
+    for region in SHARED_MEMORY.iterdir():
+        if region.name.startswith(f"{folder.name}-"):
             region.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -86,6 +86,15 @@ def test_a_run_that_is_just_being_made_or_is_alive_is_left_alone(tmp_path: Path)
     assert not fresh.exists()
 
 
+def test_a_link_of_that_name_is_not_followed(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "lock").write_text("1")
+    (tmp_path / f"{PREFIX}link").symlink_to(elsewhere)
+    remove_dead_runs()
+    assert (elsewhere / "lock").exists()
+
+
 def test_a_killed_owner_is_cleaned_up_after_by_its_watcher(tmp_path: Path) -> None:
     code = (
         f"import sys, tempfile, time; tempfile.tempdir = {str(tmp_path)!r}\n"

@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.options import ServerFolders, server_argv
 from tritonsmith.backends.served import Served, options_of, read_served
 from tritonsmith.generator.errors import RepositoryError
+from tritonsmith.generator.repository.core import Content, Model, Repository
+from tritonsmith.generator.repository.write import write_repository
 from tritonsmith.generator.spec.settings import Server
 
 
@@ -81,3 +84,11 @@ def test_a_lock_that_makes_no_sense_is_refused(text: str, tmp_path: Path) -> Non
     (tmp_path / "tritonsmith.lock").write_text(text)
     with pytest.raises(RepositoryError, match="cannot be read"):
         read_served(tmp_path)
+
+
+def test_what_build_writes_is_what_serve_reads(tmp_path: Path) -> None:
+    settings = {"triton": "25.03", "server": {"log_verbose": 2}, "calls": {"a": ["b"]}}
+    model = Model("a", ModelConfig(backend="python"), {"1/model.py": Content(b"")})
+    write_repository(tmp_path / "models", Repository("r", {"a": model}, settings=settings))
+    served = read_served(tmp_path / "models")
+    assert (served.release, served.options.log_verbose, served.calls) == ("25.03", 2, {"a": ("b",)})
