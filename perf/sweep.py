@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -76,23 +76,24 @@ def run_sweep(plan: SweepPlan, target: Target, folder: Path, progress: Progress)
     """
     _make_folder(folder)
     bench = _set_up(plan, target, folder)
-    sweep = _new_sweep(bench)
+    sweep = _with_kept_cells(_new_sweep(bench), folder)
+    write_sweep(sweep, folder)
+    # kept cells count as if they had taken their time now, so that the time left is right
+    progress.started_s -= len(sweep.cells) * plan.seconds / plan.cells
     try:
         with _configurations(bench) as configure:
             for repeat, variant, loads in measuring_order(plan):
-                digests = {load: cell_digest(plan, load, variant, repeat, sweep.identity) for load in loads}
-                kept = {load: read_cell(folder, digest) for load, digest in digests.items()}
-                if None in kept.values():
+                missing = _missing(sweep, loads, variant, repeat)
+                if missing:
                     configure(variant)
-                for load in loads:
+                for load in missing:
                     progress.update(len(sweep.cells), f"{variant_name(variant)} {load}, repeat {repeat + 1}".strip())
-                    cell = kept[load] or _measure_cell(bench, load, variant, repeat, digests[load])
+                    cell = _measure_cell(bench, sweep.identity, load, variant, repeat)
                     sweep = replace(sweep, cells=(*sweep.cells, cell))
                     write_sweep(sweep, folder)
     except (TritonsmithError, KeyboardInterrupt, SystemExit):
-        console.tip(
-            f"{len(sweep.cells)} of {plan.cells} cells are kept in {folder}; the same command measures the rest"
-        )
+        have = f"{len(sweep.cells)} of {plan.cells} cells"
+        console.tip(f"{have} are kept in {folder}; the same command measures the rest")
         raise
     progress.update(len(sweep.cells))
     return sweep
@@ -212,7 +213,23 @@ def _configurations(bench: Bench) -> Iterator[Callable[[Mapping[str, Scalar]], N
                     bench.control.load(name, bench.configs[name], timeout_s=RELOAD_LIMIT_S)
 
 
-def _measure_cell(bench: Bench, load: Load, variant: Mapping[str, Scalar], repeat: int, digest: str) -> Cell:
+def _with_kept_cells(sweep: Sweep, folder: Path) -> Sweep:
+    """Return the sweep with the cells that were measured before, in the order in which they were."""
+    digests = (
+        cell_digest(sweep.plan, load, variant, repeat, sweep.identity)
+        for repeat, variant, loads in measuring_order(sweep.plan)
+        for load in loads
+    )
+    kept = [cell for cell in (read_cell(folder, digest) for digest in digests) if cell]
+    return replace(sweep, cells=tuple(sorted(kept, key=lambda cell: cell.started_at)))
+
+
+def _missing(sweep: Sweep, loads: Sequence[Load], variant: Mapping[str, Scalar], repeat: int) -> list[Load]:
+    have = {cell.digest for cell in sweep.cells}
+    return [load for load in loads if cell_digest(sweep.plan, load, variant, repeat, sweep.identity) not in have]
+
+
+def _measure_cell(bench: Bench, identity: str, load: Load, variant: Mapping[str, Scalar], repeat: int) -> Cell:
     started_at, load_average = _now(), os.getloadavg()[0]
     ticks, before = read_cpu_ticks(), _read_counters(bench)
     result = run_analyzer(bench.tool, _task(bench, load, repeat), bench.folder)
@@ -221,6 +238,7 @@ def _measure_cell(bench: Bench, load: Load, variant: Mapping[str, Scalar], repea
     model = bench.plan.model
     server_us = mean_request_us(before[model], after[model])
     measurement = compose_measurement(load, result, server_us, steps, machine)
+    digest = cell_digest(bench.plan, load, variant, repeat, identity)
     cell = Cell(digest, dict(variant), repeat, started_at, result.argv, measurement)
     write_cell(cell, bench.folder)
     return cell

@@ -65,7 +65,8 @@ class AnalyzerRun:
 
         2.51 hangs for ever where there are fewer than worker threads: one per request in flight, four for a rate.
         """
-        return max(8, round(2 * self.load.value if self.load.kind == "concurrency" else self.load.value / 10))
+        value = self.load.value
+        return round(2 * value) if self.load.kind == "concurrency" else max(8, round(value / 10))
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,9 @@ def failure(done: Completed, where: str) -> TritonsmithError:
         return ServerError(f"perf_analyzer was ended by signal {-done.returncode}:\n{said}", where=where)
     if done.returncode in (STABILITY_ERROR, NO_VALID_REQUESTS) or "No valid requests" in said:
         return UnstableError(f"perf_analyzer has no stable measurement:\n{said}", where=where, hint="raise --window-ms")
+    if "init manager inputs" in said:
+        hint = "the input-data file must have every input, in the model's shape and data type"
+        return UsageError(f"perf_analyzer refused the input data: {said.splitlines()[-1]}", where=where, hint=hint)
     if "Usage: " in done.stderr or "must be run with" in said:  # its whole usage follows; the first line says why
         return UsageError(f"perf_analyzer refused its arguments: {said.splitlines()[0]}", where=where)
     return ServerError(f"the server failed under perf_analyzer:\n{said}", where=where, hint=_advice(said))

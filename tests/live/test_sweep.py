@@ -143,6 +143,24 @@ def test_an_ensemble_is_measured_step_by_step(server: Server, repository: Path, 
     assert cell_times(tmp_path) == before
 
 
+def test_an_interrupted_continuation_forgets_nothing(
+    server: Server, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = SweepPlan("second", (ONE, FOUR), repeats=3, window_ms=100)
+    sweep = sweep_of(plan, server, tmp_path, repository)
+    first, *later = [tmp_path / "cells" / f"{cell.digest}.json" for cell in sweep.cells]
+    first.unlink()
+    monkeypatch.setattr("tritonsmith.perf.sweep._measure_cell", raise_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        sweep_of(plan, server, tmp_path, repository)
+    assert read_sweep(tmp_path).cells == sweep.cells[1:]
+    assert all(path.exists() for path in later)
+
+
+def raise_interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_another_repository_shares_no_cells(server: Server, repository: Path, tmp_path: Path) -> None:
     plan = SweepPlan("second", (ONE,), repeats=3, window_ms=100)
     first = sweep_of(plan, server, tmp_path, repository)
