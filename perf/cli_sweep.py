@@ -14,6 +14,7 @@ from tritonsmith.backends.control import Control
 from tritonsmith.backends.server import embedded_server
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import UnstableError, UsageError
+from tritonsmith.perf.commands import DEFAULT_CONCURRENCY
 from tritonsmith.perf.document import DOCUMENT_NAME, Sweep, SweepPlan
 from tritonsmith.perf.measure.load import Load, LoadKind
 from tritonsmith.perf.report.tables import as_report_json, name_of, table_text
@@ -21,8 +22,6 @@ from tritonsmith.perf.report.write import write_report
 from tritonsmith.perf.summary import UNSTABLE_SHARE, summarise
 from tritonsmith.perf.sweep import Target, find_analyzer, only_model, run_sweep
 from tritonsmith.perf.variants import parse_variation
-
-DEFAULT_CONCURRENCY = "1,2,4,8"
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def sweep(is_json: bool, **options: Any) -> None:
     """Measure MODEL (default: the only ensemble, else the only model) over levels of load.
 
     What was measured is kept: after an interruption the same command measures the rest. Ends with 7 where a point
-    varies by more than 25 % between repeats; it is reported nevertheless.
+    varies by more than 25% between repeats; it is reported nevertheless.
     """
     from tritonsmith.perf import cli_sweep
 

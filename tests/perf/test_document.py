@@ -1,13 +1,14 @@
 import json
 import resource
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from tritonsmith.generator.errors import RepositoryError, UsageError
 from tritonsmith.perf.document import (
+    Cell,
     Sweep,
     SweepPlan,
     cell_digest,
@@ -17,6 +18,9 @@ from tritonsmith.perf.document import (
     write_sweep,
 )
 from tritonsmith.perf.measure.load import Load
+from tritonsmith.perf.measure.measurement import Latency, Measurement, Step
+from tritonsmith.perf.report import render_report
+from tritonsmith.perf.summary import summarise
 
 LOAD = Load("concurrency", 4)
 PLAN = SweepPlan("digits", (LOAD,))
@@ -119,3 +123,18 @@ def test_a_full_disk_leaves_the_old_document(make_sweep: Callable[..., Sweep], t
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_document_of_the_schemas_first_day_is_still_read() -> None:
+    sweep = read_sweep(Path(__file__).parent / "recorded" / "sweep.json")
+    assert [str(point.load) for point in summarise(sweep)] == ["concurrency 1", "concurrency 4", "50 requests/s"]
+    assert render_report(sweep, "html").count("<svg") == 11  # 3 of them by step, 3 of batch sizes
+
+
+def test_the_schema_changes_only_with_its_version() -> None:
+    names = {field.name for kind in (Sweep, SweepPlan, Cell, Measurement, Latency, Step) for field in fields(kind)}
+    recorded = json.loads((Path(__file__).parent / "recorded" / "sweep.json").read_bytes())
+    cell = recorded["cells"][0]
+    measurement = cell["measurement"]
+    parts = (recorded, recorded["plan"], cell, measurement, measurement["latency"], measurement["steps"][0])
+    assert names == {name for part in parts for name in part}
