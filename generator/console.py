@@ -8,7 +8,12 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+
+_LINE_EVERY_S = 5.0
 
 
 def result(text: str) -> None:
@@ -44,29 +49,21 @@ class Progress:
     def __init__(self, title: str, total: int | None) -> None:
         self.title, self.total, self.done = title, total, 0
         self.started_s = self._shown_s = time.monotonic()
-        self._is_terminal = sys.stderr.isatty()
-        self._line_open = False
+        self._bar = _bar(title, total) if sys.stderr.isatty() else None
 
     def update(self, done: int | None = None, text: str = "") -> None:
-        """Show how far the task is: on a terminal at once in one line, elsewhere a line every 5 s at most."""
+        """Show how far the task is: on a terminal in a bar, elsewhere in a line every 5 s at most."""
         self.done = self.done if done is None else done
-        now_s = time.monotonic()
-        if now_s - self._shown_s < (0.2 if self._is_terminal else 5.0):
-            return
-        self._shown_s = now_s
-        line = f"{self.title}{self._share()} {text}".rstrip()
-        if self._is_terminal:
-            sys.stderr.write(f"\r\x1b[2K{line}")
-            sys.stderr.flush()
-            self._line_open = True
-        else:
-            say(line)
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=self.done, description=f"{self.title} {text}".rstrip())
+        elif time.monotonic() - self._shown_s >= _LINE_EVERY_S:
+            self._shown_s = time.monotonic()
+            say(f"{self.title}{self._share()} {text}".rstrip())
 
     def close(self) -> None:
-        """End the line that `update` left open."""
-        if self._line_open:
-            sys.stderr.write("\r\x1b[2K")
-            sys.stderr.flush()
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
 
     def _share(self) -> str:
         elapsed_s = time.monotonic() - self.started_s
@@ -74,6 +71,28 @@ class Progress:
             return f" {elapsed_s:.0f} s"
         left = f", {elapsed_s / self.done * (self.total - self.done):.0f} s left" if self.done else ""
         return f" {self.done}/{self.total}{left}"
+
+
+def _bar(title: str, total: int | None) -> RichProgress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as RichProgress
+
+    known = (
+        (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) if total else (SpinnerColumn(), TimeElapsedColumn())
+    )
+    text = TextColumn("{task.description}", markup=False)
+    bar = RichProgress(text, *known, console=Console(stderr=True), transient=True)
+    bar.add_task(title, total=total)
+    bar.start()
+    return bar
 
 
 @contextmanager
