@@ -85,7 +85,7 @@ def paired_shift(differences: Sequence[float], confidence: float = 0.95) -> Shif
     array = np.asarray(differences, dtype=float)
     first, second = np.triu_indices(len(array))
     walsh = np.sort((array[first] + array[second]) / 2)
-    below = np.cumsum(_rank_sum_distribution(np.arange(1, len(array) + 1) * 2))[::2]  # below[t] = P(T+ <= t)
+    below = np.cumsum(_rank_sum_distribution(np.arange(1, len(array) + 1)))  # below[t] = P(T+ <= t)
     ranks = [k for k in range(1, (len(walsh) + 1) // 2 + 1) if 1 - 2 * below[k - 1] >= confidence - 1e-12]
     rank = max(ranks, default=1)
     interval = Interval(float(walsh[rank - 1]), float(walsh[-rank]), max(0.0, 1 - 2 * float(below[rank - 1])))

@@ -172,8 +172,9 @@ def _dumbbell(point: Point, x: svg.Scale, y: svg.Scale, colour: str) -> str:
     parts = [svg.tooltip(describe(point)), svg.line(at, y(p50.value), at, y(p99.value), "stem")]
     for name, one in (("p50", p50), ("p99", p99)):
         parts.append(_whisker(at, one.interval, y, colour or name))
-        is_hollow = name == "p99" and (bool(colour) or name in point.unreliable)
-        style = "ring" if is_hollow or f"{name}_us" in point.unreliable else "dot"
+        # variants take the colours, so that only the filling tells p99 from p50
+        is_hollow = f"{name}_us" in point.unreliable or (name == "p99" and bool(colour))
+        style = "ring" if is_hollow else "dot"
         if point.load.kind == "concurrency":
             parts.append(svg.element("circle", cx=at, cy=y(one.value), r=5.0, class_=f"{style} {colour or name}"))
         else:

@@ -83,12 +83,13 @@ def test_a_digest_depends_on_all_that_changes_numbers() -> None:
     others = [
         cell_digest(replace(PLAN, window_ms=200), LOAD, {}, 0, "identity"),
         cell_digest(replace(PLAN, protocol="http"), LOAD, {}, 0, "identity"),
+        cell_digest(replace(PLAN, seed=1), LOAD, {}, 0, "identity"),
         cell_digest(PLAN, Load("request_rate", 4), {}, 0, "identity"),
         cell_digest(PLAN, LOAD, {"models.a.max_batch_size": 2}, 0, "identity"),
         cell_digest(PLAN, LOAD, {}, 1, "identity"),
         cell_digest(PLAN, LOAD, {}, 0, "another"),
     ]
-    assert len({base, *others}) == 7
+    assert len({base, *others}) == 8
 
 
 def test_more_loads_and_repeats_keep_the_cells_that_are_there() -> None:

@@ -116,6 +116,17 @@ def test_one_load_alone_makes_a_page(make_sweep: MakeSweep) -> None:
         parsed(render_report(make_sweep([load]), "html"))
 
 
+def test_a_quantile_of_too_few_requests_is_drawn_hollow(
+    make_sweep: MakeSweep, change_measurements: Callable[..., Sweep]
+) -> None:
+    sweep = make_sweep()
+    assert 'class="ring' not in render_report(sweep, "html")
+    few = replace(sweep.cells[0].measurement.latency, requests=500)
+    page = render_report(change_measurements(sweep, lambda cell: cell.measurement.load.value == 8, latency=few), "html")
+    assert page.count('class="ring p99"') == 2  # of that load, in both drawings
+    assert 'class="ring p50"' not in page
+
+
 def test_an_interrupted_sweep_says_so(make_sweep: MakeSweep) -> None:
     sweep = make_sweep()
     page = render_report(replace(sweep, cells=sweep.cells[:7]), "html")
