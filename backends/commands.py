@@ -13,9 +13,9 @@ from tritonsmith.generator import console
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
 
 if TYPE_CHECKING:
-    from tritonsmith.backends.client import Client, WireProtocol
-    from tritonsmith.backends.infer import Call
-    from tritonsmith.backends.options import ServerOptions
+    from tritonsmith.backends.client.base import Client, WireProtocol
+    from tritonsmith.backends.client.infer import Call
+    from tritonsmith.backends.server.options import ServerOptions
 
 REPOSITORY = Path("model_repository")
 
@@ -48,7 +48,7 @@ def serve(
     is_json: bool,
 ) -> None:
     """Serve REPOSITORY (default ./model_repository) until Ctrl-C, on a private view of it."""
-    from tritonsmith.backends.served import read_served
+    from tritonsmith.backends.server.served import read_served
 
     served = read_served(repository)
     given: dict[str, Any] = {"host": host, "http_port": http_port, "grpc_port": grpc_port, "metrics_port": metrics_port}
@@ -59,8 +59,8 @@ def serve(
         return
     if release or dry_run:
         raise UsageError("--triton and --dry-run belong to --container", hint="the embedded server is release 24.10")
-    from tritonsmith.backends import serve as shown
-    from tritonsmith.backends.server import embedded_server
+    from tritonsmith.backends.server import show as shown
+    from tritonsmith.backends.server.embedded import embedded_server
 
     with embedded_server(repository, options, is_partial=keep_going) as server:
         if is_json:
@@ -111,7 +111,7 @@ def infer(
     is_json: bool,
 ) -> None:
     """Send a request to MODEL: `-i x='[1, 2]'`, `-i image=@digit.png`, `-i prompt=hello`, `-i x=@x.npy`."""
-    from tritonsmith.backends.infer import Call, read_parameter, read_rows
+    from tritonsmith.backends.client.infer import Call, read_parameter, read_rows
 
     own = dict(map(read_parameter, parameters))
     call = Call(
@@ -135,7 +135,7 @@ def infer(
 @click.option("--json", "is_json", is_flag=True, help="Print the result as JSON.")
 def doctor(is_install: bool, is_json: bool) -> None:
     """Say which tools this machine has, which are missing, and how to get them."""
-    from tritonsmith.backends import doctor as tools
+    from tritonsmith.backends.toolchain import doctor as tools
 
     if is_install:
         tools.install()
@@ -151,10 +151,11 @@ def _serve_container(repository: Path, options: ServerOptions, release: str, *, 
     """Print the docker command, and run it unless `is_dry_run`."""
     import shlex
 
-    from tritonsmith.backends import container, machine
-    from tritonsmith.backends.needs import with_needs
-    from tritonsmith.backends.ports import with_ports
-    from tritonsmith.backends.prepare import read_configs
+    from tritonsmith.backends.server import container
+    from tritonsmith.backends.server.needs import with_needs
+    from tritonsmith.backends.server.ports import with_ports
+    from tritonsmith.backends.server.prepare import read_configs
+    from tritonsmith.backends.toolchain import machine
 
     container.require_repository(repository)
     image, name = container.image_of(release), f"tritonsmith-{repository.resolve().name}"
@@ -171,8 +172,8 @@ def _serve_container(repository: Path, options: ServerOptions, release: str, *, 
 @contextmanager
 def _client(url: str, repository: Path, protocol: WireProtocol) -> Iterator[Client]:
     """Connect to a server, or start one for the repository and stop it afterwards."""
-    from tritonsmith.backends.client import connect
-    from tritonsmith.backends.server import embedded_server
+    from tritonsmith.backends.client.base import connect
+    from tritonsmith.backends.server.embedded import embedded_server
 
     with ExitStack() as stack:
         if not url:
@@ -185,8 +186,8 @@ def _infer(client: Client, call: Call, timeout_s: float, folder: Path | None, *,
     """Send the requests and show each response as it comes."""
     import json
 
-    from tritonsmith.backends import outputs as shown
-    from tritonsmith.backends.infer import build_requests, find_target, send
+    from tritonsmith.backends.client import outputs as shown
+    from tritonsmith.backends.client.infer import build_requests, find_target, send
 
     target = find_target(client, call.model, call.version)
     requests = build_requests(call, target)

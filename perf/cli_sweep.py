@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tritonsmith.backends.control import Control
-from tritonsmith.backends.server import embedded_server
+from tritonsmith.backends.client.control import Control
+from tritonsmith.backends.server.embedded import embedded_server
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import UnstableError, UsageError
 from tritonsmith.perf.commands import DEFAULT_CONCURRENCY

@@ -15,8 +15,8 @@ import numpy as np
 
 from tritonsmith.backends.check import as_text as findings_text
 from tritonsmith.backends.check import check_path
-from tritonsmith.backends.client import Client, InferRequest, Tensor, connect
-from tritonsmith.backends.server import embedded_server
+from tritonsmith.backends.client.base import Client, InferRequest, Tensor, connect
+from tritonsmith.backends.server.embedded import embedded_server
 from tritonsmith.ensembles.build import build_repository
 from tritonsmith.ensembles.image_classification.reference import (
     FOLDER,

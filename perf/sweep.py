@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tritonsmith.backends.control import Control
-from tritonsmith.backends.perf_analyzer import find_perf_analyzer, library_folder
-from tritonsmith.backends.toolchain import INSTALL_TOOLS, tool_folder
+from tritonsmith.backends.client.control import Control
+from tritonsmith.backends.toolchain.find import INSTALL_TOOLS, tool_folder
+from tritonsmith.backends.toolchain.perf_analyzer import find_perf_analyzer, library_folder
 from tritonsmith.generator import console
 from tritonsmith.generator.console import Progress
 from tritonsmith.generator.errors import ServerError, ToolMissingError, TritonsmithError, UsageError

@@ -1,4 +1,4 @@
-"""Build and re-build of 1,000 models against the least that must happen: `python -m tritonsmith.perf.bench.build_speed`.
+"""Build and re-build 1,000 models against the least that must be done: `python -m ...perf.bench.build_speed`.
 
 The least is reading the same YAML with a C parser, `onnx.load` of the files, and parsing and printing the 1,000
 messages with protobuf. All are timed in turn within one process, several times over; the goal is a ratio of at most 4.

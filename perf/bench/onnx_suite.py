@@ -19,9 +19,9 @@ from typing import Any
 import click
 import tritonclient.grpc as triton
 
-from tritonsmith.backends.options import ServerOptions
-from tritonsmith.backends.server import embedded_server
-from tritonsmith.backends.toolchain import SERVER_VERSION
+from tritonsmith.backends.server.embedded import embedded_server
+from tritonsmith.backends.server.options import ServerOptions
+from tritonsmith.backends.toolchain.find import SERVER_VERSION
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError
 from tritonsmith.generator.repository.write import write_repository

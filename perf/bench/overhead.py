@@ -23,10 +23,10 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from tritonsmith.backends.options import ServerOptions
 from tritonsmith.backends.python_based.onnxruntime.onnx_session import open_session, read_settings
-from tritonsmith.backends.server import embedded_server
-from tritonsmith.backends.toolchain import find_toolchain
+from tritonsmith.backends.server.embedded import embedded_server
+from tritonsmith.backends.server.options import ServerOptions
+from tritonsmith.backends.toolchain.find import find_toolchain
 from tritonsmith.generator import console
 from tritonsmith.generator.process import run
 from tritonsmith.perf.bench.results import write_result

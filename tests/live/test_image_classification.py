@@ -18,7 +18,7 @@ import yaml
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
-from tritonsmith.backends.server import Server, embedded_server
+from tritonsmith.backends.server.embedded import Server, embedded_server
 from tritonsmith.ensembles.build import build_repository
 from tritonsmith.ensembles.image_classification.reference import (
     FOLDER,

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tritonsmith.backends.client import InferRequest, Tensor, WireProtocol, connect
-from tritonsmith.backends.options import ServerOptions
-from tritonsmith.backends.server import Server, embedded_server
-from tritonsmith.backends.tensors import Array, bf16_bits, bf16_values
+from tritonsmith.backends.client.base import InferRequest, Tensor, WireProtocol, connect
+from tritonsmith.backends.client.tensors import Array, bf16_bits, bf16_values
+from tritonsmith.backends.server.embedded import Server, embedded_server
+from tritonsmith.backends.server.options import ServerOptions
 from tritonsmith.generator.catalog.datatypes import BY_WIRE
 from tritonsmith.generator.cli import cli, guarded
 from tritonsmith.generator.errors import ServerError, UsageError

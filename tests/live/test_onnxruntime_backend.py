@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from tritonsmith.backends.options import ServerOptions
-from tritonsmith.backends.server import Server, embedded_server
+from tritonsmith.backends.server.embedded import Server, embedded_server
+from tritonsmith.backends.server.options import ServerOptions
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 

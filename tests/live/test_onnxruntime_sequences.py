@@ -17,7 +17,7 @@ import tritonclient.grpc as grpc
 from onnx import TensorProto, helper, numpy_helper
 from tritonclient.utils import InferenceServerException
 
-from tritonsmith.backends.server import embedded_server
+from tritonsmith.backends.server.embedded import embedded_server
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 

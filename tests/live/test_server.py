@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tritonsmith.backends import machine
-from tritonsmith.backends.client import InferRequest, Tensor, connect
-from tritonsmith.backends.options import ServerOptions
-from tritonsmith.backends.server import Server, embedded_server
+from tritonsmith.backends.client.base import InferRequest, Tensor, connect
+from tritonsmith.backends.server.embedded import Server, embedded_server
+from tritonsmith.backends.server.options import ServerOptions
+from tritonsmith.backends.toolchain import machine
 from tritonsmith.generator.errors import RepositoryError, ServerError
 
 pytestmark = pytest.mark.live

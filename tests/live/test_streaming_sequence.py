@@ -19,7 +19,7 @@ import yaml
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
-from tritonsmith.backends.server import embedded_server
+from tritonsmith.backends.server.embedded import embedded_server
 from tritonsmith.ensembles.build import build_repository
 from tritonsmith.ensembles.streaming_sequence.blueprint import BLUEPRINT
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tritonsmith.backends.server import Server, embedded_server
+from tritonsmith.backends.server.embedded import Server, embedded_server
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError, TritonsmithError, UsageError
 from tritonsmith.perf.document import Sweep, SweepPlan, Variation, read_sweep

@@ -1,0 +1,1 @@
+"""The embedded server: its options, the private view it serves, loading, explaining, ending; and the container."""

@@ -1,0 +1,103 @@
+"""NVIDIA's container for a release, started by Docker on a model repository."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from tritonsmith.backends.server.options import ServerFolders, ServerOptions, server_argv
+from tritonsmith.generator import console
+from tritonsmith.generator.catalog.releases import RELEASES
+from tritonsmith.generator.errors import RepositoryError, ServerError, ToolMissingError, UsageError
+from tritonsmith.generator.suggest import did_you_mean
+
+MODELS = "/models"  # where the repository appears in the container
+PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}  # inside the container
+
+
+def docker_argv(repository: Path, options: ServerOptions, image: str, *, name: str, gpus: int) -> list[str]:
+    """Return the docker command that serves a repository read-only.
+
+    Files that are links to the outside (big ones, `place: link`) are mounted where they lie.
+    """
+    argv = ["docker", "run", "--rm", "--init", f"--name={name}"]
+    argv += ["--shm-size=1g", "--ulimit=memlock=-1", "--ulimit=stack=67108864"]
+    argv += ["--gpus=all"] if gpus else []
+    host_ports = {"http": options.http_port, "grpc": options.grpc_port, "metrics": options.metrics_port}
+    published = {key: port for key, port in host_ports.items() if key != "metrics" or options.allow_metrics}
+    argv += [f"--publish={options.host}:{port}:{PORTS[key]}" for key, port in published.items()]
+    argv.append(f"--volume={repository.resolve()}:{MODELS}:ro")
+    tls = {key: Path(path).resolve() for key, path in options.tls.items()}
+    argv += [f"--volume={path}:{path}:ro" for path in [*linked_files(repository), *tls.values()]]
+    everywhere = "0.0.0.0"  # noqa: S104 - inside the container; outside, --publish decides
+    inside = dataclasses.replace(options, host=everywhere, http_port=8000, grpc_port=8001, metrics_port=8002)
+    inside = dataclasses.replace(inside, tls={key: str(path) for key, path in tls.items()})
+    if options.model_control_mode == "explicit":
+        inside = dataclasses.replace(inside, load_models=("*",))
+    return [*argv, image, *server_argv(inside, "tritonserver", ServerFolders(MODELS))]
+
+
+def linked_files(repository: Path) -> list[Path]:
+    """Return the files outside the repository that links in it point to by an absolute path."""
+    root, found = repository.resolve(), set()
+    for folder, _, names in os.walk(root):
+        for path in (Path(folder, name) for name in names):
+            if path.is_symlink() and path.readlink().is_absolute() and root not in path.readlink().parents:
+                found.add(path.readlink())
+    return sorted(found)
+
+
+def image_of(release: str) -> str:
+    """Return the image of a release such as 24.10.
+
+    Raises: UsageError for a release that is not in the catalog.
+    """
+    if release not in RELEASES:
+        raise UsageError(f"no Triton release '{release}' is known.{did_you_mean(release, RELEASES)}", hint="e.g. 24.10")
+    return RELEASES[release].image
+
+
+def run_container(argv: list[str], *, name: str, stop_limit_s: int) -> None:
+    """Run the docker command until it ends; on Ctrl-C, TERM or HUP the container is stopped, which drains the server.
+
+    Raises: ToolMissingError without docker, ServerError where the container ends by itself.
+    """
+    if shutil.which("docker") is None:
+        raise ToolMissingError(
+            "docker is not installed", hint="https://docs.docker.com/engine/install/, or serve without --container"
+        )
+    console.echo_command(argv)
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        status = process.wait()
+    except BaseException:
+        _stop(process, name, stop_limit_s)
+        raise
+    if status == 125:  # docker itself failed: no daemon, no image, a port in use
+        raise ToolMissingError("docker could not start the container", hint="see docker's message above")
+    raise ServerError(f"the container ended with status {status}", hint="see the server's messages above")
+
+
+def require_repository(repository: Path) -> None:
+    """Refuse a path that is no folder.
+
+    Raises: RepositoryError.
+    """
+    if not repository.is_dir():
+        raise RepositoryError(
+            f"{repository} is not a folder", hint="run `tritonsmith build`, or name a model repository"
+        )
+
+
+def _stop(process: subprocess.Popen[bytes], name: str, limit_s: int) -> None:
+    stop = ["docker", "stop", f"--time={limit_s}", name]
+    console.echo_command(stop)
+    try:
+        subprocess.run(stop, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=limit_s + 10, check=False)
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

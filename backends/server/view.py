@@ -1,0 +1,95 @@
+"""The private view of a model repository that the embedded server loads from; the user's files stay untouched."""
+
+from __future__ import annotations
+
+import os
+import py_compile
+import shutil
+from pathlib import Path
+
+from tritonsmith.backends.toolchain.find import Toolchain
+from tritonsmith.generator.errors import RepositoryError
+
+SHIPPED_BACKENDS = Path(__file__).parents[1] / "python_based"
+
+
+def make_view(repository: Path, view: Path) -> list[str]:
+    """Mirror a repository with links and return the names of its models.
+
+    Bytecode is compiled beforehand: a stub that writes `1/__pycache__` at the first load makes Triton believe that
+    the version changed, and a later load through an ensemble then drops overrides without a word.
+
+    Raises: RepositoryError where there is no repository, or no model in it.
+    """
+    if not repository.is_dir():
+        raise RepositoryError(
+            f"{repository} is not a folder", hint="run `tritonsmith build`, or name a model repository"
+        )
+    folders = sorted(entry for entry in repository.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not folders:
+        raise RepositoryError(
+            f"{repository} holds no model", hint="a model is a folder <name>/ with config.pbtxt and 1/<model file>"
+        )
+    view.mkdir()
+    for folder in folders:
+        mirror_folder(folder, view / folder.name)
+    return [folder.name for folder in folders]
+
+
+def mirror_folder(source: Path, target: Path) -> None:
+    """Mirror one folder: folders are made, files linked, `__pycache__` left out and made anew for this Python."""
+    target.mkdir()
+    for entry in sorted(source.iterdir()):
+        if entry.name == "__pycache__":
+            continue
+        if entry.is_dir():
+            mirror_folder(entry, target / entry.name)
+        else:
+            link_file(entry, target / entry.name)
+    for module in target.glob("*.py"):
+        _compile(module)
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Link a file: hard where the file system allows, else symbolic."""
+    real = source.resolve()
+    try:
+        os.link(real, target)
+    except OSError:  # another file system, or somebody else's file under protected_hardlinks
+        target.symlink_to(real)
+
+
+def make_backends(toolchain: Toolchain, folder: Path) -> list[str]:
+    """Assemble the backend directory of one server start and return the names of the backends in it.
+
+    `libtriton_python.so` is a real file there: through a symbolic link every Python-based backend fails with
+    "escapes backend directory". The stub, its utilities and our backends may be symbolic links.
+    """
+    python = folder / "python"
+    python.mkdir(parents=True)
+    library = toolchain.python_backend / "libtriton_python.so"
+    try:
+        os.link(library.resolve(), python / library.name)
+    except OSError:
+        shutil.copyfile(library, python / library.name)
+    (python / "triton_python_backend_stub").symlink_to(toolchain.python_stub)
+    utilities = "triton_python_backend_utils.py"
+    (python / utilities).symlink_to(toolchain.python_backend / utilities)
+    for backend in sorted(SHIPPED_BACKENDS.glob("*/model.py")):
+        _link_backend(backend.parent, folder / backend.parent.name)
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def _link_backend(source: Path, target: Path) -> None:
+    """Link each file of a Python-based backend into a real folder: its bytecode is then written there, not to us."""
+    target.mkdir()
+    for entry in source.iterdir():
+        if entry.name not in ("__pycache__", "__init__.py"):  # there the folder is no package
+            (target / entry.name).symlink_to(entry)
+    for module in target.glob("*.py"):
+        _compile(module)
+
+
+def _compile(module: Path) -> None:
+    # what does not compile is reported by the server when it loads the model
+    py_compile.compile(str(module), quiet=2)

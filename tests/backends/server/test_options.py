@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from tritonsmith.backends.server.options import ServerFolders, ServerOptions, server_argv
+
+
+def argv(**options: object) -> list[str]:
+    return server_argv(ServerOptions(**options), "tritonserver", ServerFolders("/models"))  # type: ignore[arg-type]
+
+
+def test_the_defaults_listen_on_this_machine_alone() -> None:
+    assert argv(http_port=1, grpc_port=2, metrics_port=3) == [
+        "tritonserver",
+        "--model-repository=/models",
+        "--http-address=127.0.0.1",
+        "--http-port=1",
+        "--grpc-address=127.0.0.1",
+        "--grpc-port=2",
+        "--metrics-address=127.0.0.1",
+        "--metrics-port=3",
+        "--exit-timeout-secs=30",
+    ]
+
+
+def test_folders_become_arguments() -> None:
+    words = server_argv(ServerOptions(), Path("/x/tritonserver"), ServerFolders("/m", Path("/b"), Path("/c")))
+    assert words[0] == "/x/tritonserver"
+    assert {"--backend-directory=/b", "--cache-directory=/c"} <= set(words)
+
+
+def test_the_short_form_of_the_cache_is_the_local_cache() -> None:
+    assert "--cache-config=local,size=1048576" in argv(response_cache_byte_size=1048576)
+    both = argv(response_cache_byte_size=7, cache_config={"redis": {"host": "h", "port": "1"}})
+    assert [word for word in both if "cache-config" in word] == [
+        "--cache-config=redis,host=h",
+        "--cache-config=redis,port=1",
+        "--cache-config=local,size=7",
+    ]
+
+
+def test_the_rate_limiter_takes_resources_for_all_devices_or_each() -> None:
+    words = argv(rate_limit="execution_count", rate_limit_resources={"R1": 4, "R2": {"0": 1, "1": 2}})
+    assert [word for word in words if "rate-limit" in word] == [
+        "--rate-limit=execution_count",
+        "--rate-limit-resource=R1:4",
+        "--rate-limit-resource=R2:1:0",
+        "--rate-limit-resource=R2:2:1",
+    ]
+    assert not any("rate-limit" in word for word in argv())
+    assert "--rate-limit=off" in argv(rate_limit="off")
+
+
+def test_settings_with_and_without_an_owner() -> None:
+    words = argv(
+        backend_config={"": {"default-max-batch-size": "1"}, "python": {"shm-default-byte-size": "8388608"}},
+        trace_config={"": {"level": "TIMESTAMPS"}, "triton": {"file": "/t"}},
+        metrics_config={"summary_latencies": "true"},
+    )
+    assert {
+        "--backend-config=default-max-batch-size=1",
+        "--backend-config=python,shm-default-byte-size=8388608",
+        "--trace-config=level=TIMESTAMPS",
+        "--trace-config=triton,file=/t",
+        "--metrics-config=summary_latencies=true",
+    } <= set(words)
+
+
+def test_everything_else_stands_where_it_was_asked_for() -> None:
+    words = argv(
+        model_control_mode="poll",
+        exit_on_error=False,
+        disable_auto_complete_config=True,
+        log_verbose=2,
+        model_load_thread_count=8,
+        allow_metrics=False,
+        tls={"cert": "/c.pem", "key": "/k.pem"},
+        extra_args=("--id=mine",),
+    )
+    assert {
+        "--model-control-mode=poll",
+        "--exit-on-error=false",
+        "--disable-auto-complete-config",
+        "--log-verbose=2",
+        "--model-load-thread-count=8",
+        "--allow-metrics=false",
+        "--grpc-use-ssl=true",
+        "--grpc-server-cert=/c.pem",
+        "--grpc-server-key=/k.pem",
+    } <= set(words)
+    assert not any("metrics-port" in word for word in words)
+    assert words[-1] == "--id=mine"
