@@ -23,9 +23,9 @@ from tritonsmith.generator.errors import RepositoryError, SpecError
 from tritonsmith.generator.lower import lower
 from tritonsmith.generator.repository.complete import complete_config
 from tritonsmith.generator.repository.core import Model, Repository, SourceFile
+from tritonsmith.generator.repository.names import is_model_name
 from tritonsmith.generator.repository.read import read_repository
 from tritonsmith.generator.spec.data import message_data
-from tritonsmith.generator.spec.read_model import is_name
 
 
 class Brevity(enum.IntEnum):
@@ -62,7 +62,7 @@ def spec_of(repository: Repository, folder: Path) -> str:
 
 def _refuse_unreadable(repository: Repository) -> None:
     problems = [str(finding) for model in repository.models.values() for finding in model.findings]
-    problems += [f"'{name}' cannot name a model in a spec" for name in repository.models if not is_name(name)]
+    problems += [f"'{name}' cannot name a model in a spec" for name in repository.models if not is_model_name(name)]
     if problems:
         raise RepositoryError(
             "\n  ".join(["not every model can be read:", *problems]), hint="mend them; check says more about each"

@@ -34,7 +34,7 @@ class Build:
         """Return what was done, in one line."""
         counts = self.counts()
         done = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-        verb = "written" if self.is_written else "not written"
+        verb = "not written" if not self.is_written else "written" if self.changes else "up to date"
         models = len(self.repository.models)
         return f"{self.target}: {models} model{'s'[: models != 1]}; files: {done or 'none'} ({verb})"
 
@@ -46,6 +46,7 @@ class Build:
             "changed": len(found.changed),
             "removed": len(found.removed),
             "unchanged": len(found.unchanged),
+            "refused": len(found.conflicts) + len(found.obstacles),
         }
 
     def document(self) -> dict[str, Any]:

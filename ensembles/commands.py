@@ -32,6 +32,8 @@ def init(blueprint: str | None, repository: Path | None, is_schema: bool, output
     if is_schema:
         from tritonsmith.generator.spec.schema import spec_schema
 
+        if output != DEFAULT_SPEC:
+            raise UsageError("--schema goes to stdout", hint=f"tritonsmith init --schema > {output}")
         schemas = {name: find_blueprint(name).settings.model_json_schema() for name in blueprint_names()}
         console.result_json(spec_schema(schemas))
     elif repository is not None:
@@ -57,6 +59,7 @@ def init(blueprint: str | None, repository: Path | None, is_schema: bool, output
 def build(spec: Path, output: Path, profile: str, is_dry: bool, is_diff: bool, is_forced: bool, is_json: bool) -> None:
     """Turn SPEC (./tritonsmith.yaml) into a model repository."""
     from tritonsmith.ensembles.build import build_repository, plan_build
+    from tritonsmith.generator.repository.write import refuse_losses
 
     if is_dry or is_diff:
         done = plan_build(spec, output, profile=profile)
@@ -70,3 +73,5 @@ def build(spec: Path, output: Path, profile: str, is_dry: bool, is_diff: bool, i
         console.result_json(done.document())
     else:
         console.result(done.summary())
+    if not done.is_written:  # it ends as the build would
+        refuse_losses(output, done.changes, is_forced=is_forced)

@@ -82,7 +82,8 @@ def guarded(work: Callable[[], object]) -> int:
     try:
         answer = work()
     except TritonsmithError as problem:
-        click.echo(f"error: {problem}", err=True)
+        if problem.message:  # an answer may have been given already
+            click.echo(f"error: {problem}", err=True)
         return problem.exit_code
     except click.ClickException as problem:
         problem.show()

@@ -6,13 +6,13 @@ dims agree while only one side batches; such an ensemble loads and fails at its 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tritonclient.grpc.model_config_pb2 import ModelConfig
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
 
 from tritonsmith.generator.catalog.datatypes import BY_NUMBER
-from tritonsmith.generator.findings import Finding, error
+from tritonsmith.generator.findings import Finding, Place, error
 from tritonsmith.generator.spec.document import Step
 from tritonsmith.generator.suggest import did_you_mean
 
@@ -65,6 +65,13 @@ def wire(
     which optional inputs of a step are wired to; `expose` adds outputs.
     """
     count = len(findings)
+    for step in steps:
+        if not has_known_tensors(models[step.model]):
+            message = f"the step's model '{step.model}' does not say its inputs and outputs"
+            hint = f"write them under models.{step.model}, or in its config.pbtxt"
+            findings.append(error(message, step.place, key=key, remedy=hint))
+    if len(findings) > count:
+        return None
     wired = _complete_maps(steps, models, inputs, key, findings)
     producers = _producers(wired, key, findings)
     if len(findings) > count:
@@ -83,6 +90,35 @@ def wire(
         tensors=tensors,
         max_batch_size=_batch_limit(wired, models, tensors, chosen),
     )
+
+
+def compare_boundary(
+    config: ModelConfig, tensors: Mapping[str, Tensor], origin: Callable[[str], Place], key: str
+) -> Iterator[Finding]:
+    """Yield where an ensemble's own inputs and outputs are not what its steps take and give."""
+    for path, item in boundary_of(config):
+        name = item.name
+        ours, theirs = Tensor(name, item.data_type, full_shape(item.dims, config)), tensors.get(name)
+        if theirs is None:
+            message = f"no step has a tensor '{name}'.{did_you_mean(name, tensors)}"
+            yield error(message, origin(path), key=f"{key}.{path}")
+        elif ours.data_type != theirs.data_type or merge_shapes(ours.shape, theirs.shape) is None:
+            message = f"the ensemble says {describe(ours)} for '{name}', its steps {describe(theirs)}"
+            hint = "shapes are shown with the batch axis (-1 where a model batches)"
+            yield error(message, origin(path), key=f"{key}.{path}", remedy=hint)
+
+
+def boundary_of(config: ModelConfig) -> Iterator[tuple[str, ModelInput | ModelOutput]]:
+    """Yield a model's inputs and outputs with their field paths, e.g. output[0]."""
+    for index, given in enumerate(config.input):
+        yield f"input[{index}]", given
+    for index, made in enumerate(config.output):
+        yield f"output[{index}]", made
+
+
+def has_known_tensors(config: ModelConfig) -> bool:
+    """Whether a model says its inputs and outputs; a Python model may say them only when it is loaded."""
+    return bool(config.input and config.output)
 
 
 def full_shape(dims: Sequence[int], config: ModelConfig) -> Shape:

@@ -30,8 +30,18 @@ def test_a_layer_imports_none_above_it(path: Path) -> None:
 
 
 def runs_inside_triton() -> list[Path]:
-    backends = sorted((ROOT / "backends" / "python_based").glob("*/*.py"))
-    return [path for path in [*backends, *SOURCES] if path.name == "model.py" or path in backends]
+    backends = (ROOT / "backends" / "python_based").glob("*/*.py")
+    models = sorted((ROOT / "ensembles").glob("*/*/1/model.py"))
+    return [*backends, *models, *(path for model in models for path in neighbours_of(model, model.parents[2]))]
+
+
+def neighbours_of(script: Path, package: Path) -> set[Path]:
+    found: set[Path] = set()
+    for node in ast.walk(ast.parse(script.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
+            path = package / f"{node.module}.py"
+            found |= {path} | neighbours_of(path, package)
+    return found
 
 
 @pytest.mark.parametrize("path", sorted(set(runs_inside_triton())), ids=lambda path: str(path.relative_to(ROOT)))

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from tritonsmith.generator.checks.case import Case
 from tritonsmith.generator.checks.registry import check
-from tritonsmith.generator.findings import Finding, error, warning
+from tritonsmith.generator.findings import Finding, error, note, warning
+from tritonsmith.generator.wiring import boundary_of
 
 
 @check("TS401", "preferred batch sizes are from 1 to max_batch_size")
@@ -39,4 +40,16 @@ def batches_are_formed(case: Case) -> Iterator[Finding]:
         if is_alone and config.max_batch_size > 1 and config.platform != "ensemble":
             message = f"max_batch_size {config.max_batch_size} without a batcher: requests of clients run one by one"
             place = case.origin(model, "max_batch_size")
-            yield warning(message, place, key=model.name, remedy="add dynamic_batching {}")
+            yield warning(message, place, key=model.name, remedy="add an empty dynamic_batching")
+
+
+@check("TS404", "a model whose tensors have a dynamic first axis says whether it batches")
+def batching_is_chosen(case: Case) -> Iterator[Finding]:
+    """An absent max_batch_size is 0: the first axis, though dynamic, is then the client's alone to fill."""
+    for model, config in case.models():
+        tensors = [list(tensor.dims) for _, tensor in boundary_of(config)]
+        is_said = model.config is None or "max_batch_size" in model.origins
+        if config.backend == "onnxruntime" and not is_said and all(dims[:1] == [-1] for dims in tensors):
+            message = "every tensor has a dynamic first axis, yet without max_batch_size Triton batches nothing"
+            hint = "set max_batch_size, and dynamic_batching; or max_batch_size: 0 if that is meant"
+            yield note(message, case.origin(model), key=model.name, remedy=hint)

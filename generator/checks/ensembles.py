@@ -12,7 +12,7 @@ from tritonsmith.generator.findings import Finding, error
 from tritonsmith.generator.repository.core import Model
 from tritonsmith.generator.spec.document import Step
 from tritonsmith.generator.suggest import did_you_mean
-from tritonsmith.generator.wiring import wire
+from tritonsmith.generator.wiring import compare_boundary, has_known_tensors, wire
 
 
 @check("TS601", "an ensemble's steps are models of the repository")
@@ -34,9 +34,9 @@ def steps_agree(case: Case) -> Iterator[Finding]:
     Source: core: ensemble_utils.cc (ValidateEnsembleConfig), model_config_utils.cc (BuildEnsembleGraph).
     """
     for model, config in case.models():
-        if config.HasField("ensemble_scheduling") and all(
-            step.model_name in case.configs for step in config.ensemble_scheduling.step
-        ):
+        steps = [case.configs.get(step.model_name) for step in config.ensemble_scheduling.step]
+        # a Python model may say its tensors only when it is loaded: no verdict then
+        if steps and all(step is not None and has_known_tensors(step) for step in steps):
             yield from _disagreements(case, model, config)
 
 
@@ -66,5 +66,7 @@ def _disagreements(case: Case, model: Model, config: ModelConfig) -> list[Findin
     ]
     found: list[Finding] = []
     outputs = [output.name for output in config.output]
-    wire(steps, case.configs, key=model.name, findings=found, outputs=outputs)
+    wiring = wire(steps, case.configs, key=model.name, findings=found, outputs=outputs)
+    if wiring is not None:
+        found += compare_boundary(config, wiring.tensors, lambda path: case.origin(model, path), model.name)
     return found

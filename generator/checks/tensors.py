@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
+from tritonclient.grpc.model_config_pb2 import ModelInput, ModelOutput
 
 from tritonsmith.generator.checks.case import Case
 from tritonsmith.generator.checks.registry import check
 from tritonsmith.generator.findings import Finding, error
+from tritonsmith.generator.wiring import boundary_of
 
 
 @check("TS301", "inputs and outputs have a name, a type and dims")
 def tensors_are_whole(case: Case) -> Iterator[Finding]:
     """Source: core: model_config_utils.cc (ValidateModelInput, ValidateModelOutput, ValidateIOShape)."""
     for model, config in case.models():
-        for path, tensor in _tensors(config):
+        for path, tensor in boundary_of(config):
             for problem in _problems(tensor):
                 yield error(problem, case.origin(model, path), key=f"{model.name}.{path}")
-
-
-def _tensors(config: ModelConfig) -> Iterator[tuple[str, ModelInput | ModelOutput]]:
-    for index, given in enumerate(config.input):
-        yield f"input[{index}]", given
-    for index, made in enumerate(config.output):
-        yield f"output[{index}]", made
 
 
 def _problems(tensor: ModelInput | ModelOutput) -> Iterator[str]:

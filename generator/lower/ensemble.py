@@ -44,7 +44,7 @@ def facts_of_steps(model: ModelSpec, models: Mapping[str, ModelConfig], findings
             "step": [_step(wired.step, wired.input_map, wired.output_map) for wired in wiring.steps]
         },
     }
-    return Facts(fields, VERSION_FILES)
+    return Facts(fields, VERSION_FILES, wiring.tensors)
 
 
 def _can_batch(model: ModelSpec, wiring: Wiring, limit: int, findings: list[Finding]) -> bool:

@@ -8,14 +8,19 @@ from typing import Any
 
 from tritonsmith.generator.repository.core import File
 from tritonsmith.generator.spec import tree
+from tritonsmith.generator.wiring import Tensor
 
 
 @dataclass(frozen=True)
 class Facts:
-    """The lowest layer of a model: ModelConfig fields as plain data, and its files by path in the model's folder."""
+    """The lowest layer of a model: ModelConfig fields as plain data, and its files by path in the model's folder.
+
+    `tensors` are an ensemble's, as its steps have them.
+    """
 
     fields: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, File] = field(default_factory=dict)
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def text_of(fields: tree.Mapping, name: str) -> str:

@@ -20,6 +20,7 @@ from tritonsmith.generator.spec.document import ModelSpec, Spec
 from tritonsmith.generator.spec.merge import merge_message
 from tritonsmith.generator.spec.message import Filler
 from tritonsmith.generator.suggest import did_you_mean
+from tritonsmith.generator.wiring import compare_boundary
 
 
 def lower(spec: Spec) -> Repository:
@@ -64,6 +65,10 @@ def _lower_model(
     config = filler.fill(ModelConfig(), fields, key=f"models.{model.name}")
     origins = {"": model.place, **filler.origins}
     _judge(spec, model, config, findings)
+    if facts.tensors:
+        findings.extend(
+            compare_boundary(config, facts.tensors, lambda path: origins.get(path, model.place), f"models.{model.name}")
+        )
     config.name = model.name
     files: dict[str, File] = {**facts.files, **{name: SourceFile(path) for name, path in model.files.items()}}
     if not any(_is_version(name) for name in files):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,11 @@ def _backend(model: ModelSpec, findings: list[Finding]) -> Backend | None:
 def _read(backend: Backend, model: ModelSpec, path: Path, findings: list[Finding]) -> Facts | None:
     if backend.name == "onnxruntime":
         return _read_onnx(model, path, findings)
-    tensors = read_plan(path) if backend.name == "tensorrt" else None
+    try:
+        tensors = read_plan(path) if backend.name == "tensorrt" else None
+    except SpecError as problem:
+        findings.append(_unreadable(model, problem))
+        return None
     if tensors is not None:
         return Facts(_plan_fields(tensors, batch_limit(model.fields)))
     for kind in ("input", "output"):
@@ -75,7 +80,7 @@ def _read_onnx(model: ModelSpec, path: Path, findings: list[Finding]) -> Facts |
     try:
         facts = read_onnx(path)
     except SpecError as problem:
-        findings.append(error(f"{problem.where}: {problem.message}", place, key=key, remedy=problem.hint))
+        findings.append(_unreadable(model, problem))
         return None
     kept_inputs, kept_outputs = scheduler_tensors(model.fields)
     given_inputs = named_items(model.fields, "input")
@@ -84,10 +89,11 @@ def _read_onnx(model: ModelSpec, path: Path, findings: list[Finding]) -> Facts |
     inputs = [tensor for tensor in (*facts.inputs, *overridden) if tensor.name not in kept_inputs]
     outputs = [tensor for tensor in facts.outputs if tensor.name not in kept_outputs]
     limit = batch_limit(model.fields)
+    fed = replace(facts, inputs=(*facts.inputs, *overridden))
     with_dims = [name for name, item in {**given_inputs, **given_outputs}.items() if "dims" in item.entries]
     findings.extend(
         error(f"{path.name}: {found.message}", place, key=key, remedy=found.remedy)
-        for found in (*facts.findings, *shape_findings(facts, limit, [*with_dims, *kept_inputs, *kept_outputs]))
+        for found in (*facts.findings, *shape_findings(fed, limit, [*with_dims, *kept_inputs, *kept_outputs]))
     )
     _compare(model, "input", given_inputs, inputs, limit, findings)
     _compare(model, "output", given_outputs, outputs, limit, findings)
@@ -98,6 +104,11 @@ def _read_onnx(model: ModelSpec, path: Path, findings: list[Finding]) -> Facts |
         "output": [_onnx_item(tensor, limit, is_optional=False) for tensor in outputs],
     }
     return Facts(fields, {name: SourceFile(path.parent / name) for name in facts.external})
+
+
+def _unreadable(model: ModelSpec, problem: SpecError) -> Finding:
+    message = f"{problem.where}: {problem.message}"
+    return error(message, model.place_of("file"), key=f"models.{model.name}.file", remedy=problem.hint)
 
 
 def _onnx_item(tensor: OnnxTensor, limit: int, is_optional: bool) -> dict[str, Any]:

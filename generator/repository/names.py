@@ -20,6 +20,14 @@ def is_plain_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None and name not in (".", "..")
 
 
+def is_model_name(name: str) -> bool:
+    """Whether a name may be a model's: plain, not hidden by a leading dot, and without `..` anywhere.
+
+    Source: core#472, by which Triton refuses `..` since 26.03.
+    """
+    return is_plain_name(name) and not name.startswith(".") and ".." not in name and name != LOCK_FILE
+
+
 def check_models(repository: Repository) -> None:
     """Refuse names that climb out of the repository or that Triton cannot serve, and models that were not understood.
 
@@ -39,8 +47,7 @@ def check_models(repository: Repository) -> None:
 
 def _wrong_models(repository: Repository) -> Iterable[str]:
     for name in repository.models:
-        # Triton since 26.03 refuses '..' anywhere in a model's name (core#472); a leading dot hides the folder.
-        if not is_plain_name(name) or name.startswith(".") or ".." in name or name == LOCK_FILE:
+        if not is_model_name(name):
             yield f"'{name}' cannot be a model's name"
 
 

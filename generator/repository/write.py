@@ -9,6 +9,7 @@ path then leads to another folder than the one it opened, the repository was exc
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ def write_repository(target: Path, repository: Repository, *, is_forced: bool = 
         with build_lock(root):
             recover(root)
             plan = _plan(root, repository, hashes, is_forced=is_forced)
-            _refuse(plan, is_forced=is_forced)
+            refuse_losses(plan.root, plan.changes, is_forced=is_forced)
             _apply(plan, hashes)
             return plan.changes
     except OSError as problem:
@@ -115,11 +116,11 @@ def _plan(root: Path, repository: Repository, hashes: HashCache, *, is_forced: b
     return _Plan(root, tree, ours, wanted, folders, changes, render_lock(lock))
 
 
-def _refuse(plan: _Plan, *, is_forced: bool) -> None:
-    changes = plan.changes
+def refuse_losses(root: Path, changes: Changes, *, is_forced: bool) -> None:
+    """Raise RepositoryError where the changes would lose what is not ours, or what was edited."""
     if changes.obstacles:
         raise RepositoryError(
-            "\n  ".join(["something is in the way:", *changes.obstacles]), where=str(plan.root), hint="move it away"
+            "\n  ".join(["something is in the way:", *changes.obstacles]), where=str(root), hint="move it away"
         )
     if changes.conflicts and not is_forced:
         listed = [f"{change.path} {change.conflict}" for change in changes.conflicts]
@@ -127,7 +128,7 @@ def _refuse(plan: _Plan, *, is_forced: bool) -> None:
         shown = diff[:_SHOWN_DIFF_LINES] + ["..."] * (len(diff) > _SHOWN_DIFF_LINES)
         raise RepositoryError(
             "\n  ".join(["files of the user's would be lost:", *listed]) + "\n" + "\n".join(shown),
-            where=str(plan.root),
+            where=str(root),
             hint="take the edits into the spec, or move the files away; --force overwrites them",
         )
 
@@ -242,7 +243,9 @@ def _write_inside(plan: _Plan, layout: Layout, hashes: HashCache) -> None:
 
 
 def _explained(problem: OSError, root: Path) -> RepositoryError:
-    where = str(root / problem.filename) if isinstance(problem.filename, str) else str(root)
+    named = problem.filename2 or problem.filename  # the second is what was written, the first may be what was read
+    is_full = problem.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+    where = str(root / named) if isinstance(named, str) and not is_full else str(root)
     return RepositoryError(
         f"cannot build the repository: {problem.strerror or problem}",
         where=where,

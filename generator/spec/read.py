@@ -10,10 +10,11 @@ from typing import Any
 from tritonsmith.generator.catalog.releases import EMBEDDED, NEWEST, RELEASES, Release
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.findings import Finding
+from tritonsmith.generator.repository.names import is_model_name
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.document import Expander, Locator, ModelSpec, Pipeline, Spec
 from tritonsmith.generator.spec.merge import merge_message, merge_models
-from tritonsmith.generator.spec.read_model import ModelReader, is_name
+from tritonsmith.generator.spec.read_model import ModelReader
 from tritonsmith.generator.spec.settings import Hardware, Server, read_settings
 from tritonsmith.generator.spec.values import Values
 from tritonsmith.generator.suggest import did_you_mean
@@ -46,9 +47,7 @@ class _Reader:
         """Return the whole spec."""
         self.values.refuse_unknown(root, TOP_KEYS, "top", "")
         layer = self._profile(root, profile)
-        top = {key: node for key, node in root.entries.items() if key not in ("models", "pipelines", "profiles")}
-        if layer is not None:
-            top.update({key: node for key, node in layer.entries.items() if key != "models"})
+        top = _with_layer(root, layer).entries if layer is not None else root.entries
         models = self._models(root, layer)
         if not models and not self.findings:
             self.values.error("the spec has no models", root.place, "models", "models: {NAME: {file: model.onnx}}")
@@ -96,7 +95,7 @@ class _Reader:
     def _without_clashes(self, fragment: tree.Mapping, merged: tree.Mapping, pipeline: Pipeline) -> tree.Mapping:
         for name in fragment.entries.keys() & merged.entries.keys():
             message = f"two pipelines make a model '{name}'"
-            hint = f"rename one: names: {{role: {pipeline.name}_{name}}}"
+            hint = f"rename the model in one of them: names: {{ROLE: {pipeline.name}_{name}}}"
             self.values.error(message, pipeline.place, f"pipelines.{pipeline.name}", hint)
         return fragment
 
@@ -134,12 +133,9 @@ class _Reader:
         release = RELEASES.get(text)
         if release is None:
             hint = f"known are {next(iter(RELEASES))} to {NEWEST}"
-            self.values.error(
-                f"unknown Triton release {tree.kind_of(node)}.{did_you_mean(text, RELEASES)}",
-                node.place,
-                "triton",
-                hint,
-            )
+            # a YAML tool makes 24.1 of 24.10
+            meant = f" Did you mean '{text}0'?" if f"{text}0" in RELEASES else did_you_mean(text, RELEASES)
+            self.values.error(f"unknown Triton release {tree.kind_of(node)}.{meant}", node.place, "triton", hint)
             return RELEASES[EMBEDDED]
         return release
 
@@ -155,9 +151,18 @@ class _Reader:
         node = top.get("repository")
         if node is None:
             folder = self.path.resolve().parent.name
-            return folder if is_name(folder) else "model_repository"
-        if not isinstance(node, tree.Scalar) or not is_name(node.text):
+            return folder if is_model_name(folder) else "model_repository"
+        if not isinstance(node, tree.Scalar) or not is_model_name(node.text):
             hint = "use letters, digits, '_', '.' and '-'"
             self.values.error(f"{tree.kind_of(node)} cannot name a repository", node.place, "repository", hint)
             return "model_repository"
         return node.text
+
+
+def _with_layer(root: tree.Mapping, layer: tree.Mapping) -> tree.Mapping:
+    """Return the spec's top with a profile's over it: `server` is merged, the others are replaced."""
+    server = [node for node in (root.entries.get("server"), layer.entries.get("server")) if node is not None]
+    merged = {**root.entries, **layer.entries}
+    if len(server) == 2 and isinstance(server[0], tree.Mapping) and isinstance(server[1], tree.Mapping):
+        merged["server"] = merge_message(server[0], server[1], None)
+    return tree.Mapping(merged, root.place, {**root.keys, **layer.keys})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tritonsmith.generator.findings import Place
+from tritonsmith.generator.repository.names import is_model_name
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.document import Locator, ModelSpec, Step
 from tritonsmith.generator.spec.values import Values
@@ -15,12 +16,6 @@ from tritonsmith.generator.suggest import did_you_mean
 MODEL_KEYS = ("file", "files", "python", "ensemble", "calls", "expose")
 STEP_KEYS = ("model_name", "model_version", "model_namespace", "input_map", "output_map")
 BLUEPRINT_PREFIX = "blueprint:"
-NAME = re.compile(r"[A-Za-z0-9_.-]+")
-
-
-def is_name(text: str) -> bool:
-    """Whether a text may name a model or a repository: what every release, URL and file system takes."""
-    return bool(NAME.fullmatch(text)) and text not in (".", "..")
 
 
 @dataclass(frozen=True)
@@ -34,7 +29,7 @@ class ModelReader:
     def model(self, name: str, node: tree.Node, place: Place) -> ModelSpec | None:
         """Return one model, None where it is no model at all."""
         key = f"models.{name}"
-        if not is_name(name):
+        if not is_model_name(name):
             self.values.error(f"'{name}' cannot name a model", place, key, "use letters, digits, '_', '.' and '-'")
             return None
         if not isinstance(node, tree.Mapping):

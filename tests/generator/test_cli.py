@@ -94,7 +94,7 @@ def test_init_build_and_build_again(tmp_path: Path) -> None:
     assert run("init", "image_classification", cwd=tmp_path).returncode == 0
     first, second = run("build", cwd=tmp_path), run("build", "--json", cwd=tmp_path)
     assert first.stdout == "model_repository: 4 models; files: 13 added (written)\n"
-    assert json.loads(second.stdout)["files"] == {"added": 0, "changed": 0, "removed": 0, "unchanged": 13}
+    assert json.loads(second.stdout)["files"] == {"added": 0, "changed": 0, "removed": 0, "unchanged": 13, "refused": 0}
     again = run("init", "image_classification", cwd=tmp_path)
     assert (again.returncode, "exists already" in again.stderr) == (2, True)
 
@@ -104,6 +104,28 @@ def test_a_dry_run_and_a_diff_write_nothing(tmp_path: Path) -> None:
     assert "13 added (not written)" in run("build", "--dry-run", cwd=tmp_path).stdout
     assert '+backend: "onnxruntime"' in run("build", "--diff", cwd=tmp_path).stdout
     assert not (tmp_path / "model_repository").exists()
+
+
+def test_a_dry_run_ends_as_the_build_would(tmp_path: Path) -> None:
+    run("init", "image_classification", cwd=tmp_path)
+    run("build", cwd=tmp_path)
+    edited = tmp_path / "model_repository" / "classifier" / "config.pbtxt"
+    edited.write_text(edited.read_text() + "# mine\n")
+    (tmp_path / "tritonsmith.yaml").write_text((tmp_path / "tritonsmith.yaml").read_text().replace("64", "32"))
+    for option in ("--dry-run", "--diff"):
+        answer = run("build", option, cwd=tmp_path)
+        assert answer.returncode == 4
+        assert "classifier/config.pbtxt" in answer.stderr
+    assert run("build", "--force", cwd=tmp_path).returncode == 0
+
+
+def test_findings_of_a_check_are_the_answer(tmp_path: Path) -> None:
+    (tmp_path / "tritonsmith.yaml").write_text("models: {m: {backend: python}}\n")
+    answer = run("check", cwd=tmp_path)
+    assert answer.returncode == 1
+    assert "[TS202]: version 1 has no model.py" in answer.stdout
+    assert answer.stdout.endswith("1 error\n")
+    assert answer.stderr == ""
 
 
 def test_the_schema_is_printed_for_editors(tmp_path: Path) -> None:

@@ -119,6 +119,13 @@ def test_an_ensemble_whose_boundary_has_no_batch_axis_does_not_batch() -> None:
     assert wiring.max_batch_size == 0
 
 
+def test_a_step_that_does_not_say_its_tensors_cannot_be_wired() -> None:
+    models = {**MODELS, "silent": model(4, "", "")}
+    findings: list[Finding] = []
+    assert wire([Step("silent", NOWHERE)], models, key="e", findings=findings) is None
+    assert findings[0].message == "the step's model 'silent' does not say its inputs and outputs"
+
+
 def test_shapes_agree_where_either_is_dynamic() -> None:
     assert merge_shapes((-1, 4), (2, -1)) == (2, 4)
     assert merge_shapes((3,), (4,)) is None

@@ -62,6 +62,23 @@ def test_a_mistake_is_found_at_its_line(tmp_path: Path, config: str, code: str, 
     assert message in findings[0].message
 
 
+def test_a_step_whose_tensors_are_said_when_it_is_loaded_is_not_judged(tmp_path: Path) -> None:
+    assert found(tmp_path, {"n": 'backend: "python"', "e": ensemble(f'model_name: "n" {STEP}')}) == []
+
+
+def test_an_ensemble_that_differs_from_its_steps_is_found(tmp_path: Path) -> None:
+    other = ensemble(f'model_name: "n" {STEP}').replace("TYPE_FP32", "TYPE_INT8", 1)
+    findings = found(tmp_path, {"n": PLAIN, "e": other})
+    assert [finding.message for finding in findings] == ["the ensemble says INT8 [4] for 'x', its steps FP32 [4]"]
+
+
+def test_a_graph_that_could_batch_draws_a_hint(tmp_path: Path) -> None:
+    tensors = TENSORS.replace("[4]", "[-1, 4]")
+    silent, chosen = f'backend: "onnxruntime"\n{tensors}', f'backend: "onnxruntime"\n{tensors}max_batch_size: 0'
+    findings = found(tmp_path, {"m": silent, "n": chosen}, script="1/model.onnx")
+    assert [(finding.code, finding.severity.value) for finding in findings] == [("TS404", "note")]
+
+
 def test_a_gpu_of_the_target_takes_instances(tmp_path: Path) -> None:
     config = f"{PLAIN}instance_group {{ kind: KIND_GPU gpus: [0, 1] }}"
     assert found(tmp_path / "two", {"m": config}, Target(gpus=2)) == []

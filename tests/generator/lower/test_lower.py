@@ -226,6 +226,36 @@ def test_a_broken_python_folder_is_told(
     assert message in errors_of(write_spec("models: {m: {python: post}}"))[0]
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ("input: [{name: x, data_type: TYPE_FP16}]", "the ensemble says FP16 [-1,4] for 'x', its steps FP32 [-1,4]"),
+        ("output: [{name: y, dims: [5]}]", "the ensemble says FP32 [-1,5] for 'y', its steps FP32 [-1,4]"),
+    ],
+)
+def test_what_an_ensemble_says_of_its_tensors_must_be_what_its_steps_say(
+    write_onnx: WriteOnnx, write_spec: WriteSpec, fields: str, message: str
+) -> None:
+    write_onnx()
+    path = write_spec(f"models:\n  a: {{file: model.onnx, max_batch_size: 8}}\n  e: {{ensemble: [a], {fields}}}\n")
+    assert errors_of(path) == [message]
+
+
+def test_an_input_with_a_default_in_the_graph_cannot_batch(write_spec: WriteSpec, tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "w"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3]), helper.make_tensor_value_info("w", 1, [3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])],
+        [helper.make_tensor("w", TensorProto.FLOAT, [3], [1.0, 2.0, 3.0])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+    config = config_of(write_spec("models: {m: {file: m.onnx, input: [{name: w}]}}"))
+    assert [(tensor.name, tensor.optional) for tensor in config.input] == [("x", False), ("w", True)]
+    found = errors_of(write_spec("models: {m: {file: m.onnx, max_batch_size: 4, input: [{name: w, dims: [3]}]}}"))
+    assert "input 'w' of shape [3] has no dynamic first axis" in found[0]
+
+
 def test_settings_of_the_server_travel_with_the_repository(write_spec: WriteSpec) -> None:
     path = write_spec(
         "triton: 25.05\nhardware: {gpu: L4}\nserver: {response_cache: {size_bytes: 1024}}\n"

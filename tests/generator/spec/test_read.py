@@ -24,6 +24,9 @@ def messages(spec: Spec) -> list[str]:
         ("hardware: {gpus: 2}", "1: hardware.gpus: unknown key 'gpus'. Did you mean 'gpu'?"),
         ("server: {http_port: 70000}", "1: server.http_port: input should be less than or equal to 65535, got '70000'"),
         ("models: {a b: {}}", "1: models.a b: 'a b' cannot name a model"),
+        ("models: {.x: {}}", "1: models..x: '.x' cannot name a model"),
+        ("models: {a..b: {}}", "1: models.a..b: 'a..b' cannot name a model"),
+        ("triton: 25.1", "Did you mean '25.10'?"),
         ("models: {..: {}}", "1: models...: '..' cannot name a model"),
         ("models: {a: {file: x.onnx}}", "1: models.a.file: there is no file 'x.onnx'."),
         ("models: {a: {file: {01: s.yaml}}}", "1: models.a.file.01: '01' is no version: a whole number"),
@@ -56,6 +59,18 @@ def test_a_profile_is_laid_over_the_spec(write_spec: WriteSpec) -> None:
     here, there = read_spec(path), read_spec(path, profile="big")
     assert (here.name, here.hardware.gpus, there.name, there.hardware.gpus) == ("here", 0, "there", 2)
     assert there.digest != here.digest
+
+
+def test_a_profile_adds_to_the_server_and_replaces_the_hardware(write_spec: WriteSpec) -> None:
+    spec = read_spec(
+        write_spec(
+            "models: {a: {backend: x}}\nserver: {http_port: 9000}\nhardware: {gpu: A, count: 8}\n"
+            "profiles: {p: {server: {grpc_port: 9001}, hardware: {gpu: B}}}\n"
+        ),
+        profile="p",
+    )
+    assert (spec.server.http_port, spec.server.grpc_port) == (9000, 9001)
+    assert (spec.hardware.gpu, spec.hardware.count) == ("B", 1)
 
 
 def test_an_unknown_profile_is_wrong_usage(write_spec: WriteSpec) -> None:
