@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tritonsmith.generator import console
-from tritonsmith.generator.errors import AnswerIsNo, UsageError
+from tritonsmith.generator.errors import AnswerIsNo, SpecError, UsageError
 
 if TYPE_CHECKING:
     from tritonsmith.backends.client.base import Client, WireProtocol
@@ -216,11 +216,16 @@ def check(path: Path | None, profile: str, release: str, is_json: bool) -> None:
     from tritonsmith.backends import check as shown
     from tritonsmith.generator.findings import Severity
 
-    findings = shown.check_path(path, profile=profile, release=release)
+    try:
+        findings = shown.check_path(path, profile=profile, release=release)
+    except SpecError as problem:
+        if is_json:
+            console.result_json(shown.as_json(problem.findings))
+        raise
     if is_json:
         console.result_json(shown.as_json(findings))
     else:
         console.result(shown.as_text(findings))
     errors = sum(finding.severity is Severity.ERROR for finding in findings)
     if errors:
-        raise AnswerIsNo(f"{errors} error{'s'[: errors != 1]} found")
+        raise AnswerIsNo("")  # the findings have said it

@@ -128,6 +128,13 @@ def test_findings_of_a_check_are_the_answer(tmp_path: Path) -> None:
     assert answer.stderr == ""
 
 
+def test_machines_get_the_findings_of_a_bad_spec_too(tmp_path: Path) -> None:
+    (tmp_path / "tritonsmith.yaml").write_text("models: {m: {backend: python, max_batch_size: x}}\n")
+    answer = run("check", "--json", cwd=tmp_path)
+    assert answer.returncode == 3
+    assert json.loads(answer.stdout)[0]["key"] == "models.m.max_batch_size"
+
+
 def test_the_schema_is_printed_for_editors(tmp_path: Path) -> None:
     schema = json.loads(run("init", "--schema").stdout)
     assert {"models", "pipelines", "server", "profiles"} <= schema["properties"].keys()
