@@ -13,25 +13,22 @@ PACKAGES := generator backends ensembles perf
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-$(BIN)/python:
-	@$(PYTHON) .ci/make_venv.py $(VENV)
-
-build/.setup: pyproject.toml $(BIN)/python
-	@mkdir -p build
+$(VENV)/.setup: pyproject.toml
+	@if [ -x $(BIN)/python ]; then $(BIN)/python .ci/prepare.py; else $(PYTHON) .ci/prepare.py $(VENV); fi
 	@echo 'installing tritonsmith with its embedded server: about a minute, 270 MB to download'
 	$(BIN)/python -m pip install --editable '.[embedded]'
 	$(BIN)/tritonsmith doctor --install
 	@touch $@
 
-build/.setup-dev: build/.setup
+$(VENV)/.setup-dev: $(VENV)/.setup
 	$(BIN)/python -m pip install --quiet --editable '.[embedded,dev]'
 	@touch $@
 
-setup: build/.setup ## install tritonsmith, its server and tools into .venv (or the active virtual environment)
+setup: $(VENV)/.setup ## install tritonsmith, its server and tools into .venv (or the active virtual environment)
 
-setup-dev: build/.setup-dev links ## also what tests, lint and types need
+setup-dev: $(VENV)/.setup-dev links ## also what tests, lint and types need
 
-links: build/.setup-dev
+links: $(VENV)/.setup-dev
 	@mkdir -p build/links/tritonsmith
 	@$(foreach p,$(PACKAGES),ln -sfn ../../../$(p) build/links/tritonsmith/$(p);)
 	@test -d build/typings/tritonclient || $(BIN)/python .ci/make_typings.py build/typings

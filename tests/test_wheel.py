@@ -17,7 +17,17 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     ignored = shutil.ignore_patterns("build", "dist", ".git", ".venv", "*.egg-info", "model_repository", "tests")
     shutil.copytree(ROOT, folder / "source", ignore=ignored)  # what setuptools leaves behind stays out of the checkout
-    argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, folder / "source"]
+    argv: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        folder,
+        folder / "source",
+    ]
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return next(folder.glob("*.whl"))
 
@@ -42,7 +52,7 @@ def test_the_wheel_holds_data_and_no_bytecode(wheel: Path) -> None:
 @pytest.mark.slow
 def test_an_installed_wheel_builds_a_blueprint(wheel: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
-    argv = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, wheel]
+    argv: list[str | Path] = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, wheel]
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     env = {**os.environ, "PYTHONPATH": str(site)}
 

@@ -48,6 +48,34 @@ def names_match(case: Case) -> Iterator[Finding]:
             yield error(message, case.origin(model, "name"), key=model.name, remedy="leave the name out")
 
 
+@check("TS204", "the files that a configuration names are there")
+def named_files_exist(case: Case) -> Iterator[Finding]:
+    """Label, warm-up and initial state files are read at load: "failed to open text file".
+
+    Source: core: model.cc (labels), backend_model_instance.cc (warmup/), sequence_state.cc (initial_state/).
+    """
+    for model, config in case.models():
+        for path, name in _named_files(config):
+            if name not in model.files:
+                hint = f"add {model.name}/{name}, in a spec with files: {{{name}: ...}}"
+                yield error(f"there is no {name}", case.origin(model, path), key=f"{model.name}.{path}", remedy=hint)
+
+
+def _named_files(config: ModelConfig) -> Iterator[tuple[str, str]]:
+    """Yield the field and the file for every file that a configuration names."""
+    for index, output in enumerate(config.output):
+        if output.label_filename:
+            yield f"output[{index}].label_filename", output.label_filename
+    for index, sample in enumerate(config.model_warmup):
+        for name, given in sample.inputs.items():
+            if given.input_data_file:
+                yield f"model_warmup[{index}].inputs.{name}", f"warmup/{given.input_data_file}"
+    for index, state in enumerate(config.sequence_batching.state):
+        for initial in state.initial_state:
+            if initial.data_file:
+                yield f"sequence_batching.state[{index}].initial_state", f"initial_state/{initial.data_file}"
+
+
 def versions(model: Model) -> list[int]:
     """Return the model's versions: its folders that are whole numbers without leading zeros."""
     folders = {path.partition("/")[0] for path in (*model.folders, *(p for p in model.files if "/" in p))}

@@ -15,6 +15,7 @@ from tritonsmith.generator.lower.facts import Facts
 from tritonsmith.generator.lower.model_file import facts_of_file
 from tritonsmith.generator.lower.python_folder import facts_of_folder
 from tritonsmith.generator.repository.core import File, Model, Repository, SourceFile
+from tritonsmith.generator.repository.names import is_plain_name
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.document import ModelSpec, Spec
 from tritonsmith.generator.spec.merge import merge_message
@@ -71,6 +72,7 @@ def _lower_model(
         )
     config.name = model.name
     files: dict[str, File] = {**facts.files, **{name: SourceFile(path) for name, path in model.files.items()}}
+    findings.extend(_bad_paths(model, files))
     if not any(_is_version(name) for name in files):
         files.update(VERSION_FILES)
     return Model(model.name, config, files, origins=origins)
@@ -147,6 +149,16 @@ def _unknown_models(models: Mapping[str, ModelSpec]) -> Iterator[Finding]:
             if name not in models:
                 message = f"the model calls '{name}', which is not in the spec.{did_you_mean(name, models)}"
                 yield error(message, model.place_of("calls"), key=f"{key}.calls", remedy=hint)
+
+
+def _bad_paths(model: ModelSpec, files: Mapping[str, File]) -> Iterator[Finding]:
+    """Yield the files that could not be written: climbing out of the model's folder, or with other letters."""
+    key = "files" if "files" in model.places else "file" if model.file else "python"
+    for path in files:
+        if not all(map(is_plain_name, path.split("/"))):
+            message = f"'{path}' cannot be a file in the model's folder"
+            hint = "use letters, digits, '_', '.' and '-', and no '..'"
+            yield error(message, model.place_of(key), key=f"models.{model.name}.{key}", remedy=hint)
 
 
 def _is_version(name: str) -> bool:

@@ -85,7 +85,9 @@ class Server(Settings):
     rate_limit: RateLimit | None = None
     metrics: Metrics = Field(default_factory=Metrics)
     tracing: Tracing | None = None
-    tls: Tls | None = None
+    tls: Tls | None = Field(
+        None, description="relative paths count from the folder in which the server is started, not from the spec's"
+    )
     backend_config: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="backend: {setting: value}, e.g. python: {shm-default-byte-size: 16777216}"
     )

@@ -95,6 +95,28 @@ def test_a_missing_model_file_is_found_before_the_server_hangs_on_it(tmp_path: P
     assert [finding.code for finding in findings] == ["TS202"]
 
 
+@pytest.mark.parametrize(
+    ("config", "file"),
+    [
+        (TENSORS.replace('name: "y"', 'name: "y" label_filename: "l.txt"'), "l.txt"),
+        (
+            f'{TENSORS}model_warmup {{ name: "w" inputs {{ key: "x" value {{ input_data_file: "d" }} }} }}',
+            "warmup/d",
+        ),
+        (
+            f'{TENSORS}sequence_batching {{ state {{ input_name: "s" initial_state {{ data_file: "i" }} }} }}',
+            "initial_state/i",
+        ),
+    ],
+)
+def test_a_file_that_the_configuration_names_must_be_there(tmp_path: Path, config: str, file: str) -> None:
+    findings = found(tmp_path, {"m": f'backend: "python"\n{config}'})
+    assert [(finding.code, finding.message) for finding in findings] == [("TS204", f"there is no {file}")]
+    (tmp_path / "m" / file).parent.mkdir(exist_ok=True)
+    (tmp_path / "m" / file).write_text("")
+    assert check_repository(Case(read_repository(tmp_path), Target())) == []
+
+
 def test_a_model_without_a_version_folder_is_found(tmp_path: Path) -> None:
     findings = found(tmp_path, {"m": PLAIN}, script="v1/model.py")
     assert [finding.code for finding in findings] == ["TS201"]

@@ -72,6 +72,8 @@ def test_a_scalar_per_request_is_reshaped(write_onnx: WriteOnnx, write_spec: Wri
         ("max_batch_size: 4, input: [{name: x, data_type: TYPE_INT8}]", "the graph says TYPE_FP32, the spec TYPE_INT8"),
         ("max_batch_size: 4, input: [{name: x, dims: [5]}]", "the graph says [4], the spec [5]"),
         ("backend: onnxruntime, max_batch_size: x", "expected a whole number, got 'x'"),
+        ("default_model_filename: ../../x.onnx", "'1/../../x.onnx' cannot be a file in the model's folder"),
+        ("files: {a b.txt: tritonsmith.yaml}", "'a b.txt' cannot be a file in the model's folder"),
         ("name: other", "the name 'other' differs from the folder's, which Triton refuses"),
         ("model_metrics: {}", "Triton 24.10 does not know this field; it came with 24.11"),
         ("sequence_batching: {control_input: [{name: START}]}", "the scheduler feeds 'START', which the graph has no"),
