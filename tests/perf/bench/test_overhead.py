@@ -40,7 +40,7 @@ def test_the_table_states_the_goals() -> None:
 
 def test_the_models_are_what_they_are_called(tmp_path: Path) -> None:
     write_models(tmp_path, Network("small", (4, 8, 2), 1))
-    assert {path.name for path in tmp_path.iterdir()} == {"small", "identity_small", "bare_small"}
+    assert {path.name for path in tmp_path.iterdir()} == {"small", "batching_small", "identity_small", "bare_small"}
     session = onnxruntime.InferenceSession(mlp((4, 8, 2)).SerializeToString())
     assert session.run(["y"], {"x": np.ones((3, 4), np.float32)})[0].shape == (3, 2)
     assert [len(network.widths) - 1 for network in NETWORKS] == [2, 14]
