@@ -12,10 +12,7 @@ from urllib.parse import quote
 from tritonsmith.generator.errors import ServerError
 
 START = "start one with `tritonsmith serve`, or check --url"
-
-
-class ServerTimeoutError(ServerError):
-    """Raised when a server does not answer in time; the server itself may hang."""
+SHOWN_CHARACTERS = 80  # of an answer that no Triton gives
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,10 @@ class ModelState:
 
 @dataclass(frozen=True)
 class Control:
-    """A server's control endpoints; `url` is "host:port". Every call has a time limit and raises ServerError."""
+    """A server's control endpoints; `url` is "host:port". Every call has a time limit and raises ServerError.
+
+    The error of a server that does not answer in time, and so may hang, has a TimeoutError as its cause.
+    """
 
     url: str
     timeout_s: float = 10.0
@@ -49,7 +49,7 @@ class Control:
 
     def index(self) -> list[ModelState]:
         """Return every model and version that the server knows."""
-        lines = json.loads(self._call("POST", "v2/repository/index", {}))
+        lines = self._json("POST", "v2/repository/index", {})
         return [ModelState(**{key: str(value) for key, value in line.items()}) for line in lines]
 
     def load(self, name: str, config: Mapping[str, Any] | None = None, *, timeout_s: float | None = None) -> None:
@@ -74,8 +74,15 @@ class Control:
         return self._object("GET", f"{_model_path(name, version)}/stats" if name else "v2/models/stats")
 
     def _object(self, verb: str, path: str) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(self._call(verb, path))
+        answer: dict[str, Any] = self._json(verb, path)
         return answer
+
+    def _json(self, verb: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        content = self._call(verb, path, body)
+        try:
+            return json.loads(content)
+        except ValueError:
+            raise http_error(self.url, f"/{path}", 200, content) from None
 
     def _call(
         self, verb: str, path: str, body: Mapping[str, Any] | None = None, *, timeout_s: float | None = None
@@ -87,14 +94,14 @@ class Control:
             connection.request(verb, f"/{path}", None if body is None else json.dumps(body))
             answer = connection.getresponse()
             content = answer.read()
-        except TimeoutError:
-            raise ServerTimeoutError(f"{self.url} did not answer /{path} within {limit_s:g} s") from None
+        except TimeoutError as problem:
+            raise ServerError(f"{self.url} did not answer /{path} within {limit_s:g} s") from problem
         except (OSError, http.client.HTTPException) as problem:
             raise ServerError(f"no Triton answers at {self.url}: {problem}", hint=START) from problem
         finally:
             connection.close()
         if answer.status >= 400:
-            raise ServerError(reason_of(content) or f"{self.url} answered /{path} with status {answer.status}")
+            raise http_error(self.url, f"/{path}", answer.status, content)
         return content
 
 
@@ -102,9 +109,14 @@ def _model_path(name: str, version: str) -> str:
     return f"v2/models/{quote(name)}" + (f"/versions/{version}" if version else "")
 
 
-def reason_of(content: bytes) -> str:
-    """Return the server's own words from an error's body."""
+def http_error(url: str, path: str, status: int, content: bytes) -> ServerError:
+    """Return the error for an HTTP answer: in Triton's own words, else saying that what answers is no Triton."""
     try:
-        return str(json.loads(content)["error"])
+        return ServerError(str(json.loads(content)["error"]))
     except (ValueError, KeyError, TypeError):
-        return content.decode("utf-8", "replace").strip()
+        text = " ".join(content.decode("utf-8", "replace").split())
+    answer = f"{url} answered {path} with status {status}"
+    if not text:  # Triton's own answer where it does not know a path
+        return ServerError(answer)
+    cut = text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
+    return ServerError(f"no Triton answers at {url}: {answer} and '{cut}'", hint=START)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,14 +101,24 @@ def build_requests(call: Call, target: Target) -> list[InferRequest]:
 
 
 def send(client: Client, requests: Sequence[InferRequest], target: Target, timeout_s: float) -> Iterator[InferResponse]:
-    """Send the requests one after the other and yield what comes back; a decoupled model's responses as they come."""
+    """Send the requests one after the other and yield what comes back; a decoupled model's responses as they come.
+
+    Outputs are in the order of the metadata; the server answers in an order of its own.
+    """
     for request in requests:
         if not target.is_decoupled:
-            yield client.infer(request, timeout_s=timeout_s)
+            yield in_order(client.infer(request, timeout_s=timeout_s), target.metadata)
             continue
         for response in client.stream([request], timeout_s=timeout_s):
             if response.outputs:  # the final one may be empty
-                yield response
+                yield in_order(response, target.metadata)
+
+
+def in_order(response: InferResponse, metadata: ModelMetadata) -> InferResponse:
+    """Return a response with its outputs in the order of the metadata."""
+    position = {spec.name: n for n, spec in enumerate(metadata.outputs)}
+    ordered = sorted(response.outputs.items(), key=lambda item: position.get(item[0], len(position)))
+    return replace(response, outputs=dict(ordered))
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

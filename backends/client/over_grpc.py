@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -19,16 +20,18 @@ from tritonsmith.backends.client.base import (
     Tensor,
     TensorSpec,
 )
-from tritonsmith.backends.client.control import START, ModelState, ServerTimeoutError
+from tritonsmith.backends.client.control import START, ModelState
 from tritonsmith.backends.client.tensors import decode, encode
 from tritonsmith.generator.errors import ServerError
 
 Answer = TypeVar("Answer")
 CONTROL_S = 10.0
+# gRPC's own words where nothing listens, and where a server has no such service (C++ and Python, Go)
+_NO_TRITON = re.compile(r"connect|socket|method not found|unknown service", re.IGNORECASE)
 
 
 class GrpcClient:
-    """See `client.Client`."""
+    """See `base.Client`."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -119,8 +122,8 @@ class GrpcClient:
         """Return the error for a failed call, in the server's words where it has any."""
         code, details = problem.code(), problem.details() or ""
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return ServerTimeoutError(f"{self.url} did not answer within {timeout_s:g} s")
-        if code is grpc.StatusCode.UNAVAILABLE and ("connect" in details.lower() or "socket" in details.lower()):
+            return ServerError(f"{self.url} did not answer within {timeout_s:g} s")
+        if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNIMPLEMENTED) and _NO_TRITON.search(details):
             return ServerError(f"no Triton answers over gRPC at {self.url}: {details.splitlines()[0]}", hint=START)
         return ServerError(details or f"{self.url} answered {code.name}")
 

@@ -14,13 +14,11 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonclient.grpc.service_pb2 import ModelStatisticsResponse
 
 from tritonsmith.backends.client.base import InferRequest, InferResponse, ModelMetadata, Tensor, TensorSpec
-from tritonsmith.backends.client.control import START, Control, ModelState, ServerTimeoutError, reason_of
+from tritonsmith.backends.client.control import START, Control, ModelState, http_error
 from tritonsmith.backends.client.tensors import decode, encode
 from tritonsmith.generator.errors import ServerError, UsageError
 
 HEADER = "Inference-Header-Content-Length"  # where the JSON ends and the binary tensors begin
-
-
 Answer = tuple[int, http.client.HTTPMessage, bytes]  # status, headers, body
 
 
@@ -29,7 +27,7 @@ class _Closed(Exception):  # noqa: N818 - caught here, a state and no error of t
 
 
 class HttpClient:
-    """See `client.Client`."""
+    """See `base.Client`."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -43,7 +41,7 @@ class HttpClient:
         path = f"/v2/models/{quote(request.model)}{version}/infer"
         status, headers, content = self._post(path, header + tensors, len(header), timeout_s)
         if status >= 400:
-            raise ServerError(reason_of(content) or f"{self.url} answered {path} with status {status}")
+            raise http_error(self.url, path, status, content)
         return _response(content, int(headers.get(HEADER) or len(content)))
 
     def stream(self, requests: Iterable[InferRequest], *, timeout_s: float = 60.0) -> Iterator[InferResponse]:
@@ -112,9 +110,9 @@ class HttpClient:
             connection.request("POST", path, body, headers)
             answer = connection.getresponse()
             content = answer.read()
-        except TimeoutError:
+        except TimeoutError as problem:
             connection.close()
-            raise ServerTimeoutError(f"{self.url} did not answer within {timeout_s:g} s") from None
+            raise ServerError(f"{self.url} did not answer within {timeout_s:g} s") from problem
         except (OSError, http.client.HTTPException) as problem:
             connection.close()
             raise _Closed(str(problem) or type(problem).__name__) from problem

@@ -12,6 +12,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from tritonsmith.generator.catalog.backends import BACKENDS
 from tritonsmith.generator.catalog.releases import fields_newer_than
+from tritonsmith.generator.suggest import did_you_mean
 
 KIND_CPU, KIND_GPU = ModelInstanceGroup.KIND_CPU, ModelInstanceGroup.KIND_GPU
 
@@ -24,6 +25,8 @@ BACKEND_OF_PLATFORM = {
     "tensorflow_savedmodel": "tensorflow",
     "ensemble": "ensemble",
 }
+GPU_BACKENDS = frozenset({"tensorrt", "tensorrtllm", "vllm"})
+CONTAINER_BACKENDS = GPU_BACKENDS | {*BACKENDS, "dali", "fil", "tensorflow"}  # in one of NVIDIA's images, at least
 
 
 @dataclass(frozen=True)
@@ -94,11 +97,15 @@ def refusal(folder: Path, config: ModelConfig, host: Host) -> str:
     backend = backend_of_model(folder, config)
     if not backend or backend == "ensemble" or backend in host.backends or _has_own_library(folder, backend):
         return _missing_python_file(folder, config) if backend == "python" else ""
-    gpu = " and an NVIDIA GPU" if backend in ("tensorrt", "tensorrtllm", "vllm") else ""
-    return (
+    lacking = (
         f"needs the backend '{backend}', which the embedded server does not have "
-        f"(it has {', '.join(sorted(host.backends))}); it needs NVIDIA's container{gpu}: tritonsmith serve --container"
+        f"(it has {', '.join(sorted(host.backends))})"
     )
+    if backend not in CONTAINER_BACKENDS:
+        suggestion = did_you_mean(backend, CONTAINER_BACKENDS)
+        return f"{lacking}.{suggestion or f' Put its libtriton_{backend}.so into the folder of the model'}"
+    gpu = " and an NVIDIA GPU" if backend in GPU_BACKENDS else ""
+    return f"{lacking}; it needs NVIDIA's container{gpu}: tritonsmith serve --container"
 
 
 def load_order(configs: Mapping[str, ModelConfig | None], calls: Mapping[str, tuple[str, ...]]) -> list[str]:

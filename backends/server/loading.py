@@ -6,14 +6,15 @@ import queue
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonsmith.backends.client.control import ServerTimeoutError
 from tritonsmith.backends.server import log
+from tritonsmith.backends.server.adapt import backend_of_model
 from tritonsmith.backends.server.prepare import Prepared
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError
@@ -22,6 +23,8 @@ CRASH_HINTS = {
     -signal.SIGKILL: "memory may have run out (`dmesg` says so): give the model fewer instances, or the machine more",
     -signal.SIGSEGV: "a Python model that raises during model_warmup can crash release 24.10: load it without",
 }
+PYTHON_STACK = "\n\nAt:\n"  # how pybind11 ends the message of a Python exception
+NOT_TRIED = "not tried, because"
 LOG_DELAY_S = 1.0  # how long the log may lag behind the answer
 
 
@@ -48,6 +51,9 @@ class Outcome:
     is_timeout: bool = False
 
 
+Outcomes = queue.SimpleQueue[Outcome | BaseException]
+
+
 def load_models(prepared: Prepared, site: LoadSite) -> dict[str, str]:
     """Load every model, each after those that it needs, and return those that failed, with the reason.
 
@@ -56,13 +62,13 @@ def load_models(prepared: Prepared, site: LoadSite) -> dict[str, str]:
     failed = dict(prepared.refused)
     pending = [name for name in prepared.order if name not in failed]
     running: dict[str, int] = {}  # name -> how long the log was when its load began
-    outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+    outcomes: Outcomes = queue.SimpleQueue()
     with console.progress("loading models", total=len(prepared.order)) as bar:
         while pending or running:
             for name in startable(pending, running, prepared.needed)[: site.width - len(running)]:
                 pending.remove(name)
                 if missing := [needed for needed in prepared.needed[name] if needed in failed]:
-                    failed[name] = f"not tried, because '{missing[0]}' did not load"
+                    failed[name] = f"{NOT_TRIED} '{missing[0]}' did not load"
                 else:
                     running[name] = site.log.stat().st_size
                     _start(name, running[name], prepared, site, outcomes)
@@ -87,45 +93,63 @@ def failure(failed: Mapping[str, str], prepared: Prepared) -> ServerError:
     """Return the error for models that did not load, all of them at once."""
     lines = [f"  {name}: {reason}" for name, reason in failed.items()]
     what = f"model '{next(iter(failed))}'" if len(failed) == 1 else f"{len(failed)} of {len(prepared.order)} models"
+    hints = [next_step(name, reason, prepared) for name, reason in failed.items()]
     return ServerError(
         "\n".join([f"{what} did not load", *lines]),
         where=str(prepared.repository),
-        hint=f"`tritonsmith check {prepared.repository}` finds most causes without a server",
+        hint="; ".join(dict.fromkeys(filter(None, hints))),
     )
 
 
-def _start(name: str, offset: int, prepared: Prepared, site: LoadSite, outcomes: queue.SimpleQueue[Outcome]) -> None:
+def next_step(name: str, reason: str, prepared: Prepared) -> str:
+    """Return what to do about a model that did not load; empty where the reason says it."""
+    config = prepared.configs.get(name)
+    if name in prepared.refused or reason.startswith(NOT_TRIED):
+        return ""
+    if missing := re.search(r"No module named '([^'.]+)", reason):
+        return f"Python models import what {sys.executable} can: install the package that holds '{missing[1]}' for it"
+    is_python = config is not None and backend_of_model(prepared.view / name, config) == "python"
+    if is_python and PYTHON_STACK in reason:
+        return f"what stopped '{name}' was raised by its own code; --log-file keeps the server's log"
+    return f"`tritonsmith check {prepared.repository}` finds most mistakes in configurations and files without a server"
+
+
+def _start(name: str, offset: int, prepared: Prepared, site: LoadSite, outcomes: Outcomes) -> None:
     """Load one model in a thread, which a crash of the server leaves behind.
 
     A crash does not end the connection: the model's process has inherited the server's socket.
     """
 
     def work() -> None:
-        outcome = Outcome(name, "the load ended without an answer")
         try:
-            site.load(name)
-            outcome = Outcome(name)
-        except ServerTimeoutError:
-            outcome = Outcome(name, is_timeout=True)
-        except ServerError as problem:
-            outcome = Outcome(name, prepared.in_users_words(_reason(name, problem.message, site.log, offset)))
-        finally:
-            outcomes.put(outcome)
+            outcomes.put(_load(name, offset, prepared, site))
+        except BaseException as problem:  # nobody stands above a thread: `_next` raises it
+            outcomes.put(problem)
 
     threading.Thread(target=work, daemon=True).start()
 
 
-def _next(
-    outcomes: queue.SimpleQueue[Outcome], running: Mapping[str, int], prepared: Prepared, site: LoadSite
-) -> Outcome | None:
+def _load(name: str, offset: int, prepared: Prepared, site: LoadSite) -> Outcome:
+    try:
+        site.load(name)
+    except ServerError as problem:
+        if isinstance(problem.__cause__, TimeoutError):
+            return Outcome(name, is_timeout=True)
+        return Outcome(name, prepared.in_users_words(_reason(name, problem.message, site.log, offset)))
+    return Outcome(name)
+
+
+def _next(outcomes: Outcomes, running: Mapping[str, int], prepared: Prepared, site: LoadSite) -> Outcome | None:
     """Return the next load that ended, None where none did for a moment.
 
-    Raises: ServerError where the server has ended.
+    Raises: ServerError where the server has ended; whatever else a load raised.
     """
     try:
         outcome = outcomes.get(timeout=0.1)
     except queue.Empty:
         outcome = None
+    if isinstance(outcome, BaseException):
+        raise outcome
     if (outcome is None or outcome.reason) and _has_ended(site.process, 0.5 if outcome else 0.0):
         raise _crashed(list(running), prepared, site, min(running.values()))
     return outcome

@@ -7,8 +7,8 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tritonsmith.backends.client.base import ModelMetadata, TensorSpec
-from tritonsmith.backends.client.infer import Call, Target, build_requests, read_parameter, read_rows
+from tritonsmith.backends.client.base import InferResponse, ModelMetadata, Tensor, TensorSpec
+from tritonsmith.backends.client.infer import Call, Target, build_requests, in_order, read_parameter, read_rows
 from tritonsmith.generator.errors import UsageError
 
 
@@ -78,3 +78,10 @@ def test_a_file_without_inputs_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "rows.json").write_text(text)
     with pytest.raises(UsageError, match=r"rows\.json"):
         read_rows(tmp_path / "rows.json")
+
+
+def test_outputs_are_shown_in_the_order_of_the_metadata() -> None:
+    specs = tuple(TensorSpec(name, "FP32", (1,)) for name in ("label", "score"))
+    came = {name: Tensor(name, "FP32", np.zeros(1)) for name in ("extra", "score", "label")}
+    ordered = in_order(InferResponse("m", "1", "", came, {}), ModelMetadata("m", ("1",), "", (), specs))
+    assert list(ordered.outputs) == ["label", "score", "extra"]

@@ -105,6 +105,12 @@ def test_a_backend_that_is_not_here_is_refused_by_name(tmp_path: Path) -> None:
     assert refusal(tmp_path, config('platform: "ensemble"'), LAPTOP) == ""
 
 
+def test_a_backend_that_no_container_has_is_suggested_or_asked_for(tmp_path: Path) -> None:
+    assert refusal(tmp_path, config('backend: "onxruntime"'), LAPTOP).endswith(". Did you mean 'onnxruntime'?")
+    assert "libtriton_mine.so" in refusal(tmp_path, config('backend: "mine"'), LAPTOP)
+    assert "--container" not in refusal(tmp_path, config('backend: "mine"'), LAPTOP)
+
+
 def test_a_model_that_brings_its_own_library_is_not_refused(tmp_path: Path) -> None:
     write(tmp_path, {"1/libtriton_mine.so": ""})
     assert refusal(tmp_path, config('backend: "mine"'), LAPTOP) == ""
