@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from tritonsmith.generator.errors import UsageError
+
+LAST_PORT = 65535
+LONGEST_LOAD_S = 7 * 24 * 3600.0  # a socket's own limit lies above
 ModelControlMode = Literal["none", "poll", "explicit"]
 
 
@@ -18,6 +22,8 @@ class ServerOptions:
     {"R1": 4} or {"R1": {"0": 4}} by device, `trace_config` {"": {"level": ("TIMESTAMPS", "TENSORS")}},
     `backend_config` {"python": {"shm-default-byte-size": "8388608"}}; the backend "" means all backends.
     `extra_args` are appended as they are.
+
+    Raises: UsageError for a port, a limit or a count that is out of its range.
     """
 
     host: str = "127.0.0.1"
@@ -40,10 +46,18 @@ class ServerOptions:
     trace_config: Mapping[str, Mapping[str, str | tuple[str, ...]]] = field(default_factory=dict)
     backend_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     exit_timeout_secs: int = 30
-    tls: Mapping[str, str] = field(default_factory=dict)  # cert, key, root: files; makes gRPC speak TLS
+    tls: Mapping[str, str] = field(default_factory=dict)  # cert, key, root: files; see certificates.py
     extra_args: tuple[str, ...] = ()
     load_limit_s: float = 120.0  # ours: how long one model may take to load
     log_file: Path | None = None  # ours: where the server's output goes, else a temporary file
+
+    def __post_init__(self) -> None:
+        for name in ("http_port", "grpc_port", "metrics_port"):
+            _require(0 <= getattr(self, name) <= LAST_PORT, self, name, f"a port is 0 (any free one) to {LAST_PORT}")
+        _require(0 < self.load_limit_s <= LONGEST_LOAD_S, self, "load_limit_s", f"0 < seconds <= {LONGEST_LOAD_S:.0f}")
+        _require(self.exit_timeout_secs >= 0, self, "exit_timeout_secs", "seconds are not negative")
+        threads = self.model_load_thread_count
+        _require(threads is None or threads >= 1, self, "model_load_thread_count", "models are loaded by 1 or more")
 
 
 @dataclass(frozen=True)
@@ -82,6 +96,11 @@ def cache_config(options: ServerOptions) -> dict[str, Mapping[str, str]]:
     if options.response_cache_byte_size is not None:
         caches["local"] = {**caches.get("local", {}), "size": str(options.response_cache_byte_size)}
     return caches
+
+
+def _require(is_valid: bool, options: ServerOptions, name: str, rule: str) -> None:
+    if not is_valid:
+        raise UsageError(f"{getattr(options, name)} is out of range", where=f"server option {name}", hint=rule)
 
 
 def _endpoints(options: ServerOptions) -> list[str]:

@@ -259,7 +259,7 @@ def test_wrong_names_and_shapes_name_the_right_ones(run: Run) -> None:
     assert (status, "also needs x (FP32 [-1, -1])" in said) == (2, True)
     status, _, said = run("countdown", "-i", "count=[1, 2]")
     assert (status, "the value has shape [2]" in said, "expected [1]" in said) == (2, True, True)
-    status, _, said = run("doubling", "-i", "x=[1]", "-o", "z")
+    status, _, said = run("doubling", "-i", "x=[1]", "--output", "z")
     assert (status, "has no output 'z'" in said) == (2, True)
 
 

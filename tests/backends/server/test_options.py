@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import pytest
+
+from tritonsmith.backends.commands import serve
 from tritonsmith.backends.server.options import ServerFolders, ServerOptions, server_argv
+from tritonsmith.generator.cli import guarded
+from tritonsmith.generator.errors import UsageError
 
 
 def argv(**options: object) -> list[str]:
@@ -90,3 +96,27 @@ def test_everything_else_stands_where_it_was_asked_for() -> None:
     } <= set(words)
     assert not any("metrics-port" in word for word in words)
     assert words[-1] == "--id=mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("http_port", 99999),
+        ("grpc_port", -1),
+        ("metrics_port", 65536),
+        ("load_limit_s", -3.0),
+        ("load_limit_s", 0.0),
+        ("load_limit_s", math.nan),
+        ("load_limit_s", math.inf),
+        ("exit_timeout_secs", -1),
+        ("model_load_thread_count", 0),
+    ],
+)
+def test_a_value_out_of_range_is_refused_wherever_it_comes_from(name: str, value: float) -> None:
+    with pytest.raises(UsageError, match=f"^server option {name}: {value} is out of range"):
+        argv(**{name: value})
+
+
+@pytest.mark.parametrize("words", ["--http-port 99999", "--grpc-port -1", "--metrics-port 65536", "--load-limit -3"])
+def test_serve_refuses_a_value_out_of_range_as_wrong_usage(words: str, tmp_path: Path) -> None:
+    assert guarded(lambda: serve.main([str(tmp_path), *words.split()], standalone_mode=False)) == 2
