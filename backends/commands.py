@@ -18,15 +18,19 @@ if TYPE_CHECKING:
     from tritonsmith.backends.server.options import ServerOptions
 
 REPOSITORY = Path("model_repository")
+PORT = click.IntRange(0, 65535)
+SECONDS = click.FloatRange(min=0, min_open=True)
 
 
 @click.command()
 @click.argument("repository", type=click.Path(path_type=Path), default=REPOSITORY)
 @click.option("--host", default=None, help="Address to listen on, 127.0.0.1 by default; 0.0.0.0 is every interface.")
-@click.option("--http-port", type=int, default=None, help="8000 by default; 0 takes a free port.")
-@click.option("--grpc-port", type=int, default=None, help="8001 by default; 0 takes a free port.")
-@click.option("--metrics-port", type=int, default=None, help="8002 by default; 0 takes a free port.")
-@click.option("--load-limit", type=float, default=None, help="Seconds that one model may take to load, 120 by default.")
+@click.option("--http-port", type=PORT, default=None, help="8000 by default; 0 takes a free port.")
+@click.option("--grpc-port", type=PORT, default=None, help="8001 by default; 0 takes a free port.")
+@click.option("--metrics-port", type=PORT, default=None, help="8002 by default; 0 takes a free port.")
+@click.option(
+    "--load-limit", type=SECONDS, default=None, help="Seconds that one model may take to load, 120 by default."
+)
 @click.option("--keep-going", is_flag=True, help="Serve what loads, even if a model does not.")
 @click.option("--log-file", type=click.Path(path_type=Path, dir_okay=False), help="Keep the server's log there.")
 @click.option("--container", "is_container", is_flag=True, help="Serve in NVIDIA's container, with Docker.")
@@ -79,14 +83,16 @@ def serve(
 @click.option(
     "--inputs", "rows", type=click.Path(path_type=Path, dir_okay=False), help="JSON file: {NAME: VALUE, ...}."
 )
-@click.option("--output", "-o", "outputs", multiple=True, metavar="NAME", help="Ask for this output alone.")
+@click.option("--output", "outputs", multiple=True, metavar="NAME", help="Ask for this output alone.")
 @click.option("--version", "version", default="", help="The model's version; the newest by default.")
 @click.option("--url", default="", help="A running server's host:port; else one is started for --repository.")
 @click.option("--repository", type=click.Path(path_type=Path), default=REPOSITORY, show_default=True)
 @click.option("--protocol", type=click.Choice(["grpc", "http"]), default="grpc", show_default=True)
 @click.option("--parameter", "-p", "parameters", multiple=True, metavar="NAME=VALUE", help="A request parameter.")
 @click.option("--priority", type=int, default=None, help="The request's priority level.")
-@click.option("--timeout", "timeout_s", default=60.0, show_default=True, help="Seconds to wait for a response.")
+@click.option(
+    "--timeout", "timeout_s", type=SECONDS, default=60.0, show_default=True, help="Seconds to wait for a response."
+)
 @click.option("--sequence-id", default=None, help="Number or text that names a sequence.")
 @click.option("--sequence-start", is_flag=True, help="This request begins the sequence.")
 @click.option("--sequence-end", is_flag=True, help="This request ends the sequence.")
@@ -152,12 +158,14 @@ def _serve_container(repository: Path, options: ServerOptions, release: str, *, 
     import shlex
 
     from tritonsmith.backends.server import container
+    from tritonsmith.backends.server.certificates import with_certificates
     from tritonsmith.backends.server.needs import with_needs
     from tritonsmith.backends.server.ports import with_ports
     from tritonsmith.backends.server.prepare import read_configs
     from tritonsmith.backends.toolchain import machine
 
     container.require_repository(repository)
+    options = with_certificates(options)
     image, name = container.image_of(release), f"tritonsmith-{repository.resolve().name}"
     options, additions = with_needs(with_ports(options), read_configs(repository))
     for line in additions:

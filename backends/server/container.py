@@ -19,7 +19,7 @@ PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}  # inside the container
 
 
 def docker_argv(repository: Path, options: ServerOptions, image: str, *, name: str, gpus: int) -> list[str]:
-    """Return the docker command that serves a repository read-only.
+    """Return the docker command that serves a repository read-only; the options' TLS files have absolute paths.
 
     Files that are links to the outside (big ones, `place: link`) are mounted where they lie.
     """
@@ -30,11 +30,9 @@ def docker_argv(repository: Path, options: ServerOptions, image: str, *, name: s
     published = {key: port for key, port in host_ports.items() if key != "metrics" or options.allow_metrics}
     argv += [f"--publish={options.host}:{port}:{PORTS[key]}" for key, port in published.items()]
     argv.append(f"--volume={repository.resolve()}:{MODELS}:ro")
-    tls = {key: Path(path).resolve() for key, path in options.tls.items()}
-    argv += [f"--volume={path}:{path}:ro" for path in [*linked_files(repository), *tls.values()]]
+    argv += [f"--volume={path}:{path}:ro" for path in [*linked_files(repository), *options.tls.values()]]
     everywhere = "0.0.0.0"  # noqa: S104 - inside the container; outside, --publish decides
     inside = dataclasses.replace(options, host=everywhere, http_port=8000, grpc_port=8001, metrics_port=8002)
-    inside = dataclasses.replace(inside, tls={key: str(path) for key, path in tls.items()})
     if options.model_control_mode == "explicit":
         inside = dataclasses.replace(inside, load_models=("*",))
     return [*argv, image, *server_argv(inside, "tritonserver", ServerFolders(MODELS))]

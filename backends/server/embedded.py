@@ -21,11 +21,12 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonsmith.backends.client.control import Control, ModelState
 from tritonsmith.backends.server import log
 from tritonsmith.backends.server.adapt import Host, fit_to_host, without_newer_fields
-from tritonsmith.backends.server.leftovers import run_folder
+from tritonsmith.backends.server.certificates import with_certificates
+from tritonsmith.backends.server.leftovers import has_stubs, run_folder
 from tritonsmith.backends.server.loading import LoadSite, failure, load_models
 from tritonsmith.backends.server.needs import with_needs
 from tritonsmith.backends.server.options import ServerFolders, ServerOptions, server_argv
-from tritonsmith.backends.server.ports import wanted_ports, with_ports
+from tritonsmith.backends.server.ports import taken_ports, wanted_ports, with_ports
 from tritonsmith.backends.server.prepare import Prepared, prepare
 from tritonsmith.backends.server.served import Served, read_served
 from tritonsmith.backends.server.view import make_backends, make_view
@@ -140,9 +141,10 @@ def embedded_server(
     start, or a model does not load.
     """
     toolchain, served = toolchain or find_toolchain(), read_served(repository)
+    options = with_certificates(options or served.options)
     with ExitStack() as stack:
         prepared, run = _assemble(stack, repository, toolchain, served)
-        options, additions = with_needs(options or served.options, prepared.configs)
+        options, additions = with_needs(options, prepared.configs)
         server = start_server(toolchain, options, prepared, run)
         # a server that still loads, or that was told to stop for too long, does not listen to anything else
         stack.callback(_kill, server.process)
@@ -173,7 +175,7 @@ def start_server(toolchain: Toolchain, options: ServerOptions, prepared: Prepare
             _wait_until_live(server)
         except BaseException as problem:
             _kill(server.process)
-            if attempts_left and isinstance(problem, ServerError) and "already in use" in problem.message:
+            if attempts_left and isinstance(problem, ServerError) and taken_ports(server.options):
                 continue
             raise
         return server
@@ -182,8 +184,9 @@ def start_server(toolchain: Toolchain, options: ServerOptions, prepared: Prepare
 def drain_server(server: Server) -> None:
     """Let the server finish its requests and unload its models, within limits; then it may be killed.
 
-    An open gRPC stream or an overridden ensemble can hold the exit for all of --exit-timeout-secs, so that the wait
-    after the last request has a limit of its own.
+    An open gRPC stream can hold the exit for all of --exit-timeout-secs, so that the wait after the last request has
+    a limit of its own. A load that failed, of a model in an ensemble, leaves the server a model that it waits for to
+    the end: once the last Python process has gone and nothing moves, there is nothing left to wait for.
     """
     if server.process.poll() is not None:
         return
@@ -198,13 +201,17 @@ def drain_server(server: Server) -> None:
                 server.process.wait(timeout=0.1)
                 return
             bar.update()
-            if not is_idle and "All models are stopped" in log.read_since(server.log, offset):
+            text = log.read_since(server.log, offset)
+            if not is_idle and log.has_stopped_models(text):
                 is_idle = True
                 deadline_s = min(deadline_s, time.monotonic() + UNLOAD_LIMIT_S)
+            if is_idle and log.is_unloading_stuck(text) and not has_stubs(server.prepared.view.parent):
+                return
 
 
 def _assemble(stack: ExitStack, repository: Path, toolchain: Toolchain, served: Served) -> tuple[Prepared, Path]:
     """Make the run's folder, the view and the backend directory in it, and plan the loading."""
+    machine.require_executable(Path(gettempdir()))
     try:
         run = stack.enter_context(run_folder())
         names = make_view(repository, run / "models")

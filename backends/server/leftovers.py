@@ -22,7 +22,7 @@ from pathlib import Path
 
 PREFIX = "tritonsmith-run-"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lies on Linux
-PROGRAMS = ("tritonserver", "triton_python_backend_stub")
+SERVER, STUB = "tritonserver", "triton_python_backend_stub"
 
 
 @contextmanager
@@ -73,8 +73,13 @@ def remove_run(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def run_processes(folder: Path) -> list[int]:
-    """Return the ids of the run's servers and stubs, zombies left out."""
+def has_stubs(folder: Path) -> bool:
+    """Return whether a Python model of the run still has a process."""
+    return bool(run_processes(folder, (STUB,)))
+
+
+def run_processes(folder: Path, programs: tuple[str, ...] = (SERVER, STUB)) -> list[int]:
+    """Return the ids of the run's processes that run one of the programs, zombies left out."""
     mark, found = os.fsencode(folder.name), []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -83,7 +88,7 @@ def run_processes(folder: Path) -> list[int]:
             argv = (entry / "cmdline").read_bytes().split(b"\0")
         except OSError:  # ended meanwhile, or not ours
             continue
-        if os.fsdecode(os.path.basename(argv[0])) in PROGRAMS and any(mark in word for word in argv):  # noqa: PTH119
+        if os.fsdecode(os.path.basename(argv[0])) in programs and any(mark in word for word in argv):  # noqa: PTH119
             found.append(int(entry.name))
     return found
 

@@ -15,6 +15,9 @@ _PROTOBUF = re.compile(
 )
 _PREFIX = re.compile(r"^[IWEF]\d{4} [\d:.]+ \d+ (?P<source>[\w.]+:\d+)\] (?P<text>.*)$")
 _ANSWER = re.compile(r"^load failed for model '[^']*': (?P<rest>.*)$", re.DOTALL)
+# server.cc: once a second, while models are being unloaded
+_LIVE_MODELS = re.compile(r"Timeout \d+: Found (?P<count>\d+) live models and 0 in-flight")
+STUCK_AFTER = 3  # such lines with one count, and nothing between them
 _VERSION_STATE = re.compile(r"version \d+ is at UNAVAILABLE state: (?:\w+(?: \w+)?: )?", re.DOTALL)
 
 
@@ -64,6 +67,18 @@ def last_errors(text: str, limit: int = 6) -> list[str]:
         elif line[0] in "EWF":
             picked.append(_unquoted(match["text"]))
     return list(dict.fromkeys(picked))[-limit:]
+
+
+def has_stopped_models(text: str) -> bool:
+    """Return whether a server that was told to end has answered its last request and only unloads now."""
+    return "All models are stopped" in text
+
+
+def is_unloading_stuck(text: str) -> bool:
+    """Return whether the unloading, at the end of a log, has come to nothing for two seconds."""
+    matches = [_LIVE_MODELS.search(line) for line in text.splitlines()[-STUCK_AFTER:]]
+    counts = [match["count"] for match in matches if match]
+    return len(counts) == STUCK_AFTER and len(set(counts)) == 1
 
 
 def _unquoted(text: str) -> str:

@@ -31,6 +31,11 @@ def wanted_ports(options: ServerOptions) -> dict[str, int]:
     return wanted | ({"metrics": options.metrics_port} if options.allow_metrics else {})
 
 
+def taken_ports(options: ServerOptions) -> list[int]:
+    """Return those of a server's ports on which somebody listens."""
+    return [port for port in wanted_ports(options).values() if port and not is_free(options.host, port)]
+
+
 def choose_ports(host: str, wanted: dict[str, int]) -> dict[str, int]:
     """Return the ports by name: those asked for, tested, and a free one for each 0.
 

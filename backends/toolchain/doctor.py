@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -158,6 +159,12 @@ def shared_memory_check() -> Tool:
     return Tool("shared memory", is_enough, f"{free_mib} MiB free", "in Docker: --shm-size=1g", is_needed=True)
 
 
+def temporary_folder_check() -> Tool:
+    """A temporary folder from which libraries can be loaded."""
+    folder = Path(tempfile.gettempdir())
+    return _needed("temporary folder", lambda: machine.require_executable(folder), str(folder))
+
+
 CHECKS: tuple[Callable[[], Tool], ...] = (
     platform_check,
     python_check,
@@ -165,6 +172,7 @@ CHECKS: tuple[Callable[[], Tool], ...] = (
     libpython_check,
     numpy_check,
     shared_memory_check,
+    temporary_folder_check,
     onnxruntime_check,
     perf_analyzer_check,
     gpu_check,
@@ -173,7 +181,7 @@ CHECKS: tuple[Callable[[], Tool], ...] = (
 )
 
 
-def _needed(name: str, requirement: Callable[[], Path | None], state: str) -> Tool:
+def _needed(name: str, requirement: Callable[[], object], state: str) -> Tool:
     """Return a tool that is there if its requirement raises nothing."""
     try:
         requirement()

@@ -13,6 +13,7 @@ from tritonsmith.generator.errors import ToolMissingError
 # The newest GLIBC_x.y symbol version that each binary asks for (objdump -T): tritonserver, its stubs and
 # perf_analyzer 2.34, libpython3.13 beside them 2.35; perf_analyzer from 2.52 on 2.38.
 GLIBC_NEEDED = (2, 34)
+ST_NOEXEC = getattr(os, "ST_NOEXEC", 8)  # Linux alone has the name; doctor runs everywhere
 
 
 def require_linux_x86_64() -> None:
@@ -36,6 +37,18 @@ def require_linux_x86_64() -> None:
         raise ToolMissingError(
             f"the embedded tritonserver needs glibc {_dotted(GLIBC_NEEDED)}; this system has {_dotted(version)}",
             hint="use Debian 12, Ubuntu 22.04, RHEL 9 or newer, or `tritonsmith serve --container`",
+        )
+
+
+def require_executable(folder: Path) -> None:
+    """Refuse a folder from which no library can be loaded: a server's private backend directory lies there.
+
+    Raises: ToolMissingError.
+    """
+    if os.statvfs(folder).f_flag & ST_NOEXEC:
+        raise ToolMissingError(
+            f"{folder} is mounted noexec: the server cannot load its backends from there",
+            hint="set TMPDIR to a folder on another file system, e.g. TMPDIR=$HOME/.cache",
         )
 
 

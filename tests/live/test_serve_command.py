@@ -127,6 +127,8 @@ def test_a_server_that_dies_is_reported_with_status_6(repository: Path, traces: 
 
 def test_a_view_on_another_file_system_is_made_of_symbolic_links(repository: Path, traces: Traces) -> None:
     argv = [*CLI, "infer", "m", "-i", "x=[4]", "--repository", str(repository)]
+    if os.statvfs("/dev/shm").f_flag & os.ST_NOEXEC:
+        pytest.skip("/dev/shm is mounted noexec here, as Docker does: there is no other file system to try")
     with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
         environment = {**os.environ, "TMPDIR": elsewhere}
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env=environment)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from google.protobuf import json_format
 
 from tritonsmith.backends.client.base import InferRequest, Tensor, connect
 from tritonsmith.backends.server.embedded import Server, embedded_server
@@ -40,6 +41,15 @@ RAISES = """
 class TritonPythonModel:
     def initialize(self, args):
         raise ValueError("no weights")
+"""
+RAISES_IF_TOLD = """
+import json
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        if json.loads(args["model_config"])["parameters"]:
+            raise ValueError("unknown parameter")
 """
 SLEEPS = """
 import time
@@ -159,6 +169,23 @@ def test_nothing_is_left_after_the_block(
         run = server.log.parent.name
         assert len(traces(run)) >= 4  # the server, its stub, the watcher, shared memory, the folder
     assert traces(run) == []
+
+
+@pytest.mark.slow
+def test_a_load_that_failed_does_not_hold_the_exit(tmp_path: Path, write_model: WriteModel) -> None:
+    for name in ("zz_step", "gpu"):
+        write_model(tmp_path, name, RAISES_IF_TOLD)
+    (tmp_path / "chain" / "1").mkdir(parents=True)
+    (tmp_path / "chain" / "1" / ".keep").touch()
+    (tmp_path / "chain" / "config.pbtxt").write_text(ENSEMBLE)
+    with embedded_server(tmp_path, FAST) as server:
+        written = server.prepared.configs["gpu"]
+        assert written is not None
+        config = json_format.MessageToDict(written, preserving_proto_field_name=True)
+        with pytest.raises(ServerError, match="unknown parameter"):
+            server.load("gpu", {**config, "parameters": {"heigth": {"string_value": "8"}}})
+        began_s = time.monotonic()
+    assert time.monotonic() - began_s < 9.0  # the server waits 15 s, at least, for a model that it has lost
 
 
 # What fails, and what is said about it ---------------------------------------------------------------------------

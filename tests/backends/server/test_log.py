@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from tritonsmith.backends.server.log import answer_reason, is_poll_failure, last_errors, poll_failure
+from tritonsmith.backends.server.log import (
+    answer_reason,
+    has_stopped_models,
+    is_poll_failure,
+    is_unloading_stuck,
+    last_errors,
+    poll_failure,
+)
 
 PARSE_ERROR = """\
 I1120 19:54:50.142384 12287 model_lifecycle.cc:472] "loading: b:1"
@@ -49,3 +56,19 @@ def test_the_last_errors_leave_out_information() -> None:
     assert protobuf.startswith("[libprotobuf ERROR /tmp/x/text_format.cc:337] Error parsing text-format")
     assert poll.startswith("Poll failed for model directory 'a': failed to read text proto from /tmp/")
     assert signal == "Signal (11) received."
+
+
+def test_unloading_is_stuck_when_the_server_counts_the_same_models_for_two_seconds() -> None:
+    stopped = 'I1120 20:39:32.750814 30647 server.cc:336] "All models are stopped, unloading models"\n'
+    unloaded = "I1120 20:39:33.942532 30647 model_lifecycle.cc:624] \"successfully unloaded 'm' version 1\"\n"
+
+    def live(second: int, count: int, requests: int = 0) -> str:
+        found = f"Timeout {second}: Found {count} live models and {requests} in-flight non-inference requests"
+        return f'I1120 20:39:34.751160 30647 server.cc:345] "{found}"\n'
+
+    assert has_stopped_models(stopped)
+    assert is_unloading_stuck(stopped + live(29, 4) + unloaded + live(27, 1) + live(26, 1) + live(25, 1))
+    assert not is_unloading_stuck(stopped + live(29, 1) + live(28, 1))
+    assert not is_unloading_stuck(live(27, 2) + live(26, 1) + live(25, 1))
+    assert not is_unloading_stuck(live(27, 1) + live(26, 1) + unloaded + live(25, 1))
+    assert not is_unloading_stuck(live(27, 1, 1) + live(26, 1, 1) + live(25, 1, 1))

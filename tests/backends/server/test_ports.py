@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from tritonsmith.backends.server.options import ServerOptions
-from tritonsmith.backends.server.ports import choose_ports, is_free, with_ports
+from tritonsmith.backends.server.ports import choose_ports, is_free, taken_ports, with_ports
 from tritonsmith.generator.errors import ServerError
 
 
@@ -41,3 +41,10 @@ def test_an_address_that_is_not_ours_is_refused(host: str) -> None:
 
 def test_without_metrics_no_port_is_taken_for_them() -> None:
     assert with_ports(ServerOptions(allow_metrics=False)).metrics_port == 0
+
+
+def test_only_ports_on_which_somebody_listens_are_taken() -> None:
+    options = with_ports(ServerOptions())
+    assert taken_ports(options) == []
+    with socket.create_server(("127.0.0.1", options.grpc_port)):
+        assert taken_ports(options) == [options.grpc_port]

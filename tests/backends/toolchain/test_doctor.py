@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from tritonsmith.backends.toolchain.doctor import Tool, as_json, examine, report, require
+from tritonsmith.backends.server.embedded import embedded_server
+from tritonsmith.backends.toolchain.doctor import Tool, as_json, examine, report, require, temporary_folder_check
 from tritonsmith.generator.errors import ToolMissingError
 
 THERE = Tool("python", True, "3.11", is_needed=True)
@@ -38,3 +45,28 @@ def test_only_what_is_needed_ends_in_status_5() -> None:
         require([THERE, LACKING, OPTIONAL])
     assert caught.value.hint == "run x"
     assert caught.value.exit_code == 5
+
+
+@pytest.fixture
+def noexec(tmp_path: Path) -> Iterator[Path]:
+    """A folder that is mounted noexec."""
+    (tmp_path / "noexec").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "noexec", "tmpfs", str(tmp_path / "noexec")]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("this test mounts, which needs root")
+    try:
+        yield tmp_path / "noexec"
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path / "noexec")], check=True)
+
+
+def test_a_temporary_folder_that_is_mounted_noexec_is_found_out_before_a_start(
+    noexec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert temporary_folder_check().is_there
+    monkeypatch.setattr(tempfile, "tempdir", str(noexec))
+    found = temporary_folder_check()
+    assert (found.is_there, found.is_needed, "TMPDIR" in found.remedy) == (False, True, True)
+    with pytest.raises(ToolMissingError, match="mounted noexec"), embedded_server(noexec):
+        pass
+    assert os.listdir(noexec) == []  # noqa: PTH208
