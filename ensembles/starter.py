@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +22,9 @@ def write_starter(blueprint: Blueprint, spec: Path) -> list[Path]:
     target = spec.parent / _DEMO
     refuse_existing([spec, target])
     spec.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(demo, target, ignore=shutil.ignore_patterns("__pycache__"))
+    with tempfile.TemporaryDirectory(prefix=".init-", dir=spec.parent) as stage:
+        shutil.copytree(demo, Path(stage, _DEMO), ignore=shutil.ignore_patterns("__pycache__"))
+        Path(stage, _DEMO).rename(target)
     write_new(spec, (blueprint.folder / "spec.yaml").read_text(encoding="utf-8"))
     return [spec, *sorted(path for path in target.rglob("*") if path.is_file())]
 
