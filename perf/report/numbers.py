@@ -33,3 +33,13 @@ def ms_between(estimate: Estimate) -> str:
     """Return milliseconds with the interval of their median, without the unit: "3.71 (3.66 to 3.80)"."""
     low, high = significant(estimate.interval.low / 1e3), significant(estimate.interval.high / 1e3)
     return f"{significant(estimate.value / 1e3)} ({low} to {high})"
+
+
+def interval_words(coverage: float) -> str:
+    """Say what stands beside a median: an interval for it, or the mere range where that seldom enough holds it.
+
+    Of 5 repeats the range holds the true median with 94 %, of 4 with 88 %, of 3 with 75 %.
+    """
+    if coverage > 0.9:
+        return f"the {coverage:.0%} interval of the median"
+    return f"the range of the repeats, too few for an interval (it holds the true median with {coverage:.0%} only)"

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from tritonsmith.perf.document import Sweep
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.report.charts import SERIES, row_label
-from tritonsmith.perf.report.numbers import duration, significant
+from tritonsmith.perf.report.numbers import duration, interval_words, significant
 from tritonsmith.perf.report.sections import by_variant, sections
 from tritonsmith.perf.summary import UNSTABLE_SHARE, Estimate, Point, summarise
 
@@ -35,7 +35,7 @@ def render_html(sweep: Sweep) -> str:
         variants=[(group[0].variant_label, group[0].variant) for group in by_variant(points) if group[0].variant],
         warnings=_warnings(sweep, points),
         sections=list(sections(points)),
-        coverage=f"{points[0].throughput_per_s.interval.coverage:.0%}",
+        interval=interval_words(min(point.throughput_per_s.interval.coverage for point in points)),
         repeats=sweep.plan.repeats,
         is_streamed=any(point.is_streamed for point in points),
         is_any_unreliable=any(point.unreliable for point in points),

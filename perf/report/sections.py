@@ -35,7 +35,7 @@ def sections(points: Points) -> Iterator[Section]:
     """Yield the page's sections from top to bottom."""
     text = (
         "Each stem is one load: below the median latency, above the 99th percentile. Whiskers span the interval of the "
-        "median over the repeats. Hollow marks rest on too few requests."
+        "median over the repeats, which the table names. Hollow marks rest on too few requests."
     )
     drawing = _figure(charts.throughput_latency(points))
     yield Section("throughput-latency", "Throughput against latency", text, (drawing,))

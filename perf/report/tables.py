@@ -10,7 +10,7 @@ from typing import Any
 
 from tritonsmith.generator import console
 from tritonsmith.perf.document import Sweep, as_json
-from tritonsmith.perf.report.numbers import ms_between, rate_between
+from tritonsmith.perf.report.numbers import interval_words, ms_between, rate_between
 from tritonsmith.perf.summary import LATENCIES, Point, summarise
 
 HEADER = ("load", "requests/s", "p50 ms", "p99 ms")
@@ -67,8 +67,8 @@ def intervals_note(sweep: Sweep, points: Sequence[Point]) -> str:
     """Say what stands in brackets and what the asterisk means."""
     if not points:
         return "Nothing is measured yet."
-    coverage = points[0].throughput_per_s.interval.coverage
-    note = f"Medians over {sweep.plan.repeats} repeats; in brackets the {coverage:.0%} interval of the median."
+    coverage = min(point.throughput_per_s.interval.coverage for point in points)
+    note = f"Medians over {sweep.plan.repeats} repeats; in brackets {interval_words(coverage)}."
     is_any_doubtful = any("p99_us" in point.unreliable for point in points)
     return note + (" * fewer than 1,000 requests in a repeat: take this p99 as a hint." if is_any_doubtful else "")
 

@@ -206,3 +206,18 @@ def test_numbers_have_three_significant_digits_at_least(value: float, text: str)
 @pytest.mark.parametrize(("us", "text"), [(87.2, "87 µs"), (3712, "3.71 ms"), (1_200_000, "1.20 s")])
 def test_durations_have_the_unit_that_suits_them(us: float, text: str) -> None:
     assert duration(us) == text
+
+
+@pytest.mark.parametrize(
+    ("repeats", "said"),
+    [
+        (3, "the range of the repeats, too few for an interval (it holds the true median with 75% only)"),
+        (4, "the range of the repeats, too few for an interval (it holds the true median with 88% only)"),
+        (5, "the 94% interval of the median"),
+        (9, "the 96% interval of the median"),
+    ],
+)
+def test_the_range_of_few_repeats_is_not_called_an_interval(make_sweep: MakeSweep, repeats: int, said: str) -> None:
+    sweep = make_sweep(repeats=repeats)
+    assert f"in brackets {said}." in table_text(sweep)
+    assert f"below each {said}." in render_report(sweep, "html")
