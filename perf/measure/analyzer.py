@@ -24,6 +24,7 @@ from tritonsmith.perf.measure.profile import Profile, TruncatedExportError, pars
 CSV_NAME, PROFILE_NAME, SCHEDULE_NAME = "load.csv", "profile.json", "intervals.txt"
 SCRATCH_PREFIX = ".measuring-"
 STABILITY_ERROR, NO_VALID_REQUESTS = 2, 3
+MAX_ARRIVALS = 1_000_000  # of a schedule, which perf_analyzer begins again at its end
 ATTEMPTS = 3  # about one streaming export in ten is cut off
 
 
@@ -48,6 +49,7 @@ class AnalyzerRun:
     input_data: Path | None = None
     is_decoupled: bool = False
     seed: int = 0  # of the arrivals of a request rate
+    advice: str = ""  # where the server fails a request, and nothing else is known about why
 
     @property
     def measured_s(self) -> float:
@@ -106,7 +108,7 @@ def arrival_gaps_us(rate_per_s: float, measured_s: float, seed: int) -> list[int
     perf_analyzer's own --request-distribution poisson replays one fixed draw: 100/s came out as 76/s in each of five
     runs of 1.8 s. Ours differ by seed, and they are scaled so that the rate over the measured time is the one asked.
     """
-    count = max(20, round(rate_per_s * measured_s))
+    count = min(MAX_ARRIVALS, max(20, round(rate_per_s * measured_s)))
     gaps = np.random.default_rng(seed).exponential(size=count)
     arrivals_us = np.rint(np.cumsum(gaps) / gaps.sum() * count / rate_per_s * 1e6)
     return [max(1, int(gap)) for gap in np.diff(arrivals_us, prepend=0)]
@@ -147,7 +149,7 @@ def _run_once(tool: AnalyzerTool, task: AnalyzerRun, folder: Path, attempt: int,
             is_shown=is_shown,
         )
         cores = (_children_cpu_s() - before_s) / done.seconds
-        require_data(done, Path(scratch), where=where)
+        require_data(done, Path(scratch), where=where, advice=task.advice)
         try:
             profile = read_profile(Path(scratch, PROFILE_NAME))
         except TruncatedExportError as problem:
@@ -160,8 +162,8 @@ def _run_once(tool: AnalyzerTool, task: AnalyzerRun, folder: Path, attempt: int,
     return AnalyzerResult(profile, columns, done.argv, cores, attempt, is_behind)
 
 
-def require_data(done: Completed, folder: Path, *, where: str) -> None:
-    """Turn a run without data into the error that says why.
+def require_data(done: Completed, folder: Path, *, where: str, advice: str = "") -> None:
+    """Turn a run without data into the error that says why; `advice` is for failures that say nothing of a cause.
 
     Raises: ServerError, UnstableError, UsageError.
     """
@@ -172,12 +174,12 @@ def require_data(done: Completed, folder: Path, *, where: str) -> None:
             hint="is the server stuck? A request that takes longer than a window needs a longer --window-ms",
         )
     if done.returncode != 0:
-        raise failure(done, where)
+        raise failure(done, where, advice)
     if not (folder / CSV_NAME).exists() or not (folder / PROFILE_NAME).exists():
         raise UnstableError(f"perf_analyzer ended with status 0 but wrote no data:\n{_said(done)}", where=where)
 
 
-def failure(done: Completed, where: str) -> TritonsmithError:
+def failure(done: Completed, where: str, advice: str = "") -> TritonsmithError:
     """Return the error for a run that ended with a status other than 0.
 
     2.51: 2 unstable, 3 options or no valid request, 99 everything else (server down, model unknown, wrong usage).
@@ -192,7 +194,7 @@ def failure(done: Completed, where: str) -> TritonsmithError:
         return UsageError(f"perf_analyzer refused the input data: {said.splitlines()[-1]}", where=where, hint=hint)
     if "Usage: " in done.stderr or "must be run with" in said:  # its whole usage follows; the first line says why
         return UsageError(f"perf_analyzer refused its arguments: {said.splitlines()[0]}", where=where)
-    return ServerError(f"the server failed under perf_analyzer:\n{said}", where=where, hint=_advice(said))
+    return ServerError(f"the server failed under perf_analyzer:\n{said}", where=where, hint=_advice(said) or advice)
 
 
 def _said(done: Completed) -> str:

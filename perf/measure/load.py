@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 LoadKind = Literal["concurrency", "request_rate"]
+# perf_analyzer has a thread for each request in flight; sent 1 us apart, requests come at the finest of its schedule.
+MAX_LOAD: dict[LoadKind, int] = {"concurrency": 4096, "request_rate": 1_000_000}
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def read_profile(path: Path) -> Profile:
     if size_bytes == 0:
         raise UsageError(
             "perf_analyzer wrote an empty export: the model answered NaN or infinity, which it cannot write",
-            hint="give the model real data: --input-data FILE.json",
+            hint="give the model real data: --input NAME=VALUE or --input-data FILE",
         )
     if size_bytes > MAX_EXPORT_BYTES:
         raise UsageError(

@@ -69,6 +69,12 @@ def test_arrivals_have_the_rate_that_was_asked(rate: float) -> None:
     assert np.std(gaps_us) / np.mean(gaps_us) == pytest.approx(1.0, abs=4 / len(gaps_us) ** 0.5)  # exponential
 
 
+def test_the_greatest_rate_over_the_longest_window_has_a_schedule_that_fits_into_memory() -> None:
+    gaps_us = arrival_gaps_us(1e6, measured_s=2160, seed=0)
+    assert len(gaps_us) == 1_000_000
+    assert min(gaps_us) >= 1
+
+
 def test_arrivals_differ_by_seed_and_repeat_with_it() -> None:
     assert arrival_gaps_us(100, 1.8, 1) == arrival_gaps_us(100, 1.8, 1) != arrival_gaps_us(100, 1.8, 2)
 
@@ -112,6 +118,16 @@ def test_a_server_that_is_down_is_told_from_a_model_that_is_missing(tmp_path: Pa
         hints.append(caught.value.hint)
     assert "serve" in hints[0]
     assert "not loaded" in hints[1]
+
+
+def test_advice_stands_where_nothing_better_is_known(tmp_path: Path) -> None:
+    hints = {}
+    for case in ("downgrpc", "braw"):
+        with pytest.raises(ServerError) as caught:
+            require_data(recorded_failure(case, tmp_path), tmp_path, where="", advice="the inputs were made up")
+        hints[case] = caught.value.hint
+    assert "serve" in hints["downgrpc"]
+    assert hints["braw"] == "the inputs were made up"
 
 
 def stand_in(folder: Path, script: str) -> AnalyzerTool:
