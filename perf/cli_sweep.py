@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tritonsmith.backends.client.control import Control
+from tritonsmith.backends.client.base import connect
+from tritonsmith.backends.client.infer import find_target
 from tritonsmith.backends.server.embedded import embedded_server
 from tritonsmith.generator import console
-from tritonsmith.generator.errors import UnstableError, UsageError
+from tritonsmith.generator.errors import RepositoryError, UnstableError, UsageError
 from tritonsmith.perf.commands import DEFAULT_CONCURRENCY
 from tritonsmith.perf.document import DOCUMENT_NAME, Sweep, SweepPlan
-from tritonsmith.perf.measure.load import Load, LoadKind
+from tritonsmith.perf.measure.given_inputs import expand_inputs, given_rows
+from tritonsmith.perf.measure.input_data import INPUT_NAME, require_input_data, write_input_data
+from tritonsmith.perf.measure.load import MAX_LOAD, Load, LoadKind
 from tritonsmith.perf.report.tables import as_report_json, name_of, table_text
 from tritonsmith.perf.report.write import write_report
 from tritonsmith.perf.summary import UNSTABLE_SHARE, summarise
-from tritonsmith.perf.sweep import Target, find_analyzer, only_model, run_sweep
-from tritonsmith.perf.variants import parse_variation
+from tritonsmith.perf.sweep import find_analyzer, only_model, run_sweep, sweep_folder
+from tritonsmith.perf.target import Target, embedded_target
+from tritonsmith.perf.variants import parse_variation, require_variations
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class SweepOptions:
     repeats: int
     window_ms: int
     vary: tuple[str, ...]
+    inputs: tuple[str, ...]
     input_data: Path | None
     protocol: Literal["grpc", "http"]
     seed: int
@@ -44,23 +49,62 @@ class SweepOptions:
 
 
 def measure(options: SweepOptions) -> Sweep:
-    """Run the sweep that the options ask for."""
+    """Run the sweep that the options ask for; what is wrong with them is told before a server is started."""
     loads, variations = read_loads(options), tuple(parse_variation(text) for text in options.vary)
-    find_analyzer()  # before a server is started for nothing
-    with _target(options) as target:
+    require_inputs(options)
+    if not options.url:
+        require_variations(variations, models_of(options.repository))
+    find_analyzer()
+    with sweep_folder(options.output) as folder, _target(options) as target:
+        model = options.model or only_model(target.control)
         plan = SweepPlan(
-            model=options.model or only_model(Control(target.http_url)),
+            model=model,
             loads=loads,
             repeats=options.repeats,
             window_ms=options.window_ms,
             protocol=options.protocol,
-            input_data=options.input_data,
+            input_data=write_inputs(options.inputs, model, target, folder) or options.input_data,
             seed=options.seed,
             variations=variations,
         )
         console.say(f"{plan.model}: {plan.cells} cells, about {plan.seconds:.0f} s")
         with console.progress("sweep", plan.cells) as progress:
-            return run_sweep(plan, target, options.output, progress)
+            return run_sweep(plan, target, folder, progress)
+
+
+def write_inputs(texts: Sequence[str], model: str, target: Target, folder: Path) -> Path | None:
+    """Write what was given as --input as perf_analyzer's file into the sweep's folder; None where nothing was.
+
+    Raises: UsageError for values that the model does not take; ServerError where the model is not there.
+    """
+    if not texts:
+        return None
+    with connect(target.http_url, "http") as client:
+        rows = given_rows(texts, find_target(client, model))
+    return write_input_data(folder / INPUT_NAME, rows)
+
+
+def require_inputs(options: SweepOptions) -> None:
+    """Refuse inputs that need no server to be refused.
+
+    Raises: UsageError.
+    """
+    if options.inputs and options.input_data:
+        raise UsageError("--input and --input-data exclude each other", hint="--input-data holds every input")
+    expand_inputs(options.inputs)
+    if options.input_data:
+        require_input_data(options.input_data)
+
+
+def models_of(repository: Path) -> list[str]:
+    """Return the names of a repository's models.
+
+    Raises: RepositoryError where there is no repository.
+    """
+    if not repository.is_dir():
+        hint = "`tritonsmith build` makes one, --repository names another, --url measures a running server"
+        raise RepositoryError(f"no model repository in {repository}", hint=hint)
+    return sorted(entry.name for entry in repository.iterdir() if entry.is_dir() and entry.name[0] != ".")
 
 
 def show(sweep: Sweep, folder: Path, *, is_json: bool) -> str:
@@ -111,10 +155,11 @@ def _levels(kind: LoadKind, text: str) -> Iterator[Load]:
             value = float(word)
         except ValueError:
             value = math.nan
-        is_good = value > 0 and math.isfinite(value) and (kind == "request_rate" or value == int(value))
+        is_good = 0 < value <= MAX_LOAD[kind] and (kind == "request_rate" or value == int(value))  # not where it is NaN
         if not is_good:
-            number = "a whole number above 0" if kind == "concurrency" else "a number above 0"
-            raise UsageError(f"--{kind.replace('_', '-')}: '{word}' is not {number}", hint="e.g. 1,2,4")
+            number = "a whole number" if kind == "concurrency" else "a number"
+            limits = f"{number} above 0, up to {MAX_LOAD[kind]:,}"
+            raise UsageError(f"--{kind.replace('_', '-')}: '{word}' is not {limits}", hint="e.g. 1,2,4")
         yield Load(kind, value)
 
 
@@ -124,7 +169,5 @@ def _target(options: SweepOptions) -> Iterator[Target]:
         http_url = options.url.removeprefix("http://").rstrip("/")
         yield Target(http_url, options.grpc_url or grpc_beside(options.url))
         return
-    if not options.repository.is_dir():
-        raise UsageError(f"no model repository in {options.repository}", hint="`tritonsmith build` makes one; or --url")
     with embedded_server(options.repository) as server:
-        yield Target(server.http_url, server.grpc_url, options.repository)
+        yield embedded_target(server)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tritonsmith.generator import console
+from tritonsmith.generator.errors import UsageError
 
 DEFAULT_CONCURRENCY = "1,2,4,8"
 
@@ -19,13 +20,20 @@ DEFAULT_CONCURRENCY = "1,2,4,8"
 @click.option("--repository", type=click.Path(path_type=Path), default=Path("model_repository"), show_default=True)
 @click.option("--concurrency", help=f"Requests in flight, e.g. 1,2,4.  [default: {DEFAULT_CONCURRENCY}]")
 @click.option("--request-rate", help="Requests sent per second, Poisson arrivals, e.g. 100,200.")
-@click.option("--repeats", type=click.IntRange(min=3), default=5, show_default=True, help="Measurements of each load.")
-@click.option("--window-ms", type=click.IntRange(min=20), default=500, show_default=True, help="A third of a repeat.")
+@click.option(
+    "--repeats", type=click.IntRange(3, 1000), default=5, show_default=True, help="Measurements of each load."
+)
+@click.option(
+    "--window-ms", type=click.IntRange(20, 600_000), default=500, show_default=True, help="A repeat has three."
+)
 @click.option("--vary", multiple=True, metavar="FIELD=V,V", help="E.g. models.digits.instance_group.count=1,2.")
+@click.option(
+    "--input", "-i", "inputs", multiple=True, metavar="NAME=VALUE", help="As for infer; @FOLDER and @*.png are rows."
+)
 @click.option("--input-data", type=click.Path(path_type=Path), help="A perf_analyzer input-data JSON file.")
 @click.option("--protocol", type=click.Choice(["grpc", "http"]), default="grpc", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order and the arrivals.")
-@click.option("--output", type=click.Path(path_type=Path), default=Path("build/sweep"), show_default=True)
+@click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("build/sweep"), show_default=True)
 @click.option("--json", "is_json", is_flag=True, help="Print the document as JSON.")
 def sweep(is_json: bool, **options: Any) -> None:
     """Measure MODEL (default: the only ensemble, else the only model) over levels of load.
@@ -42,15 +50,18 @@ def sweep(is_json: bool, **options: Any) -> None:
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), default=Path("build/sweep"))
-@click.option("--html", "form", flag_value="html", help="Print the page.")
-@click.option("--markdown", "form", flag_value="markdown", help="Print a Markdown table.")
-@click.option("--csv", "form", flag_value="csv", help="Print one row per point.")
-@click.option("--json", "form", flag_value="json", help="Print the document and its points.")
-def report(path: Path, form: str | None) -> None:
+@click.option("--html", is_flag=True, help="Print the page.")
+@click.option("--markdown", is_flag=True, help="Print a Markdown table.")
+@click.option("--csv", is_flag=True, help="Print one row per point.")
+@click.option("--json", is_flag=True, help="Print the document and its points.")
+def report(path: Path, **forms: bool) -> None:
     """Turn the sweep in PATH (its folder or document) into a report; without an option, write report.html beside it."""
     from tritonsmith.perf.document import read_sweep
     from tritonsmith.perf.report.write import render_report, write_report
 
+    chosen = [form for form, is_chosen in forms.items() if is_chosen]
+    if len(chosen) > 1:
+        raise UsageError(f"--{' and --'.join(chosen)} exclude each other", hint="print one, then the other")
     done = read_sweep(path)
     folder = path if path.is_dir() else path.parent
-    console.result(render_report(done, form) if form else str(write_report(done, folder / "report.html")))
+    console.result(render_report(done, chosen[0]) if chosen else str(write_report(done, folder / "report.html")))

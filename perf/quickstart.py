@@ -6,6 +6,7 @@ Everything goes below build/quickstart; a second run keeps what was measured and
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -27,14 +28,16 @@ from tritonsmith.ensembles.image_classification.reference import (
 )
 from tritonsmith.generator import cli, console
 from tritonsmith.generator.errors import AnswerIsNo
+from tritonsmith.perf.cli_sweep import write_inputs
 from tritonsmith.perf.document import Sweep, SweepPlan
-from tritonsmith.perf.measure.input_data import write_input_data
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.report import table_text, write_report
-from tritonsmith.perf.sweep import Target as SweepTarget
-from tritonsmith.perf.sweep import run_sweep
+from tritonsmith.perf.sweep import run_sweep, sweep_folder
+from tritonsmith.perf.target import Target as SweepTarget
+from tritonsmith.perf.target import embedded_target
 
 OUTPUT = Path("build") / "quickstart"
+IMAGES = FOLDER / "demo" / "images"
 MODEL = "digits"
 BATCH = 16
 CONCURRENCIES = (1, 2, 4, 8, 16, 32)
@@ -59,9 +62,8 @@ def quickstart(output: Path = OUTPUT) -> None:
         _heading(4, "infer", f"tritonsmith infer {MODEL} --input image=@digit.png, for {len(images)} held-out digits")
         with connect(server.grpc_url) as client:
             accuracy = judge(images, classify_served(client, images))
-        _heading(5, "sweep", f"tritonsmith sweep {MODEL} --concurrency {','.join(map(str, CONCURRENCIES))}")
-        target = SweepTarget(server.http_url, server.grpc_url, repository)
-        sweep = measure(target, images, output)
+        _heading(5, "sweep", shlex.join(sweep_command(output)))
+        sweep = measure(embedded_target(server), output)
     page = write_report(sweep, output / "report.html")
     _heading(6, "report", f"tritonsmith report {output / 'sweep'}")
     console.result(f"\naccuracy on {len(images)} held-out digits: {accuracy:.4f}, as in one process, image by image\n")
@@ -109,19 +111,24 @@ def same(served: Classification, expected: object) -> bool:
     )
 
 
-def measure(target: SweepTarget, images: Sequence[HeldOutImage], output: Path) -> Sweep:
+def sweep_command(output: Path) -> list[str]:
+    """Return the command that measures the same: typed afterwards, it finds every cell measured."""
+    argv = ["tritonsmith", "sweep", MODEL, "--repository", str(output / "model_repository")]
+    argv += ["--input", f"image=@{_shown(IMAGES)}", "--concurrency", ",".join(map(str, CONCURRENCIES))]
+    return [*argv, "--output", str(output / "sweep")]
+
+
+def measure(target: SweepTarget, output: Path) -> Sweep:
     """Measure the ensemble over levels of concurrency with real images."""
-    folder = output / "sweep"
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = [{"image": np.array([image.data], dtype=np.object_)} for image in images[:64]]
-    plan = SweepPlan(
-        model=MODEL,
-        loads=tuple(Load("concurrency", value) for value in CONCURRENCIES),
-        repeats=REPEATS,
-        input_data=write_input_data(folder / "images.json", rows),
-    )
-    with console.progress("sweep", plan.cells) as bar:
-        return run_sweep(plan, target, folder, bar)
+    with sweep_folder(output / "sweep") as folder:
+        plan = SweepPlan(
+            model=MODEL,
+            loads=tuple(Load("concurrency", value) for value in CONCURRENCIES),
+            repeats=REPEATS,
+            input_data=write_inputs([f"image=@{IMAGES}"], MODEL, target, folder),
+        )
+        with console.progress("sweep", plan.cells) as bar:
+            return run_sweep(plan, target, folder, bar)
 
 
 def _check(repository: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import fcntl
 import hashlib
 import json
 import os
@@ -13,6 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.json_format import MessageToDict, ParseDict
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
 from tritonsmith.backends.client.control import Control
 from tritonsmith.backends.toolchain.find import INSTALL_TOOLS, tool_folder
 from tritonsmith.backends.toolchain.perf_analyzer import find_perf_analyzer, library_folder
@@ -21,7 +25,7 @@ from tritonsmith.generator.console import Progress
 from tritonsmith.generator.errors import ServerError, ToolMissingError, TritonsmithError, UsageError
 from tritonsmith.perf.document import Cell, Scalar, Sweep, SweepPlan, cell_digest, read_cell, write_cell, write_sweep
 from tritonsmith.perf.measure.analyzer import SCRATCH_PREFIX, AnalyzerRun, AnalyzerTool, analyzer_version, run_analyzer
-from tritonsmith.perf.measure.input_data import made_up_rows, write_input_data
+from tritonsmith.perf.measure.input_data import INPUT_NAME, made_up_rows, require_input_data, write_input_data
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import machine_load, read_cpu_ticks, read_environment
 from tritonsmith.perf.measure.measurement import compose_measurement
@@ -32,19 +36,10 @@ from tritonsmith.perf.measure.server_statistics import (
     parse_counters,
     step_between,
 )
-from tritonsmith.perf.variants import changed_configs, measuring_order, variant_name
+from tritonsmith.perf.target import Target
+from tritonsmith.perf.variants import changed_configs, measuring_order, require_variations, variant_name
 
-RELOAD_LIMIT_S = 120.0
 MAX_HASHED_BYTES = 64 << 20  # bigger files count by size and time
-
-
-@dataclass(frozen=True)
-class Target:
-    """A running server ("host:port" each) and, where it is local, the repository that it serves."""
-
-    http_url: str
-    grpc_url: str
-    repository: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,6 @@ class Bench:
     target: Target
     folder: Path
     tool: AnalyzerTool
-    control: Control
     configs: Mapping[str, Mapping[str, Any]]  # of the model and of all its steps, as served, by name
     steps: tuple[str, ...]  # the models that compute: an ensemble's, else the model itself
     input_data: Path
@@ -67,14 +61,13 @@ class Bench:
 
 
 def run_sweep(plan: SweepPlan, target: Target, folder: Path, progress: Progress) -> Sweep:
-    """Measure what is not yet in `folder` and return the whole sweep, which is also written there.
+    """Measure what is not yet in `folder`, which is `sweep_folder`'s, and return the whole sweep, also written there.
 
     Cells are named by what they depend on, so a second call measures only what is missing. What varies is changed on
     the live server and changed back at the end.
 
     Raises: ServerError, UnstableError, UsageError, ToolMissingError; what was measured until then is kept.
     """
-    _make_folder(folder)
     bench = _set_up(plan, target, folder)
     sweep = _with_kept_cells(_new_sweep(bench), folder)
     write_sweep(sweep, folder)
@@ -141,27 +134,46 @@ def _fingerprint(path: Path) -> bytes:
     return hashlib.sha256(path.read_bytes()).digest()
 
 
-def _make_folder(folder: Path) -> None:
-    """Make the sweep's folder, and remove what a killed sweep left in it."""
+@contextlib.contextmanager
+def sweep_folder(folder: Path) -> Iterator[Path]:
+    """Make a sweep's folder, remove what a killed sweep left in it, and keep other sweeps out of it meanwhile.
+
+    Raises: UsageError where it cannot be made, or another sweep is in it.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
     except OSError as problem:
         raise UsageError(f"cannot make {folder}: {problem.strerror}", hint="choose another --output") from None
-    for leftover in folder.glob(f"{SCRATCH_PREFIX}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    try:
+        _lock(handle, folder)
+        for leftover in folder.glob(f"{SCRATCH_PREFIX}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        yield folder
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, folder: Path) -> None:
+    """Lock an open folder; the kernel lets go of it, however we end."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        hint = "wait until it has ended, or choose another --output"
+        raise UsageError(f"another sweep is measuring into {folder}", hint=hint) from None
 
 
 def _set_up(plan: SweepPlan, target: Target, folder: Path) -> Bench:
-    control = Control(target.http_url)
-    configs = _read_configs(control, plan.model, plan.version)
+    configs = _read_configs(target.control, plan.model, plan.version)
+    require_variations(plan.variations, configs)
     steps = tuple(name for name, config in configs.items() if not composing_models(config))
-    input_data = plan.input_data.absolute() if plan.input_data else folder.absolute() / "input.json"
-    if plan.input_data and not plan.input_data.is_file():
-        raise UsageError(f"no input data in {plan.input_data}", hint="give a perf_analyzer input-data JSON file")
-    if plan.input_data is None:
-        rows = made_up_rows(control.metadata(plan.model, plan.version), configs[plan.model])
-        write_input_data(input_data, rows)
-    return Bench(plan, target, folder, find_analyzer(), control, configs, steps, input_data)
+    if plan.input_data:
+        require_input_data(plan.input_data)
+        input_data = plan.input_data.absolute()
+    else:
+        rows = made_up_rows(target.control.metadata(plan.model, plan.version), configs[plan.model])
+        input_data = write_input_data(folder.absolute() / INPUT_NAME, rows)
+    return Bench(plan, target, folder, find_analyzer(), configs, steps, input_data)
 
 
 def _read_configs(control: Control, model: str, version: str = "") -> dict[str, dict[str, Any]]:
@@ -173,7 +185,7 @@ def _read_configs(control: Control, model: str, version: str = "") -> dict[str, 
 
 
 def _new_sweep(bench: Bench) -> Sweep:
-    server = str(bench.control.server_metadata().get("version", "unknown"))
+    server = str(bench.target.control.server_metadata().get("version", "unknown"))
     environment = read_environment(server, analyzer_version(bench.tool))
     local = bench.target.repository
     facts = {
@@ -189,16 +201,20 @@ def _new_sweep(bench: Bench) -> Sweep:
 @contextlib.contextmanager
 def _configurations(bench: Bench) -> Iterator[Callable[[Mapping[str, Scalar]], None]]:
     """Give a function that brings a variant onto the live server and warms it up; afterwards all is as it was."""
-    current: dict[str, Any] = {}  # model -> the configuration that we loaded
+    served = {
+        name: ParseDict(dict(config), ModelConfig(), ignore_unknown_fields=True)
+        for name, config in bench.configs.items()
+    }
+    current = dict(served)
     is_warm = is_shown = False  # the first command is shown for all: the others differ in the load
 
     def configure(variant: Mapping[str, Scalar]) -> None:
         nonlocal is_warm, is_shown
-        wanted = {**{name: bench.configs[name] for name in current}, **changed_configs(variant, bench.configs)}
-        for name, config in wanted.items():
-            if current.get(name, bench.configs[name]) != config:
+        for name, config in (served | changed_configs(variant, served)).items():
+            if current[name] != config:
                 current[name], is_warm = config, False
-                bench.control.load(name, config, timeout_s=RELOAD_LIMIT_S)
+                as_json = MessageToDict(config, preserving_proto_field_name=True)
+                bench.target.load(name, as_json, where=variant_name(variant))
         if not is_warm:
             task = _task(bench, _warmup_load(bench.plan))
             run_analyzer(bench.tool, task, bench.folder, is_shown=not is_shown)
@@ -207,21 +223,26 @@ def _configurations(bench: Bench) -> Iterator[Callable[[Mapping[str, Scalar]], N
     try:
         yield configure
     finally:
-        for name, config in current.items():
-            if config != bench.configs[name]:
+        for name in served:
+            if current[name] != served[name]:
                 with contextlib.suppress(ServerError):  # the server is gone, and with it what we changed
-                    bench.control.load(name, bench.configs[name], timeout_s=RELOAD_LIMIT_S)
+                    bench.target.restore(name, bench.configs[name])
 
 
 def _with_kept_cells(sweep: Sweep, folder: Path) -> Sweep:
-    """Return the sweep with the cells that were measured before, in the order in which they were."""
+    """Return the sweep with the cells that were measured before, in the order in which they were.
+
+    It began when the first of them did.
+    """
     digests = (
         cell_digest(sweep.plan, load, variant, repeat, sweep.identity)
         for repeat, variant, loads in measuring_order(sweep.plan)
         for load in loads
     )
     kept = [cell for cell in (read_cell(folder, digest) for digest in digests) if cell]
-    return replace(sweep, cells=tuple(sorted(kept, key=lambda cell: cell.started_at)))
+    kept.sort(key=lambda cell: cell.started_at)
+    started_at = min([sweep.started_at, *(cell.started_at for cell in kept[:1])])
+    return replace(sweep, started_at=started_at, cells=tuple(kept))
 
 
 def _missing(sweep: Sweep, loads: Sequence[Load], variant: Mapping[str, Scalar], repeat: int) -> list[Load]:
@@ -262,11 +283,21 @@ def _task(bench: Bench, load: Load, repeat: int = 0) -> AnalyzerRun:
         input_data=bench.input_data,
         is_decoupled=bench.is_decoupled,
         seed=1000 * plan.seed + repeat,
+        advice="" if plan.input_data else _made_up_advice(bench),
+    )
+
+
+def _made_up_advice(bench: Bench) -> str:
+    """Return the next step where the server fails requests with values that were made up."""
+    name = next((entry["name"] for entry in bench.configs[bench.plan.model].get("input", [])), "NAME")
+    return (
+        "the inputs were made up, since none were given; give real ones: "
+        f"--input {name}=VALUE, --input {name}=@FILE for each input, or --input-data FILE"
     )
 
 
 def _read_counters(bench: Bench) -> dict[str, ModelCounters]:
-    return {name: parse_counters(bench.control.statistics(name), name) for name in bench.configs}
+    return {name: parse_counters(bench.target.control.statistics(name), name) for name in bench.configs}
 
 
 def _now() -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
-from google.protobuf.json_format import ParseDict, ParseError
+from google.protobuf.message import Message
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.errors import UsageError
+from tritonsmith.generator.findings import NOWHERE, Finding, error
+from tritonsmith.generator.spec import tree as tree_of
+from tritonsmith.generator.spec.message import Filler, descriptor_of
 from tritonsmith.generator.suggest import did_you_mean
 from tritonsmith.perf.document import Scalar, SweepPlan, Variation
 from tritonsmith.perf.measure.load import Load
@@ -41,20 +43,31 @@ def measuring_order(plan: SweepPlan) -> Iterator[tuple[int, Variant, tuple[Load,
             yield repeat, variant, tuple(draw.sample(plan.loads, len(plan.loads)))
 
 
-def changed_configs(variant: Mapping[str, Scalar], configs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def changed_configs(variant: Mapping[str, Scalar], configs: Mapping[str, ModelConfig]) -> dict[str, ModelConfig]:
     """Return the configurations that the variant changes, by model; `configs` are those that are served.
 
-    Raises: UsageError for a model that is not served or a field that ModelConfig does not have.
+    Raises: UsageError for a model that is not served, a field that ModelConfig does not have, or a value not its type.
     """
-    changed: dict[str, Any] = {}
+    changed: dict[str, ModelConfig] = {}
     for field, value in variant.items():
         model, path = split_field(field, configs)
-        changed[model] = set_field(changed.get(model, configs[model]), path, value)
-        try:
-            ParseDict(changed[model], ModelConfig())
-        except ParseError as problem:
-            raise UsageError(f"--vary {field}={value}: {problem}", hint="fields are ModelConfig's own") from None
+        config = changed.setdefault(model, ModelConfig())
+        if not config.ListFields():
+            config.CopyFrom(configs[model])
+        for wrong in set_field(config, path, value):
+            raise UsageError(f"--vary {field}={value}: {wrong.message}", hint=wrong.remedy)
     return changed
+
+
+def require_variations(variations: Iterable[Variation], models: Iterable[str]) -> None:
+    """Refuse what cannot be varied, before anything is started or measured for it.
+
+    Raises: UsageError.
+    """
+    empty = {name: ModelConfig() for name in models}
+    for variation in variations:
+        for value in variation.values:
+            changed_configs({variation.field: value}, empty)
 
 
 def split_field(field: str, models: Iterable[str]) -> tuple[str, tuple[str, ...]]:
@@ -64,18 +77,30 @@ def split_field(field: str, models: Iterable[str]) -> tuple[str, tuple[str, ...]
         if rest.startswith(f"{name}."):
             return name, tuple(rest[len(name) + 1 :].split("."))
     name = rest.partition(".")[0]
-    raise UsageError(f"--vary {field}: no model '{name}' here.{did_you_mean(name, models)}", hint=", ".join(models))
+    raise UsageError(
+        f"--vary {field}: no model '{name}' here.{did_you_mean(name, models)}", hint=f"it has {', '.join(models)}"
+    )
 
 
-def set_field(config: Mapping[str, Any], path: Sequence[str], value: Scalar) -> dict[str, Any]:
-    """Return the configuration with one field set; in a list, of every entry."""
-    name, rest = path[0], path[1:]
-    if not rest:
-        return {**config, name: value}
-    inner = config.get(name) or {}
-    if isinstance(inner, list):
-        return {**config, name: [set_field(entry, rest, value) for entry in inner]}
-    return {**config, name: set_field(inner, rest, value)}
+def set_field(message: Message, path: Sequence[str], value: Scalar) -> list[Finding]:
+    """Set one field, in a list of every entry (of a new one where it is empty); return what is wrong with that."""
+    name, *rest = path
+    member = descriptor_of(message).fields_by_name.get(name)
+    part = member.message_type if member is not None else None
+    if member is not None and part is not None and not part.GetOptions().map_entry:
+        if not rest:
+            fields = ", ".join(part.fields_by_name)
+            return [error(f"'{name}' has fields of its own", remedy=f"vary one of them: {fields}")]
+        inner = getattr(message, name)
+        entries = (inner or [inner.add()]) if member.is_repeated else [inner]
+        return [wrong for entry in entries for wrong in set_field(entry, rest, value)]
+    tree = _tree(rest, value)
+    if member is not None and part is None and member.is_repeated:
+        message.ClearField(name)
+        tree = tree_of.Sequence([tree], NOWHERE)
+    findings: list[Finding] = []
+    Filler(findings).fill(message, tree_of.Mapping({name: tree}, NOWHERE), key="")
+    return findings
 
 
 def variant_name(variant: Mapping[str, Scalar]) -> str:
@@ -99,6 +124,15 @@ def _combinations(variations: Sequence[Variation]) -> list[Variant]:
 
 def _shuffled(items: list[Variant], draw: random.Random) -> list[Variant]:
     return draw.sample(items, len(items))
+
+
+def _tree(path: Sequence[str], value: Scalar) -> tree_of.Node:
+    """Return the value below the path, as a spec would have it."""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    tree: tree_of.Node = tree_of.Scalar(text, NOWHERE, is_quoted=True)
+    for name in reversed(path):
+        tree = tree_of.Mapping({name: tree}, NOWHERE)
+    return tree
 
 
 def _scalar(text: str) -> Scalar:

@@ -17,6 +17,7 @@ from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.files import write_by_rename
 
 MADE_UP_ROWS = 16
+INPUT_NAME = "input.json"  # in a sweep's folder, where no file of the user's is measured with
 Array = npt.NDArray[Any]
 Row = Mapping[str, Array]
 
@@ -29,6 +30,23 @@ def write_input_data(path: Path, rows: Sequence[Row]) -> Path:
     """
     data = [{name: _tensor(array) for name, array in row.items()} for row in rows]
     return write_by_rename(path, json.dumps({"data": data}).encode())
+
+
+def require_input_data(path: Path) -> None:
+    """Refuse a file that perf_analyzer would refuse as a whole.
+
+    Raises: UsageError where it cannot be read, is no JSON, or has no rows.
+    """
+    hint = 'perf_analyzer reads {"data": [{"INPUT": [values, ...]}, ...]}; or use --input NAME=VALUE'
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as problem:
+        raise UsageError(f"no input data in {path}: {problem.strerror}", hint=hint) from None
+    except ValueError as problem:
+        raise UsageError(f"{path} is not JSON: {problem}", hint=hint) from None
+    rows = document.get("data") if isinstance(document, dict) else None
+    if not isinstance(rows, list) or not rows:
+        raise UsageError(f"{path} has no rows of input data", hint=hint)
 
 
 def made_up_rows(metadata: Mapping[str, Any], config: Mapping[str, Any], seed: int = 0) -> list[dict[str, Array]]:

@@ -1,5 +1,7 @@
 """Sweeps of real models on a real server with the real perf_analyzer."""
 
+import base64
+import json
 import os
 import signal
 import subprocess
@@ -14,16 +16,24 @@ import pytest
 
 from tritonsmith.backends.server.embedded import Server, embedded_server
 from tritonsmith.generator import console
-from tritonsmith.generator.errors import ServerError, TritonsmithError, UsageError
+from tritonsmith.generator.errors import ServerError, UsageError
 from tritonsmith.perf.document import Sweep, SweepPlan, Variation, read_sweep
 from tritonsmith.perf.measure.input_data import write_input_data
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.summary import summarise
-from tritonsmith.perf.sweep import Target, only_model, run_sweep
+from tritonsmith.perf.sweep import only_model, run_sweep, sweep_folder
+from tritonsmith.perf.target import embedded_target
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
-HEAD = "import time\nimport numpy as np\nimport triton_python_backend_utils as pb\n\n\nclass TritonPythonModel:\n"
+HEAD = """import json
+import time
+import numpy as np
+import triton_python_backend_utils as pb
+
+
+class TritonPythonModel:
+"""
 PASS_ON = (
     HEAD
     + """    def execute(self, requests):
@@ -32,6 +42,12 @@ PASS_ON = (
         return [pb.InferenceResponse([pb.Tensor("y", tensor)]) for tensor in tensors]
 """
 )
+# appended to a model: refuses a parameter `least` that is no number
+INITIALIZE = """
+    def initialize(self, args):
+        parameters = json.loads(args["model_config"])["parameters"]
+        int(parameters.get("least", {}).get("string_value", "0"))
+"""
 TO_NAN = PASS_ON.replace('"y", tensor)', '"y", tensor * np.float32("nan"))').format(sleep_s=0)
 ONLY_PNG = (
     HEAD
@@ -87,7 +103,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("others")
-    write_model(folder, "alone", f'backend: "python" max_batch_size: 1 {FLOATS}', PASS_ON.format(sleep_s=0.01))
+    write_model(
+        folder, "alone", f'backend: "python" max_batch_size: 1 {FLOATS}', PASS_ON.format(sleep_s=0.01) + INITIALIZE
+    )
     write_model(folder, "tonan", f'backend: "python" max_batch_size: 8 {FLOATS}', TO_NAN)
     integer = 'output { name: "y" data_type: TYPE_INT32 dims: 1 }'
     png = f'backend: "python" max_batch_size: 8 input {{ name: "image" data_type: TYPE_STRING dims: 1 }} {integer}'
@@ -110,9 +128,9 @@ def other_server(others: Path) -> Iterator[Server]:
         yield running
 
 
-def sweep_of(plan: SweepPlan, server: Server, folder: Path, repository: Path | None = None) -> Sweep:
-    with console.progress("sweep", plan.cells) as progress:
-        return run_sweep(plan, Target(server.http_url, server.grpc_url, repository), folder, progress)
+def sweep_of(plan: SweepPlan, server: Server, folder: Path) -> Sweep:
+    with sweep_folder(folder), console.progress("sweep", plan.cells) as progress:
+        return run_sweep(plan, embedded_target(server), folder, progress)
 
 
 def cell_times(folder: Path) -> dict[str, int]:
@@ -121,7 +139,7 @@ def cell_times(folder: Path) -> dict[str, int]:
 
 def test_an_ensemble_is_measured_step_by_step(server: Server, repository: Path, tmp_path: Path) -> None:
     plan = SweepPlan("pipe", (ONE, FOUR, RATE), repeats=3, window_ms=120)
-    sweep = sweep_of(plan, server, tmp_path, repository)
+    sweep = sweep_of(plan, server, tmp_path)
     assert sweep.is_complete
     assert read_sweep(tmp_path) == sweep
     one, four, rate = summarise(sweep)
@@ -139,7 +157,9 @@ def test_an_ensemble_is_measured_step_by_step(server: Server, repository: Path, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cells", "input.json", "sweep.json"]
 
     before = cell_times(tmp_path)
-    assert sweep_of(plan, server, tmp_path, repository).cells == sweep.cells  # nothing is measured twice
+    again = sweep_of(plan, server, tmp_path)
+    assert again.cells == sweep.cells  # nothing is measured twice
+    assert again.started_at == sweep.cells[0].started_at
     assert cell_times(tmp_path) == before
 
 
@@ -147,12 +167,12 @@ def test_an_interrupted_continuation_forgets_nothing(
     server: Server, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = SweepPlan("second", (ONE, FOUR), repeats=3, window_ms=100)
-    sweep = sweep_of(plan, server, tmp_path, repository)
+    sweep = sweep_of(plan, server, tmp_path)
     first, *later = [tmp_path / "cells" / f"{cell.digest}.json" for cell in sweep.cells]
     first.unlink()
     monkeypatch.setattr("tritonsmith.perf.sweep._measure_cell", raise_interrupt)
     with pytest.raises(KeyboardInterrupt):
-        sweep_of(plan, server, tmp_path, repository)
+        sweep_of(plan, server, tmp_path)
     assert read_sweep(tmp_path).cells == sweep.cells[1:]
     assert all(path.exists() for path in later)
 
@@ -163,11 +183,11 @@ def raise_interrupt(*_: object) -> None:
 
 def test_another_repository_shares_no_cells(server: Server, repository: Path, tmp_path: Path) -> None:
     plan = SweepPlan("second", (ONE,), repeats=3, window_ms=100)
-    first = sweep_of(plan, server, tmp_path, repository)
+    first = sweep_of(plan, server, tmp_path)
     marker = repository / "second" / "1" / "weights"
     marker.write_text("new")
     try:
-        assert sweep_of(plan, server, tmp_path, repository).identity != first.identity
+        assert sweep_of(plan, server, tmp_path).identity != first.identity
     finally:
         marker.unlink()
     assert len(cell_times(tmp_path)) == 6
@@ -183,12 +203,23 @@ def test_variants_are_set_on_the_live_server_and_undone(other_server: Server, tm
     assert other_server.control.config("alone") == before
 
 
-def test_a_failing_variant_is_undone_too(other_server: Server, tmp_path: Path) -> None:
+def test_a_failing_variant_is_undone_and_says_why_without_our_own_paths(other_server: Server, tmp_path: Path) -> None:
     before = other_server.control.config("alone")
-    kinds = Variation("models.alone.instance_group.kind", ("KIND_CPU", "KIND_GPU"))
-    with pytest.raises(TritonsmithError):
-        sweep_of(SweepPlan("alone", (ONE,), repeats=3, window_ms=100, variations=(kinds,)), other_server, tmp_path)
+    least = Variation("models.alone.parameters.least", (1, "none"))
+    with pytest.raises(ServerError, match=r"parameters\.least=none: model 'alone' does not load: .*: 'none'") as caught:
+        sweep_of(SweepPlan("alone", (ONE,), repeats=3, window_ms=100, variations=(least,)), other_server, tmp_path)
+    assert "tritonsmith-run" not in str(caught.value)
+    assert "At:" not in str(caught.value)
     assert other_server.control.config("alone") == before
+
+
+def test_a_variant_for_a_gpu_is_fitted_to_this_machine_and_it_is_said(
+    other_server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kinds = Variation("models.alone.instance_group.kind", ("KIND_GPU",))
+    plan = SweepPlan("alone", (ONE,), repeats=3, window_ms=100, variations=(kinds,))
+    assert sweep_of(plan, other_server, tmp_path).is_complete
+    assert "note: alone: instance_group[0] KIND_GPU -> KIND_CPU (no GPU here)" in capsys.readouterr().err
 
 
 def test_a_decoupled_model_is_streamed_and_its_final_flag_is_no_answer(other_server: Server, tmp_path: Path) -> None:
@@ -205,8 +236,23 @@ def test_images_arrive_as_they_are(other_server: Server, tmp_path: Path) -> None
     path = write_input_data(tmp_path / "images.json", [{"image": image}] * 3)
     plan = SweepPlan("png", (FOUR,), repeats=3, window_ms=100, input_data=path)
     assert sweep_of(plan, other_server, tmp_path / "sweep").is_complete
-    with pytest.raises(ServerError, match="no PNG"):  # the letters that are made up without it
+    with pytest.raises(ServerError, match="no PNG") as caught:  # the letters that are made up without it
         sweep_of(SweepPlan("png", (FOUR,), window_ms=100), other_server, tmp_path / "other")
+    assert "the inputs were made up" in caught.value.hint
+    assert "--input image=@FILE for each input, or --input-data FILE" in caught.value.hint
+
+
+def test_the_command_takes_images_from_their_files(other_server: Server, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"\x89PNG\r\n" + name.encode())
+    words = ["sweep", "png", "--url", other_server.http_url, "--grpc-url", other_server.grpc_url, "--concurrency", "2"]
+    words += ["--repeats", "3", "--window-ms", "100", "-o", str(tmp_path / "sweep")]
+    child = start_command(*words, "--input", f"image=@{tmp_path}/*.png")
+    stdout, stderr = child.communicate(timeout=120)
+    assert child.returncode in (0, 7), stderr
+    assert "concurrency 2" in stdout
+    rows = json.loads((tmp_path / "sweep" / "input.json").read_text())["data"]
+    assert [base64.b64decode(row["image"]["content"]["b64"])[-5:] for row in rows] == [b"a.png", b"b.png"]
 
 
 def test_http_measures_too(server: Server, tmp_path: Path) -> None:
@@ -253,7 +299,7 @@ def test_a_server_killed_in_the_middle_costs_one_cell(repository: Path, tmp_path
         killer = threading.Thread(target=kill_after_two_cells, args=(server.pid,))
         killer.start()
         with pytest.raises(ServerError) as caught:
-            sweep_of(plan, server, tmp_path, repository)
+            sweep_of(plan, server, tmp_path)
         killer.join()
     assert caught.value.exit_code == 6
     kept = cell_times(tmp_path)
@@ -262,7 +308,7 @@ def test_a_server_killed_in_the_middle_costs_one_cell(repository: Path, tmp_path
     assert not list(tmp_path.glob(".*"))
 
     with embedded_server(repository) as server:
-        assert sweep_of(plan, server, tmp_path, repository).is_complete
+        assert sweep_of(plan, server, tmp_path).is_complete
     assert kept.items() <= cell_times(tmp_path).items()
 
 

@@ -1,18 +1,26 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tritonsmith.generator.errors import UnstableError, UsageError
-from tritonsmith.perf.cli_sweep import SweepOptions, grpc_beside, read_loads, require_stable
+from tritonsmith.perf.cli_sweep import SweepOptions, grpc_beside, models_of, read_loads, require_inputs, require_stable
 from tritonsmith.perf.document import Sweep
 from tritonsmith.perf.measure.load import Load
 
 
-def options(concurrency: str | None = None, request_rate: str | None = None) -> SweepOptions:
-    return SweepOptions(
-        None, None, None, Path("r"), concurrency, request_rate, 5, 500, (), None, "grpc", 0, Path("build/sweep")
-    )
+def options(concurrency: str | None = None, request_rate: str | None = None, **others: Any) -> SweepOptions:
+    given: dict[str, Any] = {
+        "model": None,
+        "url": None,
+        "grpc_url": None,
+        "repository": Path("r"),
+        "vary": (),
+        "inputs": (),
+    }
+    given |= {"repeats": 5, "window_ms": 500, "input_data": None, "protocol": "grpc", "seed": 0, "output": Path("o")}
+    return SweepOptions(**{**given, "concurrency": concurrency, "request_rate": request_rate, **others})
 
 
 def test_without_loads_powers_of_two_are_measured() -> None:
@@ -27,10 +35,29 @@ def test_a_load_that_is_named_twice_is_measured_once() -> None:
     assert read_loads(options("2,2", "2")) == (Load("concurrency", 2), Load("request_rate", 2))
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "1.5", "inf", "nan", "many"])
-def test_a_concurrency_is_a_whole_number_above_zero(text: str) -> None:
-    with pytest.raises(UsageError, match=f"'{text}' is not a whole number above 0"):
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "inf", "nan", "many", "4097"])
+def test_a_concurrency_is_a_whole_number_above_zero_that_has_threads(text: str) -> None:
+    with pytest.raises(UsageError, match=f"'{text}' is not a whole number above 0, up to 4,096"):
         read_loads(options(text))
+
+
+@pytest.mark.parametrize("text", ["0", "inf", "nan", "1e9", "1000001"])
+def test_a_rate_is_at_most_a_million_per_second(text: str) -> None:
+    with pytest.raises(UsageError, match=f"'{text}' is not a number above 0, up to 1,000,000"):
+        read_loads(options(request_rate=text))
+    assert read_loads(options(request_rate="1e6")) == (Load("request_rate", 1e6),)
+
+
+def test_input_and_input_data_exclude_each_other(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="exclude each other"):
+        require_inputs(options(inputs=("x=1",), input_data=tmp_path / "in.json"))
+
+
+def test_a_repositorys_models_are_its_folders(tmp_path: Path) -> None:
+    for name in ("b", "a", ".stage"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "tritonsmith.lock").write_text("{}")
+    assert models_of(tmp_path) == ["a", "b"]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from tritonsmith.generator.cli import cli
 from tritonsmith.generator.errors import TritonsmithError
 from tritonsmith.perf.document import Sweep, write_sweep
+from tritonsmith.perf.sweep import sweep_folder
 
 MakeSweep = Callable[..., Sweep]
 
@@ -33,10 +34,17 @@ def run(*argv: object) -> tuple[int, str]:
         (["sweep", "--concurrency", "0"], 2, "'0' is not a whole number above 0"),
         (["sweep", "--request-rate", "nan"], 2, "'nan' is not a number above 0"),
         (["sweep", "--repeats", "2"], 2, "--repeats"),
-        (["sweep", "--repository", "/nowhere"], 2, "no model repository in /nowhere"),
+        (["sweep", "--repeats", "1001"], 2, "--repeats"),
+        (["sweep", "--window-ms", "1000000000"], 2, "--window-ms"),
+        (["sweep", "--request-rate", "1e9"], 2, "up to 1,000,000"),
+        (["sweep", "--repository", "/nowhere"], 4, "no model repository in /nowhere"),
+        (["sweep", "--input-data", "/nowhere"], 2, "no input data in /nowhere"),
+        (["sweep", "--input", "image"], 2, "'image' is no input"),
+        (["sweep", "--input", "image=@/nowhere/*.png"], 2, "no file in '/nowhere/*.png'"),
         (["sweep", "--vary", "count=1"], 2, "cannot vary 'count=1'"),
         (["report", "/nowhere"], 2, "no sweep in /nowhere"),
         (["report", "--pdf"], 2, "No such option"),
+        (["report", "--markdown", "--csv"], 2, "--markdown and --csv exclude each other"),
     ],
 )
 def test_wrong_usage_is_named(
@@ -46,6 +54,51 @@ def test_wrong_usage_is_named(
     got, error = run(*words, *output)
     assert (got, said in error) == (status, True), error
     assert capsys.readouterr().out == ""
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository that no server would load: whoever tries ends with 6."""
+    (tmp_path / "models" / "digits").mkdir(parents=True)
+    return tmp_path / "models"
+
+
+@pytest.mark.parametrize(
+    ("vary", "said"),
+    [
+        ("models.digit.max_batch_size=1", "no model 'digit' here. Did you mean 'digits'?"),
+        (
+            "models.digits.instance_grup.count=1",
+            "unknown field 'instance_grup' of ModelConfig. Did you mean 'instance_",
+        ),
+        ("models.digits.maxBatchSize=1", "Did you mean 'max_batch_size'?"),
+        ("models.digits.instance_group.count=1,x", "count=x: expected a whole number, got 'x'"),
+        ("models.digits.instance_group.kind=GPU", "Did you mean 'KIND_GPU'?"),
+        ("models.digits.instance_group=1", "vary one of them: name, kind, count"),
+    ],
+)
+def test_what_cannot_be_varied_is_told_before_a_server_is_started(vary: str, said: str, repository: Path) -> None:
+    status, error = run("sweep", "--repository", repository, "--vary", vary, "--output", repository / "sweep")
+    assert (status, said in error) == (2, True), error
+    assert len(error) < 300
+
+
+def test_bad_input_data_is_told_before_a_server_is_started(repository: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.json").write_text('{"data": [')
+    status, error = run("sweep", "--repository", repository, "--input-data", tmp_path / "in.json")
+    assert (status, "in.json is not JSON" in error) == (2, True), error
+
+
+def test_two_sweeps_do_not_share_a_folder(repository: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sweep"
+    with sweep_folder(folder):
+        measuring = folder / ".measuring-1"
+        measuring.mkdir()
+        status, error = run("sweep", "--repository", repository, "-o", folder)
+        assert (status, f"another sweep is measuring into {folder}" in error) == (2, True), error
+        assert measuring.is_dir()
+    with sweep_folder(folder):
+        assert not measuring.is_dir()
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.perf.measure.input_data import made_up_rows, write_input_data
+from tritonsmith.perf.measure.input_data import made_up_rows, require_input_data, write_input_data
 
 
 def written(path: Path) -> list[dict[str, Any]]:
@@ -82,3 +82,19 @@ def test_optional_inputs_are_left_out() -> None:
 def test_an_unknown_data_type_is_named() -> None:
     with pytest.raises(UsageError, match="'x' has data type FP8"):
         made_up_rows(metadata(("x", "FP8", [1])), {})
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "no input data"), ("{", "is not JSON"), ("[1]", "has no rows"), ('{"data": []}', "has no rows")],
+)
+def test_a_file_that_holds_no_rows_is_refused(content: str | None, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "in.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UsageError, match=said):
+        require_input_data(path)
+
+
+def test_what_is_written_is_not_refused(tmp_path: Path) -> None:
+    require_input_data(write_input_data(tmp_path / "in.json", [{"x": np.zeros(2)}]))
