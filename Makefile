@@ -61,7 +61,7 @@ bench: setup-dev ## start-up, build of 1,000 models, overhead of the onnxruntime
 	$(BIN)/python -m tritonsmith.perf.bench.build_speed
 	$(BIN)/python -m tritonsmith.perf.bench.overhead
 
-bench-onnx: setup-dev ## ONNX's own backend test suite through the real server; an hour, resumable
+bench-onnx: setup-dev ## ONNX's own backend test suite through the real server; ten minutes, resumable
 	$(BIN)/python -m tritonsmith.perf.bench.onnx_suite
 
 wheel: setup-dev ## build the wheel, from nothing stale

@@ -21,7 +21,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.ensembles.build import build_repository
 from tritonsmith.generator import console
-from tritonsmith.perf.bench.results import write_result
+from tritonsmith.perf.bench.record import write_result
 from tritonsmith.perf.statistics import median, median_interval
 
 GOAL = 4.0

@@ -35,7 +35,7 @@ from tritonsmith.perf.bench.onnx_cases import (
     run_in_process,
     why_not_expressible,
 )
-from tritonsmith.perf.bench.results import write_result
+from tritonsmith.perf.bench.record import write_result
 
 _CHUNK = 40  # models on one server; each is a process
 _CASE_LIMIT_S = 30.0

@@ -30,7 +30,7 @@ from tritonsmith.backends.server.options import ServerOptions
 from tritonsmith.backends.toolchain.find import find_toolchain
 from tritonsmith.generator import console
 from tritonsmith.generator.process import run
-from tritonsmith.perf.bench.results import write_result
+from tritonsmith.perf.bench.record import write_result
 from tritonsmith.perf.measure.analyzer import CSV_NAME, AnalyzerRun, AnalyzerTool, analyzer_argv, failure
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.profile import parse_csv

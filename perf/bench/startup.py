@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from tritonsmith.generator import console
-from tritonsmith.perf.bench.results import write_result
+from tritonsmith.perf.bench.record import write_result
 from tritonsmith.perf.statistics import median, median_interval
 
 GOAL = 2.0
