@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -160,7 +160,7 @@ def cell_digest(plan: SweepPlan, load: Load, variant: Mapping[str, Scalar], repe
         "schema": SCHEMA,
         "identity": identity,
         "model": [plan.model, plan.version],
-        "load": asdict(load),
+        "load": {"kind": load.kind, "value": float(load.value)},  # 1 and 1.0 are one load, but not one text
         "variant": dict(sorted(variant.items())),
         "repeat": repeat,
         "window_ms": plan.window_ms,

@@ -103,6 +103,11 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(make_sweep: Callable[.
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_load_is_named_by_its_value_not_by_its_type() -> None:
+    one, same = (cell_digest(PLAN, Load("concurrency", value), {}, 0, "") for value in (1, 1.0))
+    assert one == same
+
+
 def test_fewer_than_three_repeats_are_refused() -> None:
     with pytest.raises(UsageError, match="2 repeats"):
         SweepPlan("digits", (LOAD,), repeats=2)
