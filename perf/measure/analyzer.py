@@ -7,6 +7,7 @@ nothing, a status of 0 does not mean data, streaming exports are cut off now and
 from __future__ import annotations
 
 import contextlib
+import re
 import resource
 import tempfile
 from collections.abc import Mapping
@@ -198,8 +199,11 @@ def failure(done: Completed, where: str, advice: str = "") -> TritonsmithError:
 
 
 def _said(done: Completed) -> str:
-    """Return the reason from what perf_analyzer said, without the usage that it appends."""
-    return done.stderr.partition("Usage: ")[0].strip()[-1500:] or done.stdout.strip()[-500:]
+    """Return the reason from what perf_analyzer said: one thread's for all, and not the usage that it appends."""
+    lines = [line for line in done.stderr.partition("Usage: ")[0].splitlines() if line.strip()]
+    threads = [line for line in lines if re.match(r"Thread \[\d+\] had error", line)]
+    said = "\n".join(line for line in lines if line not in threads[1:])
+    return said.strip()[-1500:] or done.stdout.strip()[-500:]
 
 
 def _advice(said: str) -> str:

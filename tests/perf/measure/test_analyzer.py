@@ -120,6 +120,14 @@ def test_a_server_that_is_down_is_told_from_a_model_that_is_missing(tmp_path: Pa
     assert "not loaded" in hints[1]
 
 
+def test_of_the_threads_that_fail_one_speaks_for_all(tmp_path: Path) -> None:
+    threads = "".join(f"Thread [{n}] had error: no image: {n}\n\n" for n in range(8))
+    done = Completed(("perf_analyzer",), 99, "", f"Failed to maintain requested inference load.\n{threads}", 1.0)
+    with pytest.raises(ServerError) as caught:
+        require_data(done, tmp_path, where="")
+    assert caught.value.message.endswith("inference load.\nThread [0] had error: no image: 0")
+
+
 def test_advice_stands_where_nothing_better_is_known(tmp_path: Path) -> None:
     hints = {}
     for case in ("downgrpc", "braw"):
