@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tritonsmith.backends.client.base import connect
-from tritonsmith.backends.client.infer import find_target
 from tritonsmith.backends.server.embedded import embedded_server
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import RepositoryError, UnstableError, UsageError
 from tritonsmith.perf.commands import DEFAULT_CONCURRENCY
 from tritonsmith.perf.document import DOCUMENT_NAME, Sweep, SweepPlan
-from tritonsmith.perf.measure.given_inputs import expand_inputs, given_rows
-from tritonsmith.perf.measure.input_data import INPUT_NAME, require_input_data, write_input_data
+from tritonsmith.perf.folder import sweep_folder
+from tritonsmith.perf.measure.given_inputs import expand_inputs, write_given_inputs
+from tritonsmith.perf.measure.input_data import INPUT_NAME, require_input_data
 from tritonsmith.perf.measure.load import MAX_LOAD, Load, LoadKind
 from tritonsmith.perf.report.tables import as_report_json, name_of, table_text
 from tritonsmith.perf.report.write import write_report
 from tritonsmith.perf.summary import UNSTABLE_SHARE, summarise
-from tritonsmith.perf.sweep import find_analyzer, only_model, run_sweep, sweep_folder
+from tritonsmith.perf.sweep import find_analyzer, only_model, run_sweep
 from tritonsmith.perf.target import Target, embedded_target
 from tritonsmith.perf.variants import parse_variation, require_variations
 
@@ -63,25 +62,13 @@ def measure(options: SweepOptions) -> Sweep:
             repeats=options.repeats,
             window_ms=options.window_ms,
             protocol=options.protocol,
-            input_data=write_inputs(options.inputs, model, target, folder) or options.input_data,
+            input_data=_input_data(options, model, target, folder),
             seed=options.seed,
             variations=variations,
         )
         console.say(f"{plan.model}: {plan.cells} cells, about {plan.seconds:.0f} s")
         with console.progress("sweep", plan.cells) as progress:
             return run_sweep(plan, target, folder, progress)
-
-
-def write_inputs(texts: Sequence[str], model: str, target: Target, folder: Path) -> Path | None:
-    """Write what was given as --input as perf_analyzer's file into the sweep's folder; None where nothing was.
-
-    Raises: UsageError for values that the model does not take; ServerError where the model is not there.
-    """
-    if not texts:
-        return None
-    with connect(target.http_url, "http") as client:
-        rows = given_rows(texts, find_target(client, model))
-    return write_input_data(folder / INPUT_NAME, rows)
 
 
 def require_inputs(options: SweepOptions) -> None:
@@ -161,6 +148,12 @@ def _levels(kind: LoadKind, text: str) -> Iterator[Load]:
             limits = f"{number} above 0, up to {MAX_LOAD[kind]:,}"
             raise UsageError(f"--{kind.replace('_', '-')}: '{word}' is not {limits}", hint="e.g. 1,2,4")
         yield Load(kind, value)
+
+
+def _input_data(options: SweepOptions, model: str, target: Target, folder: Path) -> Path | None:
+    if not options.inputs:
+        return options.input_data
+    return write_given_inputs(options.inputs, model, target.http_url, folder / INPUT_NAME)
 
 
 @contextmanager

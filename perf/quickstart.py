@@ -28,11 +28,13 @@ from tritonsmith.ensembles.image_classification.reference import (
 )
 from tritonsmith.generator import cli, console
 from tritonsmith.generator.errors import AnswerIsNo
-from tritonsmith.perf.cli_sweep import write_inputs
 from tritonsmith.perf.document import Sweep, SweepPlan
+from tritonsmith.perf.folder import sweep_folder
+from tritonsmith.perf.measure.given_inputs import write_given_inputs
+from tritonsmith.perf.measure.input_data import INPUT_NAME
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.report import table_text, write_report
-from tritonsmith.perf.sweep import run_sweep, sweep_folder
+from tritonsmith.perf.sweep import run_sweep
 from tritonsmith.perf.target import Target as SweepTarget
 from tritonsmith.perf.target import embedded_target
 
@@ -125,7 +127,7 @@ def measure(target: SweepTarget, output: Path) -> Sweep:
             model=MODEL,
             loads=tuple(Load("concurrency", value) for value in CONCURRENCIES),
             repeats=REPEATS,
-            input_data=write_inputs([f"image=@{IMAGES}"], MODEL, target, folder),
+            input_data=write_given_inputs([f"image=@{IMAGES}"], MODEL, target.http_url, folder / INPUT_NAME),
         )
         with console.progress("sweep", plan.cells) as bar:
             return run_sweep(plan, target, folder, bar)

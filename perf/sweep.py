@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import fcntl
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +22,7 @@ from tritonsmith.generator import console
 from tritonsmith.generator.console import Progress
 from tritonsmith.generator.errors import ServerError, ToolMissingError, TritonsmithError, UsageError
 from tritonsmith.perf.document import Cell, Scalar, Sweep, SweepPlan, cell_digest, read_cell, write_cell, write_sweep
-from tritonsmith.perf.measure.analyzer import SCRATCH_PREFIX, AnalyzerRun, AnalyzerTool, analyzer_version, run_analyzer
+from tritonsmith.perf.measure.analyzer import AnalyzerRun, AnalyzerTool, analyzer_version, run_analyzer
 from tritonsmith.perf.measure.input_data import INPUT_NAME, made_up_rows, require_input_data, write_input_data
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import machine_load, read_cpu_ticks, read_environment
@@ -132,35 +130,6 @@ def _fingerprint(path: Path) -> bytes:
     if state.st_size > MAX_HASHED_BYTES:
         return f"{state.st_size} {state.st_mtime_ns}".encode()
     return hashlib.sha256(path.read_bytes()).digest()
-
-
-@contextlib.contextmanager
-def sweep_folder(folder: Path) -> Iterator[Path]:
-    """Make a sweep's folder, remove what a killed sweep left in it, and keep other sweeps out of it meanwhile.
-
-    Raises: UsageError where it cannot be made, or another sweep is in it.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as problem:
-        raise UsageError(f"cannot make {folder}: {problem.strerror}", hint="choose another --output") from None
-    try:
-        _lock(handle, folder)
-        for leftover in folder.glob(f"{SCRATCH_PREFIX}*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        yield folder
-    finally:
-        os.close(handle)
-
-
-def _lock(handle: int, folder: Path) -> None:
-    """Lock an open folder; the kernel lets go of it, however we end."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        hint = "wait until it has ended, or choose another --output"
-        raise UsageError(f"another sweep is measuring into {folder}", hint=hint) from None
 
 
 def _set_up(plan: SweepPlan, target: Target, folder: Path) -> Bench:

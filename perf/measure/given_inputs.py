@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from glob import glob
 from pathlib import Path
 
-from tritonsmith.backends.client.infer import Call, Target, build_requests
+from tritonsmith.backends.client.base import connect
+from tritonsmith.backends.client.infer import Call, Target, build_requests, find_target
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.perf.measure.input_data import Row
+from tritonsmith.perf.measure.input_data import Row, write_input_data
 
 
 def expand_inputs(texts: Sequence[str]) -> dict[str, list[str]]:
@@ -23,6 +24,16 @@ def expand_inputs(texts: Sequence[str]) -> dict[str, list[str]]:
             raise UsageError(f"'{text}' is no input", hint="write --input NAME=VALUE or --input NAME=@FILE")
         values.setdefault(name, []).extend(_files(value) if value.startswith("@") else [value])
     return values
+
+
+def write_given_inputs(texts: Sequence[str], model: str, http_url: str, path: Path) -> Path:
+    """Write what is given for a served model as perf_analyzer's input-data file, and return its path.
+
+    Raises: UsageError for values that the model does not take; ServerError where the model is not there.
+    """
+    with connect(http_url, "http") as client:
+        rows = given_rows(texts, find_target(client, model))
+    return write_input_data(path, rows)
 
 
 def given_rows(texts: Sequence[str], target: Target) -> list[Row]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tritonsmith.perf.measure.measurement import Step
 from tritonsmith.perf.report import svg
 from tritonsmith.perf.report.charts import CHARACTER, WIDTH, row_label, significant_short, unit_of
 from tritonsmith.perf.report.numbers import duration, significant
-from tritonsmith.perf.summary import Point
+from tritonsmith.perf.summary import UNSTABLE_SHARE, Point
 
 PHASES = (
     ("queue", "queue_us", "Queue"),
@@ -65,22 +65,12 @@ def stability(points: Sequence[Point]) -> str:
     parts = []
     for index, point in enumerate(points):
         top = 6 + row_height * index
-        middle, center = point.throughput_per_s.value, top + row_height / 2
+        center = top + row_height / 2
         if index % 2 == 0:
             parts.append(svg.element("rect", x=0, y=top, width=WIDTH, height=row_height, class_="cell-empty"))
-        repeats = len(point.windows_per_s)
-        width = (right - left) / max(1, repeats)
         parts.append(svg.text(row_label(point), left - 10, center + 4, class_="tick", text_anchor="end"))
         parts.append(svg.line(left, center, right, center, "grid"))
-        for repeat, windows in enumerate(point.windows_per_s):
-            for place, rate in enumerate(windows):
-                x = left + width * (repeat + 0.2 + 0.6 * place / max(1, len(windows) - 1))
-                deviation = max(-0.5, min(0.5, rate / middle - 1 if middle else 0.0))
-                is_far = abs(deviation) > 0.25
-                y = center - deviation * row_height * 0.9
-                tip = f"{row_label(point)}, repeat {repeat + 1}, window {place + 1}: {significant(rate)}/s"
-                dot = "dot far" if is_far else "dot p50"
-                parts.append(svg.element("circle", svg.tooltip(tip), cx=x, cy=y, r=3.2, class_=dot))
+        parts += _windows(point, left, (right - left) / max(1, len(point.windows_per_s)), center, row_height)
         verdict = "unstable" if point.is_unstable else f"± {point.throughput_per_s.relative_spread:.0%}"
         parts.append(svg.text(verdict, right + 14, center + 4, class_="tick warn" if point.is_unstable else "tick"))
     height = 6 + row_height * len(points) + 26
@@ -145,6 +135,18 @@ def _batch_row(name: str, step: Step, columns: Sequence[int], left: float, cell:
     return "".join(parts) + svg.text(
         f"{step.mean_batch_size:.2f}", left + cell * len(columns) + 16, y + 15, class_="tick strong"
     )
+
+
+def _windows(point: Point, left: float, width: float, center: float, row_height: float) -> Iterator[str]:
+    """Yield a mark for each window, three to a repeat; a repeat is `width` wide."""
+    middle = point.throughput_per_s.value
+    for repeat, windows in enumerate(point.windows_per_s):
+        for place, rate in enumerate(windows):
+            x = left + width * (repeat + 0.2 + 0.6 * place / max(1, len(windows) - 1))
+            deviation = max(-0.5, min(0.5, rate / middle - 1 if middle else 0.0))
+            tip = svg.tooltip(f"{row_label(point)}, repeat {repeat + 1}, window {place + 1}: {significant(rate)}/s")
+            dot = "dot far" if abs(deviation) > UNSTABLE_SHARE else "dot p50"
+            yield svg.element("circle", tip, cx=x, cy=center - deviation * row_height * 0.9, r=3.2, class_=dot)
 
 
 def _label_width(names: Sequence[str]) -> float:

@@ -18,10 +18,11 @@ from tritonsmith.backends.server.embedded import Server, embedded_server
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError, UsageError
 from tritonsmith.perf.document import Sweep, SweepPlan, Variation, read_sweep
+from tritonsmith.perf.folder import sweep_folder
 from tritonsmith.perf.measure.input_data import write_input_data
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.summary import summarise
-from tritonsmith.perf.sweep import only_model, run_sweep, sweep_folder
+from tritonsmith.perf.sweep import only_model, run_sweep
 from tritonsmith.perf.target import embedded_target
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]

@@ -9,7 +9,7 @@ import pytest
 from tritonsmith.generator.cli import cli
 from tritonsmith.generator.errors import TritonsmithError
 from tritonsmith.perf.document import Sweep, write_sweep
-from tritonsmith.perf.sweep import sweep_folder
+from tritonsmith.perf.folder import sweep_folder
 
 MakeSweep = Callable[..., Sweep]
 
