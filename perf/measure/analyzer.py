@@ -6,7 +6,6 @@ nothing, a status of 0 does not mean data, streaming exports are cut off now and
 
 from __future__ import annotations
 
-import contextlib
 import re
 import resource
 import tempfile
@@ -27,6 +26,10 @@ SCRATCH_PREFIX = ".measuring-"
 STABILITY_ERROR, NO_VALID_REQUESTS = 2, 3
 MAX_ARRIVALS = 1_000_000  # of a schedule, which perf_analyzer begins again at its end
 ATTEMPTS = 3  # about one streaming export in ten is cut off
+
+
+class HungError(ServerError):
+    """Raised when perf_analyzer does not end; it hangs now and then by itself, with a server that answers."""
 
 
 @dataclass(frozen=True)
@@ -125,13 +128,19 @@ def analyzer_version(tool: AnalyzerTool) -> str:
 def run_analyzer(tool: AnalyzerTool, task: AnalyzerRun, folder: Path, *, is_shown: bool = False) -> AnalyzerResult:
     """Measure once, in a new empty folder under `folder` that is gone afterwards.
 
-    What is lost is measured again: an export that is cut off, a window in which no request finished.
+    What is lost is measured again: an export that is cut off, a window in which no request finished; once also where
+    perf_analyzer hangs, which takes a minute to tell.
 
     Raises: ServerError, UnstableError, UsageError.
     """
     for attempt in range(1, ATTEMPTS):
-        with contextlib.suppress(UnstableError):
+        try:
             return _run_once(tool, task, folder, attempt, is_shown)
+        except UnstableError:
+            continue
+        except HungError:
+            if attempt > 1:
+                raise
     return _run_once(tool, task, folder, ATTEMPTS, is_shown)
 
 
@@ -169,7 +178,7 @@ def require_data(done: Completed, folder: Path, *, where: str, advice: str = "")
     Raises: ServerError, UnstableError, UsageError.
     """
     if done.is_timeout:
-        raise ServerError(
+        raise HungError(
             f"perf_analyzer did not finish within {done.seconds:.0f} s and was ended",
             where=where,
             hint="is the server stuck? A request that takes longer than a window needs a longer --window-ms",

@@ -2,6 +2,7 @@ import contextlib
 import json
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,18 @@ def test_one_that_hangs_is_ended_with_all_its_processes(tmp_path: Path, monkeypa
     with pytest.raises(ServerError, match="did not finish within"):
         run_analyzer(stand_in(tmp_path, script), FOUR, tmp_path)
     assert living_members(int((tmp_path / "pid").read_text())) == []
+
+
+def test_one_that_hangs_is_tried_a_second_time_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AnalyzerRun, "time_limit_s", 0.5)
+    hang = f"echo >> {tmp_path}/runs; if [ $(wc -l < {tmp_path}/runs) -le $HANGS ]; then sleep 60; fi"
+    done = f"cp {RECORDED}/concurrency.csv load.csv; cp {RECORDED}/concurrency.json profile.json"
+    tool = stand_in(tmp_path, f"{hang}; {done}")
+    assert run_analyzer(replace(tool, environment={**os.environ, "HANGS": "1"}), FOUR, tmp_path).attempts == 2
+    (tmp_path / "runs").unlink()
+    with pytest.raises(ServerError, match="did not finish within"):
+        run_analyzer(replace(tool, environment={**os.environ, "HANGS": "9"}), FOUR, tmp_path)
+    assert (tmp_path / "runs").read_text() == "\n" * 2
 
 
 def living_members(group: int) -> list[str]:
