@@ -182,17 +182,8 @@ def test_a_doubtful_p99_has_an_asterisk(make_sweep: MakeSweep, change_measuremen
     assert "fewer than 1,000 requests" in text
 
 
-def test_the_form_follows_the_file_name(make_sweep: MakeSweep, tmp_path: Path) -> None:
-    sweep = make_sweep()
-    for name, start in (
-        ("a.html", "<!doctype html>"),
-        ("a.md", "### digits"),
-        ("a.csv", "load_kind,"),
-        ("a.json", "{"),
-    ):
-        assert write_report(sweep, tmp_path / "new" / name).read_text().startswith(start)
-    with pytest.raises(UsageError, match=r"'a\.pdf'"):
-        write_report(sweep, tmp_path / "a.pdf")
+def test_the_page_is_written_into_a_folder_that_is_made(make_sweep: MakeSweep, tmp_path: Path) -> None:
+    assert write_report(make_sweep(), tmp_path / "new" / "a.html").read_text().startswith("<!doctype html>")
 
 
 @pytest.mark.parametrize(
