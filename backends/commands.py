@@ -1,4 +1,4 @@
-"""The verbs of this layer: serve, infer, doctor."""
+"""The verbs of this layer: check, serve, infer, doctor."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tritonsmith.backends.server.options import LAST_PORT, LONGEST_LIMIT_S
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import AnswerIsNo, SpecError, UsageError
 
@@ -18,8 +19,33 @@ if TYPE_CHECKING:
     from tritonsmith.backends.server.options import ServerOptions
 
 REPOSITORY = Path("model_repository")
-PORT = click.IntRange(0, 65535)
-SECONDS = click.FloatRange(min=0, min_open=True)
+PORT = click.IntRange(0, LAST_PORT)
+SECONDS = click.FloatRange(0, LONGEST_LIMIT_S, min_open=True)
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path), required=False)
+@click.option("--profile", default="", help="Lay this profile of the spec over it.")
+@click.option("--triton", "release", default="", help="Judge for this release, e.g. 26.07; the spec's by default.")
+@click.option("--json", "is_json", is_flag=True, help="Print the findings as JSON.")
+def check(path: Path | None, profile: str, release: str, is_json: bool) -> None:
+    """Find what is wrong with PATH: a spec or any model repository. Status 1 where there is an error."""
+    from tritonsmith.backends import check as shown
+    from tritonsmith.generator.findings import Severity
+
+    try:
+        findings = shown.check_path(path, profile=profile, release=release)
+    except SpecError as problem:
+        if is_json:
+            console.result_json(shown.as_json(problem.findings))
+        raise
+    if is_json:
+        console.result_json(shown.as_json(findings))
+    else:
+        console.result(shown.as_text(findings))
+    errors = sum(finding.severity is Severity.ERROR for finding in findings)
+    if errors:
+        raise AnswerIsNo("")  # the findings have said it
 
 
 @click.command()
@@ -164,10 +190,9 @@ def _serve_container(repository: Path, options: ServerOptions, release: str, *, 
     from tritonsmith.backends.server.prepare import read_configs
     from tritonsmith.backends.toolchain import machine
 
-    container.require_repository(repository)
-    options = with_certificates(options)
+    configs = read_configs(repository)
     image, name = container.image_of(release), f"tritonsmith-{repository.resolve().name}"
-    options, additions = with_needs(with_ports(options), read_configs(repository))
+    options, additions = with_needs(with_ports(with_certificates(options)), configs)
     for line in additions:
         console.say(f"note: {line}")
     argv = container.docker_argv(repository, options, image, name=name, gpus=machine.gpu_count())
@@ -212,28 +237,3 @@ def _infer(client: Client, call: Call, timeout_s: float, folder: Path | None, *,
             console.result(shown.as_line(response))
         else:
             console.result(shown.as_text(response, is_batched=target.is_batched))
-
-
-@click.command()
-@click.argument("path", type=click.Path(path_type=Path), required=False)
-@click.option("--profile", default="", help="Lay this profile of the spec over it.")
-@click.option("--triton", "release", default="", help="Judge for this release, e.g. 26.07; the spec's by default.")
-@click.option("--json", "is_json", is_flag=True, help="Print the findings as JSON.")
-def check(path: Path | None, profile: str, release: str, is_json: bool) -> None:
-    """Find what is wrong with PATH: a spec or any model repository. Status 1 where there is an error."""
-    from tritonsmith.backends import check as shown
-    from tritonsmith.generator.findings import Severity
-
-    try:
-        findings = shown.check_path(path, profile=profile, release=release)
-    except SpecError as problem:
-        if is_json:
-            console.result_json(shown.as_json(problem.findings))
-        raise
-    if is_json:
-        console.result_json(shown.as_json(findings))
-    else:
-        console.result(shown.as_text(findings))
-    errors = sum(finding.severity is Severity.ERROR for finding in findings)
-    if errors:
-        raise AnswerIsNo("")  # the findings have said it

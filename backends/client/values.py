@@ -24,19 +24,19 @@ def read_value(text: str, spec: TensorSpec, folder: Path = Path()) -> Array:
     if text.startswith("@"):
         return _read_file(folder / text[1:], spec)
     if spec.datatype == "BYTES":
-        return _from_json(_json_or_text(text), spec)
+        return _to_array(_json_or_text(text), spec)
     try:
         value = json.loads(text)
     except ValueError as problem:
         raise _unfit(spec, f"{_short(text)} is not JSON ({problem})", "write a number, a list, or @file.npy") from None
-    return _from_json(value, spec)
+    return _to_array(value, spec)
 
 
 def from_json(value: Any, spec: TensorSpec, folder: Path = Path()) -> Array:
     """Return the array for a value of `--inputs FILE`; a string "@FILE" reads that file."""
     if isinstance(value, str) and value.startswith("@"):
         return _read_file(folder / value[1:], spec)
-    return _from_json(value, spec)
+    return _to_array(value, spec)
 
 
 def shaped(array: Array, spec: TensorSpec, *, is_batched: bool) -> Array:
@@ -66,7 +66,7 @@ def _read_file(path: Path, spec: TensorSpec) -> Array:
         if path.suffix == ".npy":
             return _cast(np.load(path, allow_pickle=False), spec)
         if path.suffix == ".json":
-            return _from_json(json.loads(path.read_text(encoding="utf-8")), spec)
+            return _to_array(json.loads(path.read_text(encoding="utf-8")), spec)
         data = path.read_bytes()
     except (OSError, ValueError, EOFError) as problem:
         raise _unfit(
@@ -86,7 +86,7 @@ def _json_or_text(text: str) -> Any:
     return value if isinstance(value, str | list | dict) else text
 
 
-def _from_json(value: Any, spec: TensorSpec) -> Array:
+def _to_array(value: Any, spec: TensorSpec) -> Array:
     if spec.datatype == "BYTES":
         return _strings(value, spec)
     try:

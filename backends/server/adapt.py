@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from google.protobuf.message import Message
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
@@ -14,6 +15,7 @@ from tritonsmith.generator.catalog.backends import BACKENDS
 from tritonsmith.generator.catalog.releases import fields_newer_than
 from tritonsmith.generator.suggest import did_you_mean
 
+Accelerators = Literal["cpu_execution_accelerator", "gpu_execution_accelerator"]
 KIND_CPU, KIND_GPU = ModelInstanceGroup.KIND_CPU, ModelInstanceGroup.KIND_GPU
 
 # Source: core: constants.h (kTensorRTPlanPlatform and its neighbours).
@@ -58,9 +60,11 @@ def fit_to_host(config: ModelConfig, host: Host) -> tuple[ModelConfig, list[str]
     """Return the configuration with what this machine lacks replaced, and a line for each change."""
     fitted = ModelConfig()
     fitted.CopyFrom(config)
-    changes = [] if host.gpus else [*_groups_on_cpu(fitted), *_no_gpu_accelerators(fitted)]
+    changes = []
+    if not host.gpus:
+        changes += [*_groups_on_cpu(fitted), *_without_accelerators(fitted, "gpu_execution_accelerator", "no GPU here")]
     if backend_of_config(config) in host.stand_ins:
-        changes += _no_cpu_accelerators(fitted)
+        changes += _without_accelerators(fitted, "cpu_execution_accelerator", "the embedded server's backend has none")
     return fitted, changes
 
 
@@ -146,22 +150,13 @@ def _groups_on_cpu(config: ModelConfig) -> list[str]:
     return changes
 
 
-def _no_gpu_accelerators(config: ModelConfig) -> list[str]:
-    if not config.optimization.execution_accelerators.gpu_execution_accelerator:
-        return []
+def _without_accelerators(config: ModelConfig, field: Accelerators, why: str) -> list[str]:
+    """Clear the execution accelerators in a field and return a line for each."""
     accelerators = config.optimization.execution_accelerators
-    names = [accelerator.name for accelerator in accelerators.gpu_execution_accelerator]
-    accelerators.ClearField("gpu_execution_accelerator")
-    return [f"gpu_execution_accelerator {name} left out (no GPU here)" for name in names]
-
-
-def _no_cpu_accelerators(config: ModelConfig) -> list[str]:
-    if not config.optimization.execution_accelerators.cpu_execution_accelerator:
-        return []
-    accelerators = config.optimization.execution_accelerators
-    names = [accelerator.name for accelerator in accelerators.cpu_execution_accelerator]
-    accelerators.ClearField("cpu_execution_accelerator")
-    return [f"cpu_execution_accelerator {name} left out (the embedded server's backend has none)" for name in names]
+    names = [accelerator.name for accelerator in getattr(accelerators, field)]
+    if names:  # clearing what is not there would make the empty messages around it appear
+        accelerators.ClearField(field)
+    return [f"{field} {name} left out ({why})" for name in names]
 
 
 def _has_own_library(folder: Path, backend: str) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tritonsmith.backends.server.options import ServerFolders, ServerOptions, server_argv
 from tritonsmith.generator import console
 from tritonsmith.generator.catalog.releases import RELEASES
-from tritonsmith.generator.errors import RepositoryError, ServerError, ToolMissingError, UsageError
+from tritonsmith.generator.errors import ServerError, ToolMissingError, UsageError
 from tritonsmith.generator.suggest import did_you_mean
 
 MODELS = "/models"  # where the repository appears in the container
@@ -77,17 +77,6 @@ def run_container(argv: list[str], *, name: str, stop_limit_s: int) -> None:
     if status == 125:  # docker itself failed: no daemon, no image, a port in use
         raise ToolMissingError("docker could not start the container", hint="see docker's message above")
     raise ServerError(f"the container ended with status {status}", hint="see the server's messages above")
-
-
-def require_repository(repository: Path) -> None:
-    """Refuse a path that is no folder.
-
-    Raises: RepositoryError.
-    """
-    if not repository.is_dir():
-        raise RepositoryError(
-            f"{repository} is not a folder", hint="run `tritonsmith build`, or name a model repository"
-        )
 
 
 def _stop(process: subprocess.Popen[bytes], name: str, limit_s: int) -> None:

@@ -39,7 +39,7 @@ class LoadSite:
     log: Path
     load: Callable[[str], None]
     limit_s: float
-    width: int = 4
+    width: int
 
 
 @dataclass(frozen=True)

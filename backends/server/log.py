@@ -30,14 +30,13 @@ def read_since(log: Path, offset: int) -> str:
 
 def poll_failure(text: str, name: str) -> str:
     """Return why the repository poll refused a model, empty where the log says nothing of it."""
-    found = None
-    for found in re.finditer(_POLL_FAILED.format(name=re.escape(name)), text):  # noqa: B007 - the last one counts
-        pass
-    if found is None:
+    polls = list(re.finditer(_POLL_FAILED.format(name=re.escape(name)), text))
+    if not polls:
         missing = re.search(rf"(?m)failed to poll model '{re.escape(name)}': (?P<detail>.*?)\"?$", text)
         return _unquoted(missing["detail"]) if missing else ""
-    detail = _unquoted(found["detail"])
-    parse_errors = list(_PROTOBUF.finditer(text, 0, found.start()))
+    last = polls[-1]
+    detail = _unquoted(last["detail"])
+    parse_errors = list(_PROTOBUF.finditer(text, 0, last.start()))
     if detail.startswith("failed to read text proto") and parse_errors:
         place = parse_errors[-1]
         return f"config.pbtxt:{place['line']}:{place['column']}: {place['message'].strip()}"

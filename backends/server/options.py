@@ -10,7 +10,7 @@ from typing import Literal
 from tritonsmith.generator.errors import UsageError
 
 LAST_PORT = 65535
-LONGEST_LOAD_S = 7 * 24 * 3600.0  # a socket's own limit lies above
+LONGEST_LIMIT_S = 7 * 24 * 3600.0  # a socket's own limit lies above
 ModelControlMode = Literal["none", "poll", "explicit"]
 
 
@@ -54,7 +54,9 @@ class ServerOptions:
     def __post_init__(self) -> None:
         for name in ("http_port", "grpc_port", "metrics_port"):
             _require(0 <= getattr(self, name) <= LAST_PORT, self, name, f"a port is 0 (any free one) to {LAST_PORT}")
-        _require(0 < self.load_limit_s <= LONGEST_LOAD_S, self, "load_limit_s", f"0 < seconds <= {LONGEST_LOAD_S:.0f}")
+        _require(
+            0 < self.load_limit_s <= LONGEST_LIMIT_S, self, "load_limit_s", f"0 < seconds <= {LONGEST_LIMIT_S:.0f}"
+        )
         _require(self.exit_timeout_secs >= 0, self, "exit_timeout_secs", "seconds are not negative")
         threads = self.model_load_thread_count
         _require(threads is None or threads >= 1, self, "model_load_thread_count", "models are loaded by 1 or more")

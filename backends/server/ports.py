@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import random
 import socket
 
@@ -58,7 +59,7 @@ def choose_ports(host: str, wanted: dict[str, int]) -> dict[str, int]:
 def is_free(host: str, port: int) -> bool:
     """Return whether a server could listen on this port.
 
-    Raises: ServerError where the host is no address of this machine.
+    Raises: ServerError where the host is no address of this machine, or the port is not for this user.
     """
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -70,9 +71,13 @@ def is_free(host: str, port: int) -> bool:
             probe.bind(address)
             probe.listen(1)
         except OSError as problem:
-            if problem.errno == 99:  # EADDRNOTAVAIL
-                raise _bad_host(host, problem) from problem
-            return False
+            if problem.errno == errno.EADDRINUSE:
+                return False
+            if problem.errno == errno.EACCES:
+                raise ServerError(
+                    f"you may not listen on port {port}", hint="take one from 1024 on, or 0 for a free one"
+                ) from problem
+            raise _bad_host(host, problem) from problem
     return True
 
 

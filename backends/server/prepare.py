@@ -16,6 +16,7 @@ from tritonsmith.backends.server.adapt import (
     refusal,
     without_newer_fields,
 )
+from tritonsmith.backends.server.view import model_folders
 from tritonsmith.generator.repository.pbtxt import parse_config, render_config
 
 CONFIG = "config.pbtxt"
@@ -71,9 +72,14 @@ def prepare(
 
 
 def read_configs(repository: Path) -> dict[str, ModelConfig | None]:
-    """Return the configuration of each model that has one; None where it does not parse."""
+    """Return the configuration of each model that has one; None where it does not parse.
+
+    Raises: RepositoryError where there is no repository, or no model in it.
+    """
     configs: dict[str, ModelConfig | None] = {}
-    for path in sorted(repository.glob(f"*/{CONFIG}")):
+    for path in (folder / CONFIG for folder in model_folders(repository)):
+        if not path.exists():
+            continue
         config = parse_config(path.read_text(encoding="utf-8", errors="replace"), str(path))
         configs[path.parent.name] = config if isinstance(config, ModelConfig) else None
     return configs

@@ -21,6 +21,18 @@ def make_view(repository: Path, view: Path) -> list[str]:
 
     Raises: RepositoryError where there is no repository, or no model in it.
     """
+    folders = model_folders(repository)
+    view.mkdir()
+    for folder in folders:
+        mirror_folder(folder, view / folder.name)
+    return [folder.name for folder in folders]
+
+
+def model_folders(repository: Path) -> list[Path]:
+    """Return the folders of a repository's models.
+
+    Raises: RepositoryError where there is no repository, or no model in it.
+    """
     if not repository.is_dir():
         raise RepositoryError(
             f"{repository} is not a folder", hint="run `tritonsmith build`, or name a model repository"
@@ -30,10 +42,7 @@ def make_view(repository: Path, view: Path) -> list[str]:
         raise RepositoryError(
             f"{repository} holds no model", hint="a model is a folder <name>/ with config.pbtxt and 1/<model file>"
         )
-    view.mkdir()
-    for folder in folders:
-        mirror_folder(folder, view / folder.name)
-    return [folder.name for folder in folders]
+    return folders
 
 
 def mirror_folder(source: Path, target: Path) -> None:

@@ -162,7 +162,7 @@ def shared_memory_check() -> Tool:
 def temporary_folder_check() -> Tool:
     """A temporary folder from which libraries can be loaded."""
     folder = Path(tempfile.gettempdir())
-    return _needed("temporary folder", lambda: machine.require_executable(folder), str(folder))
+    return _needed("temp folder", lambda: machine.require_executable(folder), str(folder))
 
 
 CHECKS: tuple[Callable[[], Tool], ...] = (

@@ -35,7 +35,7 @@ def prepared(view: Path, config: str = 'backend: "python"', **refused: str) -> P
 
 def loaded(load: Callable[[str], None], tmp_path: Path, process: subprocess.Popen[bytes]) -> dict[str, str]:
     (tmp_path / "log").touch()
-    return load_models(prepared(tmp_path), LoadSite(process, tmp_path / "log", load, limit_s=5.0))
+    return load_models(prepared(tmp_path), LoadSite(process, tmp_path / "log", load, limit_s=5.0, width=1))
 
 
 def test_a_model_waits_for_those_that_it_needs() -> None:

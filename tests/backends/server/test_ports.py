@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import shutil
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +52,14 @@ def test_only_ports_on_which_somebody_listens_are_taken() -> None:
     assert taken_ports(options) == []
     with socket.create_server(("127.0.0.1", options.grpc_port)):
         assert taken_ports(options) == [options.grpc_port]
+
+
+def test_a_port_that_is_not_for_this_user_is_told_from_one_in_use() -> None:
+    program = "from tritonsmith.backends.server.ports import is_free; is_free('127.0.0.1', 1)"
+    if Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text().strip() == "0":
+        pytest.skip("here every port is for everybody")
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv, which takes root's right to port 1 away, is not installed")
+    argv = ["setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service", sys.executable, "-c"]
+    done = subprocess.run([*argv, program], capture_output=True, text=True, check=False)
+    assert "you may not listen on port 1\n" in done.stderr
