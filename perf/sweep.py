@@ -83,8 +83,9 @@ def run_sweep(plan: SweepPlan, target: Target, folder: Path, progress: Progress)
                     sweep = replace(sweep, cells=(*sweep.cells, cell))
                     write_sweep(sweep, folder)
     except (TritonsmithError, KeyboardInterrupt, SystemExit):
-        have = f"{len(sweep.cells)} of {plan.cells} cells"
-        console.tip(f"{have} are kept in {folder}; the same command measures the rest")
+        if sweep.cells:
+            have = f"{len(sweep.cells)} of {plan.cells} cells"
+            console.tip(f"{have} are kept in {folder}; the same command measures the rest")
         raise
     progress.update(len(sweep.cells))
     return sweep

@@ -23,7 +23,7 @@ from tritonsmith.perf.measure.input_data import write_input_data
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.summary import summarise
 from tritonsmith.perf.sweep import only_model, run_sweep
-from tritonsmith.perf.target import embedded_target
+from tritonsmith.perf.target import Target, embedded_target
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
@@ -201,6 +201,16 @@ def test_variants_are_set_on_the_live_server_and_undone(other_server: Server, tm
     single, triple = summarise(sweep_of(plan, other_server, tmp_path))
     assert triple.variant == "alone.instance_group.count=3"
     assert triple.throughput_per_s.value > 2 * single.throughput_per_s.value  # it sleeps 10 ms
+    assert other_server.control.config("alone") == before
+
+
+def test_a_server_that_is_not_ours_gets_its_configuration_back(other_server: Server, tmp_path: Path) -> None:
+    before = other_server.control.config("alone")
+    counts = Variation("models.alone.instance_group.count", (2,))
+    plan = SweepPlan("alone", (ONE,), repeats=3, window_ms=100, variations=(counts,))
+    target = Target(other_server.http_url, other_server.grpc_url)
+    with sweep_folder(tmp_path), console.progress("sweep", plan.cells) as progress:
+        assert run_sweep(plan, target, tmp_path, progress).is_complete
     assert other_server.control.config("alone") == before
 
 
