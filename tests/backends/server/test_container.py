@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tritonsmith.backends.commands import serve
 from tritonsmith.backends.server.container import docker_argv, image_of, run_container
 from tritonsmith.backends.server.options import ServerOptions
-from tritonsmith.generator.errors import ServerError, ToolMissingError, UsageError
+from tritonsmith.generator.errors import RepositoryError, ServerError, ToolMissingError, UsageError
 
 OPTIONS = ServerOptions(http_port=8000, grpc_port=8001, metrics_port=8002)
 
@@ -74,6 +75,12 @@ def test_certificates_are_mounted_where_they_lie(tmp_path: Path) -> None:
     argv = docker_argv(tmp_path, options, "image", name="n", gpus=0)
     assert f"--volume={tmp_path}/c.pem:{tmp_path}/c.pem:ro" in argv
     assert f"--grpc-server-cert={tmp_path}/c.pem" in argv
+
+
+def test_a_folder_without_models_is_refused_before_docker_is_asked(tmp_path: Path) -> None:
+    argv = [str(tmp_path), "--container", "--dry-run", "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"]
+    with pytest.raises(RepositoryError, match="holds no model"):
+        serve.main(argv, standalone_mode=False)
 
 
 def test_a_release_names_its_image() -> None:
