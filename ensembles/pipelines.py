@@ -38,25 +38,36 @@ def expand_pipeline(pipeline: Pipeline, findings: list[Finding]) -> dict[str, An
         findings.append(error(message, place, key=f"{key}.use", remedy=f"one of {', '.join(known)}"))
         return {}
     blueprint = find_blueprint(pipeline.blueprint)
+    count = len(findings)
     names = _names(pipeline, blueprint, findings)
     try:
         settings = blueprint.settings.model_validate(dict(pipeline.settings))
     except ValidationError as problem:
-        given = pipeline.tree.entries.get("with", pipeline.tree)
-        assert isinstance(given, tree.Mapping)
+        given = pipeline.tree.entries.get("with")
+        given = given if isinstance(given, tree.Mapping) else tree.Mapping({}, pipeline.tree.place_of("with"))
         findings.extend(validation_findings(problem, blueprint.settings, given, f"{key}.with"))
         return {}
-    return blueprint.expand(settings, names)
+    return blueprint.expand(settings, names) if len(findings) == count else {}
 
 
 def _names(pipeline: Pipeline, blueprint: Blueprint, findings: list[Finding]) -> dict[str, str]:
     """Return role -> model name, as renamed; the last role, which clients call, has the pipeline's own name."""
     names = {role: role for role in blueprint.roles} | {blueprint.roles[-1]: pipeline.name}
-    for role, name in pipeline.names.items():
+    given = pipeline.tree.entries.get("names")
+    places = given if isinstance(given, tree.Mapping) else pipeline.tree
+    key = f"pipelines.{pipeline.name}.names"
+    for role in pipeline.names:
         if role not in names:
             message = f"{blueprint.name} makes no '{role}'.{did_you_mean(role, names)}"
             hint = f"it makes {', '.join(names)}"
-            findings.append(error(message, pipeline.place, key=f"pipelines.{pipeline.name}.names.{role}", remedy=hint))
-        else:
-            names[role] = name
+            findings.append(error(message, places.place_of(role), key=f"{key}.{role}", remedy=hint))
+    names |= {role: name for role, name in pipeline.names.items() if role in names}
+    roles: dict[str, str] = {}
+    for role, name in names.items():
+        other = roles.setdefault(name, role)
+        if other != role:
+            message = f"'{name}' would be two models: {other} and {role}"
+            place = places.place_of(role if role in pipeline.names else other)
+            hint = f"names: {{{other}: {pipeline.name}_{other}}}"
+            findings.append(error(message, place, key=f"{key}.{other}", remedy=hint))
     return names

@@ -11,6 +11,7 @@ from tritonsmith.generator.catalog.datatypes import BY_NUMBER
 from tritonsmith.generator.findings import Finding, error
 from tritonsmith.generator.lower.facts import Facts, batch_limit, named_items, text_of
 from tritonsmith.generator.repository.core import Content
+from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.document import ModelSpec, Step
 from tritonsmith.generator.wiring import Tensor, Wiring, wire
 
@@ -20,6 +21,8 @@ VERSION_FILES = {"1/.gitkeep": Content(b"")}
 
 def facts_of_steps(model: ModelSpec, models: Mapping[str, ModelConfig], findings: list[Finding]) -> Facts | None:
     """Return an ensemble's fields; None where a finding makes it impossible."""
+    if _gives_steps_twice(model, findings):
+        return None
     declared = named_items(model.fields, "output")
     wiring = wire(
         model.ensemble,
@@ -45,6 +48,16 @@ def facts_of_steps(model: ModelSpec, models: Mapping[str, ModelConfig], findings
         },
     }
     return Facts(fields, VERSION_FILES, wiring.tensors)
+
+
+def _gives_steps_twice(model: ModelSpec, findings: list[Finding]) -> bool:
+    scheduling = model.fields.entries.get("ensemble_scheduling")
+    if not isinstance(scheduling, tree.Mapping) or "step" not in scheduling.entries:
+        return False
+    message = "'ensemble' excludes 'ensemble_scheduling.step': both are the steps"
+    key = f"models.{model.name}.ensemble_scheduling.step"
+    findings.append(error(message, scheduling.place_of("step"), key=key, remedy="leave one out"))
+    return True
 
 
 def _can_batch(model: ModelSpec, wiring: Wiring, limit: int, findings: list[Finding]) -> bool:

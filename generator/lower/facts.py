@@ -31,8 +31,8 @@ def text_of(fields: tree.Mapping, name: str) -> str:
 
 def batch_limit(fields: tree.Mapping) -> int:
     """Return max_batch_size as the spec gives it; absent or not a number is 0, as in Triton."""
-    text = text_of(fields, "max_batch_size")
-    return int(text) if text.isdecimal() else 0
+    node = fields.entries.get("max_batch_size")
+    return (node.whole_number if isinstance(node, tree.Scalar) else None) or 0
 
 
 def named_items(fields: tree.Mapping, name: str, key: str = "name") -> dict[str, tree.Mapping]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
+from pathlib import PurePosixPath
 from typing import Any
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -15,13 +18,13 @@ from tritonsmith.generator.lower.facts import Facts
 from tritonsmith.generator.lower.model_file import facts_of_file
 from tritonsmith.generator.lower.python_folder import facts_of_folder
 from tritonsmith.generator.repository.core import File, Model, Repository, SourceFile
-from tritonsmith.generator.repository.names import is_plain_name
+from tritonsmith.generator.repository.names import CONFIG_FILE, is_plain_name
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.document import ModelSpec, Spec
 from tritonsmith.generator.spec.merge import merge_message
 from tritonsmith.generator.spec.message import Filler
 from tritonsmith.generator.suggest import did_you_mean
-from tritonsmith.generator.wiring import compare_boundary
+from tritonsmith.generator.wiring import compare_boundary, fields_no_ensemble_has
 
 
 def lower(spec: Spec) -> Repository:
@@ -38,11 +41,10 @@ def lower(spec: Spec) -> Repository:
         model = _lower_model(spec, spec.models[name], configs, filler, findings)
         if model is not None and model.config is not None:
             configs[name] = model.config
-            models[name] = Model(
-                name, model.config, model.files, findings=tuple(findings[count:]), origins=model.origins
-            )
+            models[name] = replace(model, findings=tuple(findings[count:]))
     findings.extend(_unknown_models(spec.models))
-    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    # each once: versions of a model are told the same
+    errors = [finding for finding in dict.fromkeys(findings) if finding.severity is Severity.ERROR]
     if errors:
         count = len(errors)
         errors.sort(key=lambda finding: finding.place)
@@ -79,15 +81,15 @@ def _lower_model(
 
 
 def _facts(spec: Spec, model: ModelSpec, configs: Mapping[str, ModelConfig], findings: list[Finding]) -> Facts | None:
-    if model.ensemble:
-        if any(step.model not in configs for step in model.ensemble):
+    if "ensemble" in model.places:
+        if not model.ensemble or any(step.model not in configs for step in model.ensemble):
             return None  # the step's own finding says why
         return facts_of_steps(model, configs, findings)
-    if model.file:
-        return facts_of_file(model, findings)
+    if "file" in model.places:
+        return facts_of_file(model, findings) if model.file else None
     if "python" in model.places:
-        return facts_of_folder(model, model.python, findings) if model.python and model.python.exists() else None
-    if not model.places.keys() & {"file", "ensemble"} and not {"backend", "platform"} & model.fields.entries.keys():
+        return facts_of_folder(model, model.python, findings) if model.python else None
+    if not {"backend", "platform"} & model.fields.entries.keys():
         key = f"models.{model.name}"
         hint = "give one of file, python, ensemble; or backend and files for a backend of your own"
         findings.append(error("nothing says what the model is", model.place, key=key, remedy=hint))
@@ -106,34 +108,34 @@ def _judge(spec: Spec, model: ModelSpec, config: ModelConfig, findings: list[Fin
     if config.name not in ("", model.name):
         message = f"the name '{config.name}' differs from the folder's, which Triton refuses"
         findings.append(error(message, model.fields.place_of("name"), key=f"{key}.name", remedy="leave it out"))
+    if config.max_batch_size < 0:  # core: model_config_utils.cc ("'max_batch_size' must be non-negative value")
+        message = f"max_batch_size {config.max_batch_size} is below 0"
+        place = model.fields.place_of("max_batch_size")
+        hint = "0 (or leaving it out) is for a model that does not batch"
+        findings.append(error(message, place, key=f"{key}.max_batch_size", remedy=hint))
+    if "ensemble" in model.places:
+        for field in fields_no_ensemble_has(config):
+            message = f"an ensemble has no {field}, only its steps have"
+            place = model.fields.place_of(field)
+            findings.append(error(message, place, key=f"{key}.{field}", remedy="give it to the model of a step"))
 
 
-def _steps_first(models: Mapping[str, ModelSpec], findings: list[Finding]) -> Iterator[str]:
-    """Yield the models, the steps of an ensemble before it; ensembles that contain one another are left out."""
-    done: set[str] = set()
-    open_models: list[str] = []
-
-    def visit(name: str) -> Iterator[str]:
-        if name in done or name not in models:
-            return
-        if name in open_models:
-            path = " -> ".join([*open_models[open_models.index(name) :], name])
-            model = models[name]
-            hint = "take the ensemble out of its own steps"
-            findings.append(
-                error(f"ensembles contain one another: {path}", model.place, key=f"models.{name}.ensemble", remedy=hint)
-            )
-            return
-        open_models.append(name)
-        for step in models[name].ensemble:
-            yield from visit(step.model)
-        open_models.pop()
-        if name not in done:
-            done.add(name)
-            yield name
-
-    for name in models:
-        yield from visit(name)
+def _steps_first(models: Mapping[str, ModelSpec], findings: list[Finding]) -> list[str]:
+    """Return the models, the steps of an ensemble before it; ensembles that contain one another are findings."""
+    needed = {
+        name: {step.model: None for step in model.ensemble if step.model in models} for name, model in models.items()
+    }
+    while True:
+        try:
+            return list(TopologicalSorter(needed).static_order())
+        except CycleError as problem:
+            cycle: list[str] = problem.args[1][:0:-1]  # its last name is its first again
+            first = min(cycle, key=lambda name: models[name].place)
+            start = cycle.index(first)
+            message = f"ensembles contain one another: {' -> '.join([*cycle[start:], *cycle[:start], first])}"
+            key, hint = f"models.{first}.ensemble", "take the ensemble out of its own steps"
+            findings.append(error(message, models[first].place_of("ensemble"), key=key, remedy=hint))
+            needed[first] = {}  # broken there, the next cycle can be found
 
 
 def _unknown_models(models: Mapping[str, ModelSpec]) -> Iterator[Finding]:
@@ -152,13 +154,19 @@ def _unknown_models(models: Mapping[str, ModelSpec]) -> Iterator[Finding]:
 
 
 def _bad_paths(model: ModelSpec, files: Mapping[str, File]) -> Iterator[Finding]:
-    """Yield the files that could not be written: climbing out of the model's folder, or with other letters."""
-    key = "files" if "files" in model.places else "file" if model.file else "python"
+    """Yield the files that could not be written: climbing out of the model's folder, with other letters, in a file."""
     for path in files:
+        key = "files" if path in model.files else "file" if model.file else "python"
+        place = model.place_of(key)
         if not all(map(is_plain_name, path.split("/"))):
             message = f"'{path}' cannot be a file in the model's folder"
             hint = "use letters, digits, '_', '.' and '-', and no '..'"
-            yield error(message, model.place_of(key), key=f"models.{model.name}.{key}", remedy=hint)
+            yield error(message, place, key=f"models.{model.name}.{key}", remedy=hint)
+        for folder in PurePosixPath(path).parents:
+            if str(folder) in files or str(folder) == CONFIG_FILE:
+                message = f"'{folder}' is both a file and a folder"
+                hint = f"call the folder of {path} otherwise"
+                yield error(message, place, key=f"models.{model.name}.{key}", remedy=hint)
 
 
 def _is_version(name: str) -> bool:

@@ -7,11 +7,12 @@ model.py imports relatively (`from .decode import decode`) lie beside it, or in 
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from pathlib import Path
 
 from tritonsmith.generator.findings import Finding, Place, error
 from tritonsmith.generator.lower.facts import Facts
-from tritonsmith.generator.repository.core import File, SourceFile
+from tritonsmith.generator.repository.core import SourceFile
 from tritonsmith.generator.repository.pbtxt import parse_config
 from tritonsmith.generator.spec.data import message_data
 from tritonsmith.generator.spec.document import ModelSpec
@@ -35,10 +36,11 @@ def facts_of_folder(model: ModelSpec, folder: Path, findings: list[Finding]) -> 
     for script in scripts:
         files.update(_neighbours(script, folder, files, model, findings))
     fields = _config_fields(folder / "config.pbtxt", findings)
+    fields.pop("name", None)  # the folder's own; the model may be called otherwise
     return Facts({"backend": "python", **fields}, files) if len(findings) == count else None
 
 
-def _files(folder: Path) -> dict[str, File]:
+def _files(folder: Path) -> dict[str, SourceFile]:
     """Return the folder's files by their path in the model's folder; where model.py lies on top, all go into 1/."""
     prefix = "1/" if (folder / "model.py").is_file() else ""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -49,7 +51,12 @@ def _files(folder: Path) -> dict[str, File]:
 def _config_fields(path: Path, findings: list[Finding]) -> dict[str, object]:
     if not path.is_file():
         return {}
-    config = parse_config(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as problem:
+        findings.append(error(f"cannot read the configuration: {problem.strerror}", Place(str(path))))
+        return {}
+    config = parse_config(text, str(path))
     if isinstance(config, Finding):
         findings.append(config)
         return {}
@@ -57,41 +64,49 @@ def _config_fields(path: Path, findings: list[Finding]) -> dict[str, object]:
 
 
 def _neighbours(
-    script: str, folder: Path, files: dict[str, File], model: ModelSpec, findings: list[Finding]
-) -> dict[str, File]:
+    script: str, folder: Path, files: Mapping[str, SourceFile], model: ModelSpec, findings: list[Finding]
+) -> dict[str, SourceFile]:
     """Return the modules that a script imports relatively and that lie in the folder's parent, by path."""
+    key = f"models.{model.name}.python"
     version = script.rpartition("/")[0]
-    found: dict[str, File] = {}
-    waiting = [script]
-    seen = set(waiting)
+    found: dict[str, SourceFile] = {}
+    waiting = [files[script].path]
+    seen = {script}
     while waiting:
-        name = waiting.pop()
-        source = files[name] if name in files else found[name]
-        path = source.path if isinstance(source, SourceFile) else folder
-        for module in _relative_imports(path, findings):
+        path = waiting.pop()
+        for module, line in _relative_imports(path, key, findings):
             target = f"{version}/{module}.py"
             beside = folder.parent / f"{module}.py"
-            if target in seen:
+            if target in seen or f"{version}/{module}/__init__.py" in files:  # a package came along whole
                 continue
             seen.add(target)
             if target in files:
-                waiting.append(target)
+                waiting.append(files[target].path)
             elif beside.is_file():
                 found[target] = SourceFile(beside)
-                waiting.append(target)
+                waiting.append(beside)
             else:
                 message = f"'.{module}' is neither beside model.py nor in {folder.parent.name}/"
-                findings.append(error(message, Place(str(path)), key=f"models.{model.name}.python"))
+                hint = f"put {module}.py beside model.py, or import it without the dot where it is installed"
+                findings.append(error(message, Place(str(path), line), key=key, remedy=hint))
     return found
 
 
-def _relative_imports(path: Path, findings: list[Finding]) -> list[str]:
+def _relative_imports(path: Path, key: str, findings: list[Finding]) -> list[tuple[str, int]]:
+    """Return the modules that a script imports from its own folder, each with the line."""
     try:
         parsed = ast.parse(path.read_bytes(), str(path))
-    except (SyntaxError, ValueError) as problem:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as problem:  # the last two: nested too deeply
         line = getattr(problem, "lineno", 0) or 0
-        findings.append(error(f"not Python: {problem}", Place(str(path), line)))
+        reason = problem.msg if isinstance(problem, SyntaxError) else str(problem) or "nested too deeply"
+        findings.append(error(f"not Python: {reason}", Place(str(path), line), key=key, remedy="mend the script"))
+        return []
+    except OSError as problem:
+        findings.append(error(f"cannot read the script: {problem.strerror}", Place(str(path)), key=key))
         return []
     imports = [node for node in ast.walk(parsed) if isinstance(node, ast.ImportFrom) and node.level == 1]
-    modules = [name for node in imports for name in ([node.module] if node.module else [a.name for a in node.names])]
-    return [name.partition(".")[0] for name in modules]
+    return [
+        (name.partition(".")[0], node.lineno)
+        for node in imports
+        for name in ([node.module] if node.module else [alias.name for alias in node.names])
+    ]

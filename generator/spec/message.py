@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Mapping as MappingABC
 from typing import Any, TypeVar, cast
 
@@ -20,7 +21,7 @@ from tritonsmith.generator.suggest import did_you_mean
 
 M = TypeVar("M", bound=Message)
 
-_FLOATS = {FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT}
+_FLOATS = {FieldDescriptor.CPPTYPE_DOUBLE: sys.float_info.max, FieldDescriptor.CPPTYPE_FLOAT: 3.4028234e38}
 _RANGES = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
     FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
@@ -63,7 +64,8 @@ class Filler:
         if isinstance(node, Scalar) and node.is_null:
             return
         if isinstance(node, Scalar) and node.is_empty:
-            self._error("no value is given", node.place, key, "write {} for an empty message, or null to leave it out")
+            what = "write {} for an empty message, or null" if member.message_type is not None else "write null"
+            self._error("no value is given", node.place, key, f"{what} to leave it out")
         elif _is_map(member):
             self._map(message, member, node, key)
         elif member.is_repeated:
@@ -99,7 +101,7 @@ class Filler:
         assert member.message_type is not None
         key_field, value_field = (member.message_type.fields_by_name[part] for part in ("key", "value"))
         items = getattr(message, member.name)
-        for name, item in node.entries.items():
+        for name, item in node.without_nulls().entries.items():
             item_key = f"{key}.{name}"
             self.origins[item_key.removeprefix(self._prefix)] = node.place_of(name)
             index = self._scalar(key_field, Scalar(name, node.place_of(name)), item_key)
@@ -112,7 +114,7 @@ class Filler:
 
     def _entry(self, message: Message, node: Node, key: str) -> None:
         """Fill a map's message; a ModelParameter may be written as its text alone."""
-        if isinstance(node, Scalar) and message.DESCRIPTOR.name == "ModelParameter":
+        if isinstance(node, Scalar) and node.is_given and message.DESCRIPTOR.name == "ModelParameter":
             message.SetInParent()
             setattr(message, "string_value", node.text)  # noqa: B010 - the text as written: 0.50 stays 0.50
             return
@@ -121,12 +123,17 @@ class Filler:
     def _part(self, message: Message, node: Node, key: str) -> None:
         if isinstance(node, Mapping):
             self._message(message, node, key)
+        elif isinstance(node, Scalar) and not node.is_given:
+            self._error("no value is given", node.place, key, "write {} for an empty message")
         else:
             self._error(f"expected a mapping, got {kind_of(node)}", node.place, key, _example(descriptor_of(message)))
 
     def _scalar(self, member: FieldDescriptor, node: Node, key: str) -> Any:
         if not isinstance(node, Scalar):
             self._error(f"expected one value, got {kind_of(node)}", node.place, key)
+            return None
+        if not node.is_given:
+            self._error("no value is given", node.place, key, "leave the item out, or quote a word: 'null'")
             return None
         try:
             return _parse(member, node)
@@ -176,8 +183,8 @@ def _parse(member: FieldDescriptor, node: Scalar) -> Any:
     if kind == FieldDescriptor.CPPTYPE_ENUM:
         return _parse_enum(member, text)
     if kind in _FLOATS:
-        return _parse_float(text)
-    return _parse_int(text, *_RANGES[kind])
+        return _parse_float(text, _FLOATS[kind])
+    return _parse_int(node, *_RANGES[kind])
 
 
 def _parse_enum(member: FieldDescriptor, text: str) -> int:
@@ -190,23 +197,24 @@ def _parse_enum(member: FieldDescriptor, text: str) -> int:
     raise ValueError(f"unknown {member.enum_type.name} '{text}'.{suggestion}")
 
 
-def _parse_int(text: str, least: int, most: int) -> int:
-    try:
-        value = int(text, 10)
-    except ValueError:
-        raise ValueError(f"expected a whole number, got '{text}'") from None
+def _parse_int(node: Scalar, least: int, most: int) -> int:
+    value = node.whole_number
+    if value is None:
+        raise ValueError(f"expected a whole number, got '{node.text}'")
     if not least <= value <= most:
         raise ValueError(f"{value} is out of range: from {least} to {most}")
     return value
 
 
-def _parse_float(text: str) -> float:
+def _parse_float(text: str, most: float) -> float:
     try:
         value = float(text)
     except ValueError:
         raise ValueError(f"expected a number, got '{text}'") from None
     if not math.isfinite(value):
         raise ValueError(f"expected a finite number, got '{text}'")
+    if abs(value) > most:
+        raise ValueError(f"{text} is out of range: from {-most:g} to {most:g}")
     return value
 
 

@@ -29,8 +29,10 @@ def read_spec(path: Path, *, profile: str = "", expand: Expander | None = None, 
     Raises: SpecError where it cannot be read as YAML at all; UsageError for an unknown profile.
     """
     findings: list[Finding] = []
-    root = tree.read_tree(path, findings)
-    return _Reader(path, findings, expand, locate).spec(root, profile)
+    text = tree.read_text(path)
+    root = tree.parse_tree(text, str(path), findings).without_nulls()
+    digest = hashlib.sha256(text.encode() + b"\0" + profile.encode()).hexdigest()
+    return _Reader(path, findings, expand, locate).spec(root, profile, digest)
 
 
 class _Reader:
@@ -43,7 +45,7 @@ class _Reader:
         self.models = ModelReader(self.values, path.resolve().parent, locate)
         self.expand = expand
 
-    def spec(self, root: tree.Mapping, profile: str) -> Spec:
+    def spec(self, root: tree.Mapping, profile: str, digest: str) -> Spec:
         """Return the whole spec."""
         self.values.refuse_unknown(root, TOP_KEYS, "top", "")
         layer = self._profile(root, profile)
@@ -58,12 +60,14 @@ class _Reader:
             hardware=self._hardware(top.get("hardware")),
             server=self._settings(Server, top.get("server"), "server") or Server(),
             models=models,
-            digest=hashlib.sha256(self.path.read_bytes() + b"\0" + profile.encode()).hexdigest(),
+            digest=digest,
             findings=tuple(self.findings),
         )
 
     def _profile(self, root: tree.Mapping, profile: str) -> tree.Mapping | None:
         profiles = self.values.mapping(root, "profiles", "profiles")
+        for name, node in profiles.entries.items():
+            self._judge_profile(name, node)
         if not profile:
             return None
         layer = profiles.entries.get(profile)
@@ -73,11 +77,14 @@ class _Reader:
                 where=str(self.path),
                 hint=f"it has {', '.join(profiles.entries)}" if profiles.entries else "it has no profiles at all",
             )
-        if not isinstance(layer, tree.Mapping):
-            self.values.error(f"expected a mapping, got {tree.kind_of(layer)}", layer.place, f"profiles.{profile}")
-            return None
-        self.values.refuse_unknown(layer, [key for key in TOP_KEYS if key != "profiles"], "top", f"profiles.{profile}.")
-        return layer
+        return layer if isinstance(layer, tree.Mapping) else None
+
+    def _judge_profile(self, name: str, layer: tree.Node) -> None:
+        key = f"profiles.{name}"
+        if isinstance(layer, tree.Mapping):
+            self.values.refuse_unknown(layer, [key for key in TOP_KEYS if key != "profiles"], "top", f"{key}.")
+        else:
+            self.values.error(f"expected a mapping, got {tree.kind_of(layer)}", layer.place, key, "{hardware: ...}")
 
     def _models(self, root: tree.Mapping, layer: tree.Mapping | None) -> Mapping[str, ModelSpec]:
         merged = tree.Mapping({}, root.place)
@@ -85,19 +92,19 @@ class _Reader:
             if self.expand is not None:
                 fragment = tree.from_data(self.expand(pipeline, self.findings), pipeline.place)
                 assert isinstance(fragment, tree.Mapping)
-                merged = merge_models(merged, self._without_clashes(fragment, merged, pipeline))
+                self._refuse_clashes(fragment, merged, pipeline)
+                merged = merge_models(merged, fragment)
         merged = merge_models(merged, self.values.mapping(root, "models", "models"))
         if layer is not None:
             merged = merge_models(merged, self.values.mapping(layer, "models", "models"))
         models = (self.models.model(name, node, merged.place_of(name)) for name, node in merged.entries.items())
         return {model.name: model for model in models if model is not None}
 
-    def _without_clashes(self, fragment: tree.Mapping, merged: tree.Mapping, pipeline: Pipeline) -> tree.Mapping:
-        for name in fragment.entries.keys() & merged.entries.keys():
+    def _refuse_clashes(self, fragment: tree.Mapping, merged: tree.Mapping, pipeline: Pipeline) -> None:
+        for name in (name for name in fragment.entries if name in merged.entries):
             message = f"two pipelines make a model '{name}'"
             hint = f"rename the model in one of them: names: {{ROLE: {pipeline.name}_{name}}}"
             self.values.error(message, pipeline.place, f"pipelines.{pipeline.name}", hint)
-        return fragment
 
     def _pipelines(self, root: tree.Mapping, layer: tree.Mapping | None) -> list[Pipeline]:
         entries = dict(self.values.mapping(root, "pipelines", "pipelines").entries)
@@ -108,7 +115,8 @@ class _Reader:
                     entries[name] = merge_message(lower, upper, None)
                 else:
                     entries[name] = upper
-        pipelines = (self._pipeline(name, node) for name, node in entries.items())
+        given = tree.Mapping(entries, root.place).without_nulls().entries
+        pipelines = (self._pipeline(name, node) for name, node in given.items())
         return [pipeline for pipeline in pipelines if pipeline is not None]
 
     def _pipeline(self, name: str, node: tree.Node) -> Pipeline | None:
@@ -119,9 +127,10 @@ class _Reader:
             )
             return None
         self.values.refuse_unknown(node, PIPELINE_KEYS, "pipeline", f"{key}.")
-        blueprint = self.values.text(node, "use", key)
+        blueprint = self.values.text(node, "use", f"{key}.use")
         if not blueprint:
-            self.values.error("no blueprint is given", node.place, f"{key}.use", "use: image_classification")
+            if "use" not in node.entries:
+                self.values.error("no blueprint is given", node.place, f"{key}.use", "use: image_classification")
             return None
         settings = tree.to_data(self.values.mapping(node, "with", f"{key}.with"))
         return Pipeline(name, blueprint, settings, self.values.texts(node, "names", f"{key}.names"), node)
@@ -162,7 +171,7 @@ class _Reader:
 def _with_layer(root: tree.Mapping, layer: tree.Mapping) -> tree.Mapping:
     """Return the spec's top with a profile's over it: `server` is merged, the others are replaced."""
     server = [node for node in (root.entries.get("server"), layer.entries.get("server")) if node is not None]
-    merged = {**root.entries, **layer.entries}
+    merged = {**root.entries, **layer.entries}  # a null of the profile's deletes
     if len(server) == 2 and isinstance(server[0], tree.Mapping) and isinstance(server[1], tree.Mapping):
         merged["server"] = merge_message(server[0], server[1], None)
-    return tree.Mapping(merged, root.place, {**root.keys, **layer.keys})
+    return tree.Mapping(merged, root.place, {**root.keys, **layer.keys}).without_nulls()

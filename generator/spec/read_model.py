@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tritonsmith.generator.findings import Place
-from tritonsmith.generator.repository.names import is_model_name
+from tritonsmith.generator.repository.names import CONFIG_FILE, is_model_name
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.document import Locator, ModelSpec, Step
 from tritonsmith.generator.spec.values import Values
@@ -16,6 +15,7 @@ from tritonsmith.generator.suggest import did_you_mean
 MODEL_KEYS = ("file", "files", "python", "ensemble", "calls", "expose")
 STEP_KEYS = ("model_name", "model_version", "model_namespace", "input_map", "output_map")
 BLUEPRINT_PREFIX = "blueprint:"
+NEWEST_VERSION = 2**63 - 1  # Triton reads a version folder's name with std::stoll (core: model_repository_manager.cc)
 
 
 @dataclass(frozen=True)
@@ -36,122 +36,166 @@ class ModelReader:
             self.values.error(f"expected a mapping, got {tree.kind_of(node)}", node.place, key, "{file: model.onnx}")
             return None
         self.values.refuse_later(node, "model", f"{key}.")
-        ours = {k: v for k, v in node.entries.items() if k in MODEL_KEYS}
-        fields = tree.Mapping({k: v for k, v in node.entries.items() if k not in ours}, node.place, node.keys)
-        self._refuse_two_sources(node, key)
+        node = node.without_nulls()
+        fields = {k: v for k, v in node.entries.items() if k not in MODEL_KEYS}
+        self._refuse_what_excludes(node, key)
         return ModelSpec(
             name=name,
             place=place,
-            fields=fields,
+            fields=tree.Mapping(fields, node.place, node.keys),
             file=self._file(node.entries.get("file"), f"{key}.file"),
             files=self._files(node, f"{key}.files"),
-            python=self._python(node, key),
-            ensemble=self._steps(node, f"{key}.ensemble"),
-            calls=self.values.names(node, "calls", key),
-            expose=self.values.names(node, "expose", key),
+            python=self._python(node.entries.get("python"), f"{key}.python"),
+            ensemble=self._steps(node.entries.get("ensemble"), f"{key}.ensemble"),
+            calls=self.values.names(node, "calls", f"{key}.calls"),
+            expose=self.values.names(node, "expose", f"{key}.expose"),
             places={k: node.place_of(k) for k in node.entries},
         )
 
-    def _refuse_two_sources(self, node: tree.Mapping, key: str) -> None:
+    def _refuse_what_excludes(self, node: tree.Mapping, key: str) -> None:
         given = [source for source in ("file", "python", "ensemble") if source in node.entries]
         if len(given) > 1:
             message = f"'{given[1]}' excludes '{given[0]}': a model is one of file, python, ensemble"
-            self.values.error(message, node.place_of(given[1]), f"{key}.{given[1]}")
+            self.values.error(message, node.place_of(given[1]), f"{key}.{given[1]}", "leave one out")
+        if "expose" in node.entries and "ensemble" not in node.entries:
+            message = "only an ensemble has tensors to expose"
+            self.values.error(message, node.place_of("expose"), f"{key}.expose", "leave it out, or give ensemble")
 
     def _file(self, node: tree.Node | None, key: str) -> dict[int, Path]:
         if node is None:
             return {}
         if isinstance(node, tree.Scalar):
-            return {1: self._path(node, key)} if self.values.is_given(node, key) else {}
+            path = self._source(node, key)
+            return {1: path} if path else {}
         if not isinstance(node, tree.Mapping) or not node.entries:
             self.values.error(f"expected a path, or {{version: path}}, got {tree.kind_of(node)}", node.place, key)
             return {}
         versions: dict[int, Path] = {}
-        for version, item in node.entries.items():
-            if not re.fullmatch(r"0|[1-9][0-9]*", version):
-                message = f"'{version}' is no version: a whole number without leading zeros"
-                self.values.error(message, node.place_of(version), f"{key}.{version}")
-            elif self.values.is_given(item, f"{key}.{version}") and isinstance(item, tree.Scalar):
-                versions[int(version)] = self._path(item, f"{key}.{version}")
+        for text, item in node.entries.items():
+            version = tree.Scalar(text, node.place).whole_number
+            if version is None or not text.isdecimal() or version > NEWEST_VERSION:
+                message = f"'{text}' is no version: a whole number without leading zeros, at most {NEWEST_VERSION}"
+                self.values.error(message, node.place_of(text), f"{key}.{text}", "file: {1: model.onnx}")
+            elif path := self._source(item, f"{key}.{text}"):
+                versions[version] = path
         return versions
 
     def _files(self, node: tree.Mapping, key: str) -> dict[str, Path]:
+        """Return the files by their path in the model's folder, those of a folder one by one."""
         files: dict[str, Path] = {}
         given = self.values.mapping(node, "files", key)
         for target, item in given.entries.items():
             pure = PurePosixPath(target)
-            if pure.is_absolute() or ".." in pure.parts or not pure.parts or target == "config.pbtxt":
+            if pure.is_absolute() or ".." in pure.parts or str(pure) in (".", CONFIG_FILE):
                 message = f"'{target}' is no path inside the model's folder"
                 self.values.error(message, given.place_of(target), f"{key}.{target}", "e.g. labels.txt or 1/extra.bin")
-            elif self.values.is_given(item, f"{key}.{target}") and isinstance(item, tree.Scalar):
-                files[str(pure)] = self._path(item, f"{key}.{target}")
+                continue
+            path = self._path(item, f"{key}.{target}")
+            if path is not None and path.is_dir():
+                beneath = sorted(file for file in path.rglob("*") if file.is_file())
+                files.update({str(pure / file.relative_to(path).as_posix()): file for file in beneath})
+                if not beneath:
+                    self.values.error(f"the folder '{path.name}' is empty", given.place_of(target), f"{key}.{target}")
+            elif path is not None:
+                files[str(pure)] = path
         return files
 
-    def _python(self, node: tree.Mapping, key: str) -> Path | None:
-        item = node.entries.get("python")
-        if item is None or not self.values.is_given(item, f"{key}.python"):
+    def _python(self, node: tree.Node | None, key: str) -> Path | None:
+        text = self.values.word(node, key) if node is not None else ""
+        if node is None or not text:
             return None
-        assert isinstance(item, tree.Scalar)
-        if not item.text.startswith(BLUEPRINT_PREFIX):
-            return self._path(item, f"{key}.python")
-        name = item.text.removeprefix(BLUEPRINT_PREFIX)
-        folder = self.locate(name) if self.locate else None
-        if folder is None:
-            hint = "blueprint:image_classification/preprocessing, or a folder of your own"
-            self.values.error(f"no blueprint has a Python model '{name}'", item.place, f"{key}.python", hint)
-        return folder
-
-    def _path(self, node: tree.Scalar, key: str) -> Path:
-        path = self.folder / node.text
-        if not path.exists():
-            near = did_you_mean(path.name, (p.name for p in path.parent.glob("*"))) if path.parent.is_dir() else ""
-            self.values.error(
-                f"there is no file '{node.text}'.{near}",
-                node.place,
-                key,
-                f"paths are relative to the spec, in {self.folder}",
-            )
+        if text.startswith(BLUEPRINT_PREFIX):
+            name = text.removeprefix(BLUEPRINT_PREFIX)
+            folder = self.locate(name) if self.locate else None
+            if folder is None:
+                hint = "blueprint:image_classification/preprocessing, or a folder of your own"
+                self.values.error(f"no blueprint has a Python model '{name}'", node.place, key, hint)
+            return folder
+        path = self._path(node, key)
+        if path is not None and path.is_dir() and self.folder.is_relative_to(path.resolve()):
+            message = f"'{text}' holds the spec too, and all that it holds would become the model's"
+            self.values.error(message, node.place, key, "name the script (python: model.py), or give it its own folder")
+            return None
         return path
 
-    def _steps(self, node: tree.Mapping, key: str) -> tuple[Step, ...]:
-        given = node.entries.get("ensemble")
-        if given is None:
+    def _source(self, node: tree.Node, key: str) -> Path | None:
+        """Return the path of a model's file; None where there is none."""
+        path = self._path(node, key)
+        if path is not None and path.is_dir():
+            hint = "name the model's file; what lies beside it goes under files"
+            self.values.error(f"'{path.name}' is a folder, not a file", node.place, key, hint)
+            return None
+        return path
+
+    def _path(self, node: tree.Node, key: str) -> Path | None:
+        """Return a path relative to the spec; None where nothing is there."""
+        text = self.values.word(node, key)
+        if not text:
+            return None
+        path = self.folder / text
+        try:
+            path.stat()
+        except (OSError, ValueError) as problem:  # ValueError: a zero byte
+            self.values.error(*self._missing(path, text, problem, node.place, key))
+            return None
+        return path
+
+    def _missing(
+        self, path: Path, text: str, problem: OSError | ValueError, place: Place, key: str
+    ) -> tuple[str, Place, str, str]:
+        hint = f"paths are relative to the spec, in {self.folder}"
+        if not isinstance(problem, FileNotFoundError):
+            reason = problem.strerror if isinstance(problem, OSError) else problem
+            return f"cannot read {text!r}: {reason}", place, key, hint
+        beside = path.parent.glob("*") if path.parent.is_dir() else ()
+        near = did_you_mean(path.name, (other.name for other in beside if other != path))
+        what = "a link to nothing" if path.is_symlink() else ""
+        return (f"'{text}' is {what}" if what else f"there is no file '{text}'.{near}"), place, key, hint
+
+    def _steps(self, node: tree.Node | None, key: str) -> tuple[Step, ...]:
+        if node is None:
             return ()
-        if not isinstance(given, tree.Sequence) or not given.items:
-            self.values.error(
-                f"expected a list of steps, got {tree.kind_of(given)}", given.place, key, "ensemble: [a, b]"
-            )
+        if not isinstance(node, tree.Sequence) or not node.items:
+            what = "an empty one" if isinstance(node, tree.Sequence) else tree.kind_of(node)
+            self.values.error(f"expected a list of steps, got {what}", node.place, key, "ensemble: [a, b]")
             return ()
-        steps = (self._step(item, f"{key}[{index}]") for index, item in enumerate(given.items))
+        steps = (self._step(item, f"{key}[{index}]") for index, item in enumerate(node.items))
         return tuple(step for step in steps if step is not None)
 
     def _step(self, node: tree.Node, key: str) -> Step | None:
-        if isinstance(node, tree.Scalar) and node.text:
+        if isinstance(node, tree.Scalar) and node.is_given:
             return Step(node.text, node.place)
         if not isinstance(node, tree.Mapping):
-            self.values.error(f"expected a model's name or a step, got {tree.kind_of(node)}", node.place, key)
+            shown = "nothing" if isinstance(node, tree.Scalar) else tree.kind_of(node)
+            self.values.error(f"expected a model's name or a step, got {shown}", node.place, key)
             return None
+        node = node.without_nulls()
         self.values.refuse_unknown(node, STEP_KEYS, "step", f"{key}.")
-        model = self.values.text(node, "model_name", key)
+        model = self.values.text(node, "model_name", f"{key}.model_name")
         if not model:
-            self.values.error("the step names no model", node.place, f"{key}.model_name")
+            if "model_name" not in node.entries:
+                self.values.error("the step names no model", node.place, f"{key}.model_name", "model_name: NAME")
             return None
         return Step(
             model=model,
             place=node.place,
-            version=self._version(node, key),
-            namespace=self.values.text(node, "model_namespace", key),
-            input_map=self.values.texts(node, "input_map", f"{key}.input_map") if "input_map" in node.entries else None,
-            output_map=self.values.texts(node, "output_map", f"{key}.output_map")
-            if "output_map" in node.entries
-            else None,
+            version=self._version(node, f"{key}.model_version"),
+            namespace=self.values.text(node, "model_namespace", f"{key}.model_namespace"),
+            input_map=self._map(node, "input_map", key),
+            output_map=self._map(node, "output_map", key),
         )
+
+    def _map(self, node: tree.Mapping, name: str, key: str) -> dict[str, str] | None:
+        return self.values.texts(node, name, f"{key}.{name}") if name in node.entries else None
 
     def _version(self, node: tree.Mapping, key: str) -> int:
         # omitted means version 0 to Triton, not the latest (core: ensemble_utils.cc); so -1 is always written
-        text = self.values.text(node, "model_version", key) or "-1"
-        if not re.fullmatch(r"-1|[0-9]{1,18}", text):
-            message = f"expected -1 (the latest) or a version, got '{text}'"
-            self.values.error(message, node.place_of("model_version"), f"{key}.model_version")
+        given = node.entries.get("model_version")
+        if given is None:
             return -1
-        return int(text)
+        version = given.whole_number if isinstance(given, tree.Scalar) else None
+        if version is None or not -1 <= version <= NEWEST_VERSION:
+            message = f"expected -1 (the latest) or a version, got {tree.kind_of(given)}"
+            self.values.error(message, node.place_of("model_version"), key, "model_version: -1")
+            return -1
+        return version

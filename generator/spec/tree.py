@@ -6,6 +6,7 @@ decides later what `24.10` or `on` means.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,10 @@ from tritonsmith.generator.findings import Finding, Place, error
 MAX_NODES = 2_000_000  # after aliases are expanded; 1,000 models with dozens of fields each are below 100,000
 MAX_DEPTH = 64
 MAX_BYTES = 64 * 1024 * 1024
+
+_MERGE_TAG = "tag:yaml.org,2002:merge"  # the key <<
+# Not 010, which is 8 to YAML 1.1 and 10 to YAML 1.2; a hundred digits are read, so that they are told as out of range.
+_WHOLE_NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]{0,99})")
 
 
 @dataclass(slots=True)
@@ -38,6 +43,16 @@ class Scalar:
     def is_empty(self) -> bool:
         """Whether nothing was written at all."""
         return not self.is_quoted and not self.text
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it holds a value: neither null nor nothing."""
+        return not self.is_null and not self.is_empty
+
+    @property
+    def whole_number(self) -> int | None:
+        """Its value, None where it is no whole number that every reader of YAML understands alike."""
+        return int(self.text) if _WHOLE_NUMBER.fullmatch(self.text) else None
 
 
 @dataclass(slots=True)
@@ -59,6 +74,11 @@ class Mapping:
     def place_of(self, key: str) -> Place:
         """Return where a key was written, or the mapping itself."""
         return self.keys.get(key, self.place)
+
+    def without_nulls(self) -> Mapping:
+        """Return the mapping without the keys that are null: nothing is left that they could delete."""
+        given = {key: node for key, node in self.entries.items() if not (isinstance(node, Scalar) and node.is_null)}
+        return Mapping(given, self.place, self.keys)
 
 
 Node = Scalar | Sequence | Mapping
@@ -82,32 +102,42 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         self._depth -= 1
 
 
-def read_tree(path: Path, findings: list[Finding]) -> Mapping:
-    """Return a YAML file's mapping; duplicate keys are added to `findings`.
+def read_text(path: Path) -> str:
+    """Return a spec's text.
 
-    Raises: SpecError where the file cannot be read, is no YAML, is no mapping, or explodes when aliases are expanded.
+    Raises: SpecError where the file cannot be read, is too big, or is not UTF-8.
     """
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
-        text = raw.decode("utf-8")
     except OSError as problem:
-        raise SpecError(
-            f"cannot read the spec: {problem.strerror}", where=str(path), hint="tritonsmith init writes one"
-        ) from None
-    except UnicodeDecodeError as problem:
-        raise SpecError(f"the spec is not UTF-8 (byte {problem.start})", where=str(path)) from None
+        hint = {
+            FileNotFoundError: "tritonsmith init writes one",
+            IsADirectoryError: "name the spec in it, or with `tritonsmith check` a model repository",
+        }.get(type(problem), "")
+        raise SpecError(f"cannot read the spec: {problem.strerror}", where=str(path), hint=hint) from None
     if len(raw) > MAX_BYTES:
         raise SpecError(f"the spec is larger than {MAX_BYTES >> 20} MiB", where=str(path))
-    return parse_tree(text, str(path), findings)
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        line = raw.count(b"\n", 0, problem.start) + 1
+        hint = "save it as UTF-8"
+        raise SpecError(f"the spec is not UTF-8 (byte {problem.start})", where=f"{path}:{line}", hint=hint) from None
 
 
 def parse_tree(text: str, name: str, findings: list[Finding]) -> Mapping:
-    """Return the mapping that a YAML text holds; see `read_tree`."""
+    """Return the mapping that a YAML text holds; duplicate keys are added to `findings`.
+
+    Raises: SpecError where it is no YAML, is no mapping, or explodes when aliases are expanded.
+    """
     try:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as problem:
         raise SpecError(f"not YAML: {_yaml_problem(problem)}", where=_marked(problem, name)) from None
+    except yaml.reader.ReaderError as problem:
+        line = text.count("\n", 0, problem.position) + 1
+        raise SpecError(f"not YAML: {problem.reason} (#x{problem.character:04x})", where=f"{name}:{line}") from None
     except yaml.YAMLError as problem:
         raise SpecError(f"not YAML: {problem}", where=name) from None
     if root is None:
@@ -158,17 +188,31 @@ def _convert(node: yaml.Node, name: str, findings: list[Finding]) -> Node:
         return Sequence([_convert(item, name, findings) for item in node.value], place)
     entries: dict[str, Node] = {}
     keys: dict[str, Place] = {}
+    merged: list[Mapping] = []
     for key_node, value_node in node.value:
         key_place = Place(name, key_node.start_mark.line + 1, key_node.start_mark.column + 1)
         key = key_node.value if isinstance(key_node, yaml.ScalarNode) else ""
         if not isinstance(key, str) or not isinstance(key_node, yaml.ScalarNode):
             findings.append(error("a key must be a word", key_place))
+        elif key_node.tag == _MERGE_TAG:
+            merged += _merged(_convert(value_node, name, findings), findings)
         elif key in entries:
             findings.append(error(f"key '{key}' is given twice, first in line {keys[key].line}", key_place, key=key))
         else:
             entries[key] = _convert(value_node, name, findings)
             keys[key] = key_place
+    for other in merged:  # what is written beside << goes before, the first of several before the others
+        entries = {**other.entries, **entries}
+        keys = {**other.keys, **keys}
     return Mapping(entries, place, keys)
+
+
+def _merged(node: Node, findings: list[Finding]) -> list[Mapping]:
+    """Return the mappings that a merge key (<<) names. Source: https://yaml.org/type/merge.html."""
+    nodes = node.items if isinstance(node, Sequence) else [node]
+    wrong = [other for other in nodes if not isinstance(other, Mapping)]
+    findings.extend(error(f"<< merges mappings, got {kind_of(other)}", other.place, key="<<") for other in wrong)
+    return [other for other in nodes if isinstance(other, Mapping)]
 
 
 def _refuse_explosions(root: yaml.Node, name: str) -> None:

@@ -17,7 +17,7 @@ LATER_KEYS = {
 
 
 class Values:
-    """Takes values out of trees and collects `findings`; `key` is the dotted path that a finding names."""
+    """Takes values out of trees and collects `findings`; `key` is always the dotted path of the value itself."""
 
     def __init__(self, findings: list[Finding]) -> None:
         self.findings = findings
@@ -27,43 +27,38 @@ class Values:
         node = parent.entries.get(name)
         if isinstance(node, tree.Mapping):
             return node
-        if node is not None and not (isinstance(node, tree.Scalar) and (node.is_null or node.is_empty)):
+        if node is not None and not (isinstance(node, tree.Scalar) and not node.is_given):
             self.error(f"expected a mapping, got {tree.kind_of(node)}", node.place, key)
         return tree.Mapping({}, parent.place)
 
     def texts(self, parent: tree.Mapping, name: str, key: str) -> dict[str, str]:
         """Return a key's mapping of words to words."""
-        texts: dict[str, str] = {}
         node = self.mapping(parent, name, key)
-        for item in node.entries:
-            texts[item] = self.text(node, item, key)
-        return texts
+        return {item: self.text(node, item, f"{key}.{item}") for item in node.entries}
 
     def names(self, parent: tree.Mapping, name: str, key: str) -> tuple[str, ...]:
-        """Return a key's list of words."""
+        """Return a key's list of words, an empty one where it is not given."""
         node = parent.entries.get(name)
         if node is None:
             return ()
-        if not isinstance(node, tree.Sequence) or not all(isinstance(item, tree.Scalar) for item in node.items):
-            self.error(f"expected a list of names, got {tree.kind_of(node)}", node.place, f"{key}.{name}")
+        if not isinstance(node, tree.Sequence):
+            self.error(f"expected a list of names, got {tree.kind_of(node)}", node.place, key, f"{name}: [...]")
             return ()
-        return tuple(item.text for item in node.items if isinstance(item, tree.Scalar))
+        words = (self.word(item, f"{key}[{index}]") for index, item in enumerate(node.items))
+        return tuple(word for word in words if word)
 
     def text(self, parent: tree.Mapping, name: str, key: str) -> str:
         """Return a key's word, empty where it is not given."""
         node = parent.entries.get(name)
-        if node is None or not self.is_given(node, f"{key}.{name}"):
-            return ""
-        assert isinstance(node, tree.Scalar)
-        return node.text
+        return "" if node is None else self.word(node, key)
 
-    def is_given(self, node: tree.Node, key: str) -> bool:
-        """Whether a node is a word."""
-        if isinstance(node, tree.Scalar) and not node.is_empty and not node.is_null:
-            return True
+    def word(self, node: tree.Node, key: str) -> str:
+        """Return a node's word, empty where it is none."""
+        if isinstance(node, tree.Scalar) and node.is_given:
+            return node.text
         shown = "nothing" if isinstance(node, tree.Scalar) else tree.kind_of(node)
         self.error(f"expected a value, got {shown}", node.place, key)
-        return False
+        return ""
 
     def refuse_unknown(self, node: tree.Mapping, known: Collection[str], level: str, prefix: str) -> None:
         """Add a finding for every key of ours that does not exist."""
@@ -71,13 +66,15 @@ class Values:
         for key in node.entries:
             if key not in known and LATER_KEYS.get(key) != level:
                 suggestion = did_you_mean(key, known)
-                self.error(f"unknown key '{key}'.{suggestion}", node.place_of(key), f"{prefix}{key}")
+                hint = "" if suggestion else f"known are {', '.join(known)}"
+                self.error(f"unknown key '{key}'.{suggestion}", node.place_of(key), f"{prefix}{key}", hint)
 
     def refuse_later(self, node: tree.Mapping, level: str, prefix: str) -> None:
         """Add a finding for every key that a later version will read."""
         for key in node.entries:
             if LATER_KEYS.get(key) == level:
-                self.error(f"'{key}' is not read by this version of tritonsmith", node.place_of(key), f"{prefix}{key}")
+                message = f"'{key}' is not read by this version of tritonsmith"
+                self.error(message, node.place_of(key), f"{prefix}{key}", "leave it out")
 
     def error(self, message: str, place: Place, key: str, remedy: str = "") -> None:
         """Add a finding."""

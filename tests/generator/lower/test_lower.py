@@ -77,6 +77,11 @@ def test_a_scalar_per_request_is_reshaped(write_onnx: WriteOnnx, write_spec: Wri
         ("name: other", "the name 'other' differs from the folder's, which Triton refuses"),
         ("model_metrics: {}", "Triton 24.10 does not know this field; it came with 24.11"),
         ("sequence_batching: {control_input: [{name: START}]}", "the scheduler feeds 'START', which the graph has no"),
+        ("max_batch_size: -3", "max_batch_size -3 is below 0"),
+        (f"max_batch_size: {'9' * 5000}", "expected a whole number"),
+        ("input: [{name: x, dims: [--5, 4]}]", "expected a whole number, got '--5'"),
+        ("files: {1/model.onnx/a: tritonsmith.yaml}", "'1/model.onnx' is both a file and a folder"),
+        ("files: {config.pbtxt/a: tritonsmith.yaml}", "'config.pbtxt' is both a file and a folder"),
     ],
 )
 def test_what_contradicts_the_graph_is_told(
@@ -171,6 +176,12 @@ def test_an_ensemble_is_written_out_with_the_latest_version(write_onnx: WriteOnn
         ("e: {ensemble: [nobody]}", "the step's model 'nobody' is not in the spec."),
         ("e: {ensemble: [a], max_batch_size: 16}", "max_batch_size 16 is more than the steps take (8)"),
         ("e: {ensemble: [f]}\n  f: {ensemble: [e]}", "ensembles contain one another: e -> f -> e"),
+        ("g: {ensemble: [a, e]}\n  e: {ensemble: [e]}", "ensembles contain one another: e -> e"),
+        ("e: {ensemble: [a], dynamic_batching: {}}", "an ensemble has no dynamic_batching, only its steps have"),
+        ("e: {ensemble: [a], instance_group: [{}]}", "an ensemble has no instance_group, only its steps have"),
+        ("e: {ensemble: [a], backend: python}", "an ensemble has no backend, only its steps have"),
+        ("e: {ensemble: [a], ensemble_scheduling: {step: []}}", "'ensemble' excludes 'ensemble_scheduling.step'"),
+        ("e: {ensemble: [s]}\n  s: {backend: x, input: [{name: x}], output: [{name: y}]}", "the step's model 's' does"),
         ("e: {backend: python, calls: [b]}", "the model calls 'b', which is not in the spec."),
         ("e: {max_batch_size: 1}", "nothing says what the model is"),
         ("e: {file: tritonsmith.yaml}", "the ending of 'tritonsmith.yaml' names no backend"),
@@ -182,6 +193,31 @@ def test_models_that_do_not_fit_together_are_told(
     write_onnx()
     found = errors_of(write_spec(f"models:\n  a: {{file: model.onnx, max_batch_size: 8}}\n  {models}\n"))
     assert message in found[0], found
+
+
+def test_two_circles_of_ensembles_are_told_at_once(write_spec: WriteSpec) -> None:
+    models = {"a": "b", "b": "c", "c": "a", "x": "y", "y": "x"}
+    found = errors_of(write_spec("models:\n" + "".join(f"  {a}: {{ensemble: [{b}]}}\n" for a, b in models.items())))
+    assert found == [f"ensembles contain one another: {path}" for path in ("a -> b -> c -> a", "x -> y -> x")]
+
+
+def test_ensembles_may_be_nested_deeper_than_a_stack(write_onnx: WriteOnnx, write_spec: WriteSpec) -> None:
+    write_onnx()
+    steps = [*(f"e{number}" for number in range(1, 1500)), "m"]
+    models = "".join(f"  e{number}: {{ensemble: [{step}]}}\n" for number, step in enumerate(steps))
+    assert len(built(write_spec(f"models:\n{models}  m: {{file: model.onnx}}\n")).models) == 1501
+
+
+def test_a_mistake_that_every_version_makes_is_told_once(write_onnx: WriteOnnx, write_spec: WriteSpec) -> None:
+    write_onnx()
+    versions = "{1: model.onnx, 2: model.onnx}"
+    found = errors_of(write_spec(f"models: {{m: {{file: {versions}, input: [{{name: q}}]}}}}"))
+    assert found == ["the graph has no input 'q'."]
+
+
+def test_a_missing_file_is_one_mistake_of_the_model_and_none_of_its_ensemble(write_spec: WriteSpec) -> None:
+    found = errors_of(write_spec("models: {m: {file: none.onnx}, e: {ensemble: [m]}}"))
+    assert found == ["there is no file 'none.onnx'."]
 
 
 def test_a_plan_needs_its_tensors_where_tensorrt_is_not_installed(write_spec: WriteSpec, tmp_path: Path) -> None:
@@ -211,12 +247,25 @@ def test_a_python_folder_gives_its_configuration_and_its_files(write_spec: Write
     assert sorted(model.files) == ["1/beside.py", "1/deeper.py", "1/model.py", "1/shared.py"]
 
 
+def test_a_python_folder_may_have_another_name_and_a_package(write_spec: WriteSpec, tmp_path: Path) -> None:
+    (tmp_path / "post" / "inner").mkdir(parents=True)
+    (tmp_path / "post" / "config.pbtxt").write_text('name: "post"')
+    (tmp_path / "post" / "model.py").write_text("from .inner import f\nfrom .inner.deep import g\n")
+    for name in ("__init__", "deep"):
+        (tmp_path / "post" / "inner" / f"{name}.py").write_text("")
+    model = built(write_spec("models: {other: {python: post}}")).models["other"]
+    assert model.config is not None
+    assert model.config.name == "other"
+    assert sorted(model.files) == ["1/inner/__init__.py", "1/inner/deep.py", "1/model.py"]
+
+
 @pytest.mark.parametrize(
     ("script", "message"),
     [
         (None, "'post' holds no model.py"),
         ("from .nowhere import f", "'.nowhere' is neither beside"),
         ("def", "not Python"),
+        ("x = " + "(" * 5000, "not Python"),
     ],
 )
 def test_a_broken_python_folder_is_told(

@@ -79,6 +79,13 @@ def test_an_empty_message_is_present() -> None:
         ("sequence_batching: {direct: {}, oldest: {}}", "'oldest' excludes 'direct' (line 1): give one of them"),
         ("dynamic_batching:", "no value is given"),
         ("sequence_batching: {direct: {minimum_slot_utilization: nan}}", "expected a finite number, got 'nan'"),
+        ("sequence_batching: {direct: {minimum_slot_utilization: 1e39}}", "1e39 is out of range: from -3.40282e+38"),
+        ("max_batch_size: 010", "expected a whole number, got '010'"),
+        (f"max_batch_size: {'9' * 30}", f"{'9' * 30} is out of range"),
+        ("max_batch_size:", "no value is given"),
+        ("parameters: {a: }", "no value is given"),
+        ("model_operations: {op_library_filename: [null]}", "no value is given"),
+        ("input: [null]", "no value is given"),
     ],
 )
 def test_a_mistake_is_told_with_its_value(text: str, message: str) -> None:
@@ -86,6 +93,14 @@ def test_a_mistake_is_told_with_its_value(text: str, message: str) -> None:
     assert len(findings) == 1
     assert message in findings[0].message
     assert findings[0].place.line == 1
+
+
+def test_null_leaves_a_field_or_an_entry_out() -> None:
+    config, findings, _ = fill("max_batch_size: null\nparameters: {a: null, b: 'null'}\ndynamic_batching: ~\n")
+    assert not findings
+    assert text_format.MessageToString(config, as_one_line=True) == (
+        'parameters { key: "b" value { string_value: "null" } }'
+    )
 
 
 def test_all_mistakes_are_told_at_once_with_their_keys() -> None:

@@ -1,4 +1,6 @@
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -32,7 +34,25 @@ def messages(spec: Spec) -> list[str]:
         ("models: {a: {file: {01: s.yaml}}}", "1: models.a.file.01: '01' is no version: a whole number"),
         ("models: {a: {files: {../b: tritonsmith.yaml}}}", "'../b' is no path inside the model's folder"),
         ("models: {a: {files: {config.pbtxt: tritonsmith.yaml}}}", "'config.pbtxt' is no path inside"),
-        ("models: {a: {ensemble: []}}", "expected a list of steps, got a list"),
+        ("models: {a: {files: {./config.pbtxt: tritonsmith.yaml}}}", "'./config.pbtxt' is no path inside"),
+        (f"models: {{a: {{file: {'x' * 300}}}}}", "File name too long"),
+        ('models: {a: {file: "a\\0b"}}', r"cannot read 'a\x00b': embedded null byte"),
+        ("models: {a: {file: loop}}", "cannot read 'loop': Too many levels of symbolic links"),
+        ("models: {a: {file: dangling}}", "'dangling' is a link to nothing"),
+        ("models: {a: {file: folder}}", "'folder' is a folder, not a file"),
+        ("models: {a: {files: {x: folder}}}", "the folder 'folder' is empty"),
+        ("models: {a: {file: {99999999999999999999: tritonsmith.yaml}}}", "is no version"),
+        ("models: {a: {python: .}}", "'.' holds the spec too"),
+        ("models: {a: {backend: x, expose: [y]}}", "only an ensemble has tensors to expose"),
+        ("models: {a: {ensemble: [null]}}", "1: models.a.ensemble[0]: expected a model's name or a step, got nothing"),
+        ("models: {a: {ensemble: [{model_name: [b]}]}}", "ensemble[0].model_name: expected a value, got a list"),
+        ("models: {a: {ensemble: [{model_name: b, model_version: 1.0}]}}", "expected -1 (the latest) or a version"),
+        ("models: {a: {backend: x, calls: [null, b]}}", "1: models.a.calls[0]: expected a value, got nothing"),
+        ("models: {a: {backend: x, calls: b}}", "1: models.a.calls: expected a list of names, got 'b'"),
+        ("pipelines: {p: {use: [x]}}", "1: pipelines.p.use: expected a value, got a list"),
+        ("models: {a: {backend: x}}\nprofiles: {p: {modles: {}}}", "2: profiles.p.modles: unknown key 'modles'."),
+        ("models: {a: {backend: x}}\nprofiles: {p: 3}", "2: profiles.p: expected a mapping, got '3'"),
+        ("models: {a: {ensemble: []}}", "expected a list of steps, got an empty one"),
         ("models: {a: {ensemble: [{model_nam: b}]}}", "unknown key 'model_nam'. Did you mean 'model_name'?"),
         ("models: {a: {ensemble: [b], file: tritonsmith.yaml}}", "'ensemble' excludes 'file'"),
         ("models: {a: {python: blueprint:x/y}}", "no blueprint has a Python model 'x/y'"),
@@ -42,7 +62,11 @@ def messages(spec: Spec) -> list[str]:
     ],
 )
 def test_a_mistake_is_told_with_line_key_and_value(write_spec: WriteSpec, text: str, message: str) -> None:
-    found = messages(read_spec(write_spec(text)))
+    path = write_spec(text)
+    (path.parent / "loop").symlink_to("loop")
+    (path.parent / "dangling").symlink_to("nowhere")
+    (path.parent / "folder").mkdir()
+    found = messages(read_spec(path))
     assert any(message in line for line in found), found
 
 
@@ -71,6 +95,45 @@ def test_a_profile_adds_to_the_server_and_replaces_the_hardware(write_spec: Writ
     )
     assert (spec.server.http_port, spec.server.grpc_port) == (9000, 9001)
     assert (spec.hardware.gpu, spec.hardware.count) == ("B", 1)
+
+
+def test_null_leaves_any_of_our_keys_out(write_spec: WriteSpec) -> None:
+    text = "triton: null\nhardware: null\nserver: ~\npipelines: {p: null}\nmodels:\n  a: {backend: x, file: null, "
+    spec = read_spec(write_spec(text + "files: null, python: null, ensemble: null, calls: null, expose: null}\n"))
+    assert not spec.findings
+    assert spec.models["a"].places.keys() == {"backend"}
+
+
+def test_a_profile_can_take_away_what_the_spec_has(write_spec: WriteSpec) -> None:
+    path = write_spec(
+        "hardware: {gpu: A}\nserver: {http_port: 9000}\n"
+        "pipelines: {p: {use: b}}\nmodels: {a: {backend: x, calls: [a]}}\n"
+        "profiles: {q: {hardware: null, server: null, pipelines: {p: null}, models: {a: {calls: null}}}}\n"
+    )
+    spec = read_spec(path, profile="q", expand=lambda _pipeline, _findings: {"made": {"backend": "x"}})
+    assert not spec.findings
+    assert (spec.hardware.gpus, spec.server.http_port) == (0, 8000)
+    assert list(spec.models) == ["a"]
+    assert spec.models["a"].calls == ()
+
+
+def test_a_spec_is_read_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(pipe.write_text, "models: {a: {backend: x}}")
+        spec = read_spec(pipe)
+        written.result()
+    (tmp_path / "file").write_text("models: {a: {backend: x}}")
+    assert spec.digest == read_spec(tmp_path / "file").digest
+
+
+def test_the_files_of_a_folder_go_along_one_by_one(write_spec: WriteSpec, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer" / "inner").mkdir(parents=True)
+    for name in ("vocab.txt", "inner/merges.txt"):
+        (tmp_path / "tokenizer" / name).write_text("")
+    spec = read_spec(write_spec("models: {a: {backend: x, files: {1/tokenizer: tokenizer}}}"))
+    assert sorted(spec.models["a"].files) == ["1/tokenizer/inner/merges.txt", "1/tokenizer/vocab.txt"]
 
 
 def test_an_unknown_profile_is_wrong_usage(write_spec: WriteSpec) -> None:
