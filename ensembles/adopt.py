@@ -17,7 +17,7 @@ import yaml
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.ensembles.pipelines import load_spec
-from tritonsmith.ensembles.starter import refuse_existing, write_new
+from tritonsmith.ensembles.starter import refuse_existing, write_new, writing
 from tritonsmith.generator.catalog.backends import BACKENDS
 from tritonsmith.generator.errors import RepositoryError, SpecError
 from tritonsmith.generator.lower import lower
@@ -39,25 +39,38 @@ class Brevity(enum.IntEnum):
 def write_spec_of(path: Path, spec: Path) -> str:
     """Write the spec of the repository at `path` and return a line that says so.
 
-    Raises: UsageError where the spec exists; RepositoryError where a model cannot be read.
+    Raises: UsageError where the spec exists or cannot be written; RepositoryError where a model cannot be read, or
+    cannot be written as a spec.
     """
     refuse_existing([spec])
     repository = read_repository(path)
     _refuse_unreadable(repository)
-    spec.parent.mkdir(parents=True, exist_ok=True)
-    write_new(spec, spec_of(repository, spec.resolve().parent))
+    with writing(spec):
+        spec.parent.mkdir(parents=True, exist_ok=True)
+        write_new(spec, spec_of(repository, spec.resolve().parent))
     return f"{spec}: {len(repository.models)} models of {path}"
 
 
 def spec_of(repository: Repository, folder: Path) -> str:
-    """Return the spec of a repository as YAML; paths in it are relative to `folder`."""
+    """Return the spec of a repository as YAML; paths in it are relative to `folder`.
+
+    Raises: RepositoryError where no spec makes the same models.
+    """
     brevity = dict.fromkeys(repository.models, Brevity.SHORTEST)
     while True:
         text = _render(repository, folder, brevity)
-        wrong = [name for name in _differing(repository, text, folder) if brevity[name] > Brevity.VERBATIM]
+        built = _lowered(text, folder)
+        wrong = _differing(repository, built)
         if not wrong:
             return text
-        brevity.update({name: Brevity(brevity[name] - 1) for name in wrong})
+        longer = {name: Brevity(brevity[name] - 1) for name in wrong if brevity[name] > Brevity.VERBATIM}
+        if not longer:
+            problems = built.findings if isinstance(built, SpecError) else ()
+            reasons = [f"{finding.key}: {finding.message}" for finding in problems] or sorted(wrong)
+            raise RepositoryError(
+                "\n  ".join(["no spec builds the same models:", *reasons]), hint="rename or mend them in the repository"
+            )
+        brevity.update(longer)
 
 
 def _refuse_unreadable(repository: Repository) -> None:
@@ -69,16 +82,23 @@ def _refuse_unreadable(repository: Repository) -> None:
         )
 
 
-def _differing(repository: Repository, text: str, folder: Path) -> set[str]:
-    """Return the models that the spec's build would make otherwise; all of them where it cannot be lowered."""
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=folder, encoding="utf-8") as file:
+def _lowered(text: str, folder: Path) -> Repository | SpecError:
+    """Return what a spec in a folder would build, or why it cannot."""
+    with tempfile.NamedTemporaryFile("w", prefix=".init-", suffix=".yaml", dir=folder, encoding="utf-8") as file:
         file.write(text)
         file.flush()
         try:
-            built = lower(load_spec(Path(file.name)))
+            return lower(load_spec(Path(file.name)))
         except SpecError as problem:
-            named = {finding.key.split(".")[1] for finding in problem.findings if finding.key.startswith("models.")}
-            return named & repository.models.keys() or set(repository.models)
+            return problem
+
+
+def _differing(repository: Repository, built: Repository | SpecError) -> set[str]:
+    """Return the models that are built otherwise, or that are wrong; all of them where it is not known which."""
+    if isinstance(built, SpecError):
+        keys = [finding.key for finding in built.findings]
+        named = {name for name in repository.models for key in keys if f"{key}.".startswith(f"models.{name}.")}
+        return named or set(repository.models)
     return {name for name, model in repository.models.items() if not _is_same(model, built.models[name])}
 
 
@@ -96,8 +116,10 @@ def _render(repository: Repository, folder: Path, brevity: Mapping[str, Brevity]
     models = {model.name: _model(model, folder, brevity[model.name]) for model in repository.models.values()}
     settings = dict(repository.settings)
     for name, calls in settings.pop("calls", {}).items():
-        models[name]["calls"] = calls
-    data = {"repository": repository.name, **settings, "models": models}
+        if name in models:  # it may be gone since the build
+            models[name]["calls"] = calls
+    named = {"repository": repository.name} if is_model_name(repository.name) else {}
+    data = {**named, **settings, "models": models}
     body: str = yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
     return f"# Written by `tritonsmith init --from`; `tritonsmith build` makes the same models from it.\n{body}"
 
@@ -114,7 +136,8 @@ def _model(model: Model, folder: Path, brevity: Brevity) -> dict[str, Any]:
     fields.pop("backend", None)
     if config.backend == "python":
         root = next((file.path.parents[path.count("/")] for path, file in _sources(model)), None)
-        return {"python": _relative(root, folder), **fields} if root else fields
+        read = fields if brevity is Brevity.SHORT else {}  # its config.pbtxt is read from there
+        return {"python": _relative(root, folder), **read} if root else fields
     return _from_file(model, config, fields, folder, brevity)
 
 

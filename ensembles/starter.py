@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tritonsmith.ensembles.blueprint import Blueprint
@@ -16,23 +18,36 @@ _DEMO = "demo"
 def write_starter(blueprint: Blueprint, spec: Path) -> list[Path]:
     """Write the blueprint's spec to `spec` and its demo files beside it; return what was written.
 
-    Raises: UsageError where something of that name is there already; nothing is written then.
+    Raises: UsageError where something of that name is there already, or cannot be written; nothing is written then.
     """
     demo = blueprint.folder / _DEMO
     target = spec.parent / _DEMO
     refuse_existing([spec, target])
-    spec.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".init-", dir=spec.parent) as stage:
-        shutil.copytree(demo, Path(stage, _DEMO), ignore=shutil.ignore_patterns("__pycache__"))
-        Path(stage, _DEMO).rename(target)
-    write_new(spec, (blueprint.folder / "spec.yaml").read_text(encoding="utf-8"))
+    with writing(spec):
+        spec.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".init-", dir=spec.parent) as stage:
+            shutil.copytree(demo, Path(stage, _DEMO), ignore=shutil.ignore_patterns("__pycache__"))
+            Path(stage, _DEMO).rename(target)
+        write_new(spec, (blueprint.folder / "spec.yaml").read_text(encoding="utf-8"))
     return [spec, *sorted(path for path in target.rglob("*") if path.is_file())]
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise UsageError where what is done to write a path fails: no permission, a file for a folder, a full disk."""
+    try:
+        yield
+    except OSError as problem:
+        reason = problem.strerror or problem
+        raise UsageError(
+            f"cannot write '{path}': {reason}", hint="init --output DIR/NAME.yaml writes elsewhere"
+        ) from None
 
 
 def refuse_existing(paths: Sequence[Path]) -> None:
     """Raise UsageError where one of the paths exists."""
     for path in paths:
-        if path.exists():
+        if os.path.lexists(path):  # a link to nothing too
             raise UsageError(
                 f"'{path}' exists already",
                 hint="move it away, or start in an empty folder: init --output DIR/NAME.yaml",

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tritonsmith.generator.errors import SpecError
-from tritonsmith.generator.findings import Finding
+from tritonsmith.generator.findings import NOWHERE, Finding
 from tritonsmith.generator.spec import tree
 
 
@@ -117,4 +117,4 @@ def test_a_merge_key_lays_the_mapping_below_what_is_written_beside_it() -> None:
     ],
 )
 def test_a_whole_number_is_one_that_every_reader_understands_alike(text: str, value: int | None) -> None:
-    assert tree.Scalar(text, tree.Place()).whole_number == value
+    assert tree.Scalar(text, NOWHERE).whole_number == value
