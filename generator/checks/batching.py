@@ -10,6 +10,16 @@ from tritonsmith.generator.findings import Finding, error, note, warning
 from tritonsmith.generator.wiring import boundary_of
 
 
+@check("TS405", "max_batch_size is not below 0")
+def batch_limits_are_whole(case: Case) -> Iterator[Finding]:
+    """Source: core: model_config_utils.cc (ValidateModelConfig, "'max_batch_size' must be non-negative value")."""
+    for model, config in case.models():
+        if config.max_batch_size < 0:
+            message = f"max_batch_size {config.max_batch_size} is below 0"
+            place = case.origin(model, "max_batch_size")
+            yield error(message, place, key=model.name, remedy="0 is for a model that does not batch")
+
+
 @check("TS401", "preferred batch sizes are from 1 to max_batch_size")
 def preferred_sizes_fit(case: Case) -> Iterator[Finding]:
     """Source: core: model_config_utils.cc (ValidateModelConfig, "dynamic batching preferred size")."""

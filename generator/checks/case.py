@@ -58,7 +58,7 @@ class Case:
         while path:
             if path in model.origins:
                 return model.origins[path]
-            path = path.rpartition(".")[0]
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]  # step[1].input_map -> step[1] -> step
         return model.origins.get("", Place(f"{model.name}/config.pbtxt"))
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.checks.case import Case
 from tritonsmith.generator.checks.registry import check
-from tritonsmith.generator.findings import Finding, error
+from tritonsmith.generator.findings import NOWHERE, Finding, error, warning
 from tritonsmith.generator.repository.core import Model
 from tritonsmith.generator.spec.document import Step
 from tritonsmith.generator.suggest import did_you_mean
-from tritonsmith.generator.wiring import compare_boundary, has_known_tensors, wire
+from tritonsmith.generator.wiring import compare_boundary, fields_no_ensemble_has, has_known_tensors, wire
 
 
 @check("TS601", "an ensemble's steps are models of the repository")
@@ -50,6 +51,36 @@ def versions_are_latest(case: Case) -> Iterator[Finding]:
                 place = case.origin(model, f"ensemble_scheduling.step[{index}]")
                 message = f"step {index} asks for version 0 of '{step.model_name}': omitted, it is 0 and not the latest"
                 yield error(message, place, key=model.name, remedy="model_version: -1")
+
+
+@check("TS604", "an ensemble has no field that only its steps have")
+def ensembles_are_plain(case: Case) -> Iterator[Finding]:
+    """Triton answers the load only with "failed to poll"; the reason stands in its log.
+
+    Source: core: model_config_utils.cc (ValidateEnsembleConfig).
+    """
+    for model, config in case.models():
+        for field in fields_no_ensemble_has(config) if config.platform == "ensemble" else ():
+            message = f"an ensemble has no {field}, only its steps have"
+            yield error(message, case.origin(model, field), key=model.name, remedy="give it to the model of a step")
+
+
+@check("TS605", "models do not call one another in a circle")
+def calls_end(case: Case) -> Iterator[Finding]:
+    """A model that waits for its own instance, though through others, waits for ever.
+
+    Source: python_backend: README.md (Limitation of BLS).
+    """
+    calls = case.repository.settings.get("calls", {})
+    try:
+        TopologicalSorter(calls).prepare()
+    except CycleError as problem:
+        cycle: list[str] = problem.args[1][::-1]
+        model = case.repository.models.get(cycle[0])
+        place = case.origin(model) if model is not None else NOWHERE
+        message = f"models call one another in a circle: {' -> '.join(cycle)}"
+        hint = "break the circle, or make sure that no call of it waits for an instance that waits for it"
+        yield warning(message, place, key=cycle[0], remedy=hint)
 
 
 def _disagreements(case: Case, model: Model, config: ModelConfig) -> list[Finding]:

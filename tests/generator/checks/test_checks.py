@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,8 @@ def test_a_sound_repository_has_no_finding(tmp_path: Path) -> None:
         (f"{PLAIN}max_batch_size: 4", "TS403", 4, "max_batch_size 4 without a batcher"),
         (f"{PLAIN}instance_group {{ kind: KIND_GPU }}", "TS501", 4, "asks for KIND_GPU; the target has no GPU"),
         (f"{PLAIN}instance_group {{ kind: KIND_CPU gpus: [0] }}", "TS501", 4, "a KIND_CPU group names GPUs"),
+        (f"{PLAIN}max_batch_size: -1", "TS405", 4, "max_batch_size -1 is below 0"),
+        (ensemble(f'model_name: "m" {STEP}') + "\noptimization {}", "TS604", 5, "an ensemble has no optimization"),
         (ensemble(f'model_name: "n" {STEP}'), "TS601", 4, "step 0 is 'n', which the repository does not hold"),
     ],
 )
@@ -147,3 +150,23 @@ def test_every_check_has_a_title_and_a_reason() -> None:
     checks = all_checks()
     assert len(checks) > 10
     assert all(check.title and check.reason for check in checks)
+
+
+def test_models_that_call_one_another_in_a_circle_are_told(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name / "1").mkdir(parents=True)
+        (tmp_path / name / "1" / "model.py").write_text("")
+        (tmp_path / name / "config.pbtxt").write_text('backend: "python"')
+    calls = {"a": ["b"], "b": ["c"], "c": ["b"]}
+    repository = replace(read_repository(tmp_path), settings={"calls": calls})
+    findings = [finding for finding in check_repository(Case(repository, Target())) if finding.code == "TS605"]
+    assert len(findings) == 1
+    assert findings[0].message in {
+        f"models call one another in a circle: {way}" for way in ("b -> c -> b", "c -> b -> c")
+    }
+
+
+def test_the_readme_lists_every_check() -> None:
+    readme = (Path(__file__).parents[3] / "generator" / "README.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in readme.splitlines() if line.startswith("| TS")]
+    assert rows == [[check.code, check.title] for check in all_checks()]

@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -220,7 +221,10 @@ def test_a_missing_file_is_one_mistake_of_the_model_and_none_of_its_ensemble(wri
     assert found == ["there is no file 'none.onnx'."]
 
 
-def test_a_plan_needs_its_tensors_where_tensorrt_is_not_installed(write_spec: WriteSpec, tmp_path: Path) -> None:
+def test_a_plan_needs_its_tensors_where_tensorrt_is_not_installed(
+    write_spec: WriteSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)  # its import fails then
     (tmp_path / "m.plan").write_bytes(b"plan")
     found = errors_of(write_spec("models: {m: {file: m.plan}}"))
     assert found == [
