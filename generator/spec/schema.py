@@ -46,14 +46,17 @@ def _layer(definitions: dict[str, Any], pipelines: dict[str, dict[str, Any]]) ->
     return {
         "repository": {**_NAME, "description": "the repository's name"},
         "triton": {"description": "the release it is written for, e.g. 24.10", "enum": [*RELEASES]},
-        "hardware": {"oneOf": [{"const": "none"}, _settings(Hardware, definitions)]},
-        "server": _settings(Server, definitions),
+        "hardware": {"oneOf": [{"enum": ["none", None]}, _settings(Hardware, definitions)]},
+        "server": {"oneOf": [_settings(Server, definitions), {"type": "null"}]},
         "models": {
             "type": "object",
             "propertyNames": _NAME,
             "additionalProperties": {"oneOf": [{"$ref": "#/$defs/Model"}, {"type": "null"}]},
         },
-        "pipelines": {"type": "object", "additionalProperties": {"$ref": "#/$defs/Pipeline"}},
+        "pipelines": {
+            "type": "object",
+            "additionalProperties": {"oneOf": [{"$ref": "#/$defs/Pipeline"}, {"type": "null"}]},
+        },
     }
 
 
@@ -73,8 +76,8 @@ def _pipeline(definitions: dict[str, Any], pipelines: dict[str, dict[str, Any]])
     }
     rules = []
     for name, schema in sorted(pipelines.items()):
-        definitions.update(schema.pop("$defs", {}))
-        definitions[name] = schema
+        definitions.update(schema.get("$defs", {}))
+        definitions[name] = {key: value for key, value in schema.items() if key != "$defs"}
         condition = {"properties": {"use": {"const": name}}}
         rules.append({"if": condition, "then": {"properties": {"with": {"$ref": f"#/$defs/{name}"}}}})
     return {**base, "allOf": rules} if rules else base
@@ -108,7 +111,8 @@ def _model(config: dict[str, Any]) -> dict[str, Any]:
         "calls": {**_NAMES, "description": "models that a Python model calls (BLS)"},
         "expose": {**_NAMES, "description": "tensors that become outputs although a step consumes them"},
     }
-    return {**config, "properties": {**ours, **config["properties"]}}
+    nullable = {key: {"anyOf": [schema, {"type": "null"}]} for key, schema in ours.items()}
+    return {**config, "properties": {**nullable, **config["properties"]}}
 
 
 def _message(descriptor: Descriptor, definitions: dict[str, Any]) -> str:
@@ -124,9 +128,10 @@ def _message(descriptor: Descriptor, definitions: dict[str, Any]) -> str:
 def _field(field: FieldDescriptor, definitions: dict[str, Any]) -> dict[str, Any]:
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         value = _value(field.message_type.fields_by_name["value"], definitions)
-        return {"type": "object", "additionalProperties": value}
+        entry = {"oneOf": [value, {"type": "null"}]}
+        return {"oneOf": [{"type": "object", "additionalProperties": entry}, {"type": "null"}]}
     value = _value(field, definitions)
-    return {"type": "array", "items": value} if field.is_repeated else {"oneOf": [value, {"type": "null"}]}
+    return {"oneOf": [{"type": "array", "items": value} if field.is_repeated else value, {"type": "null"}]}
 
 
 def _value(field: FieldDescriptor, definitions: dict[str, Any]) -> dict[str, Any]:

@@ -50,6 +50,14 @@ def test_short_forms_are_valid() -> None:
     assert not [error for error in VALIDATOR.iter_errors(spec) if "propertyNames" not in error.schema_path]
 
 
+def test_null_is_valid_wherever_it_deletes() -> None:
+    spec = yaml.safe_load(
+        "hardware: null\nserver: null\npipelines: {p: null}\nmodels:\n  a: {file: null, files: null, python: null, "
+        "ensemble: null, calls: null, expose: null, input: null, parameters: {a: null}, max_batch_size: null}\n"
+    )
+    assert not list(VALIDATOR.iter_errors(spec))
+
+
 def test_the_readers_example_is_valid() -> None:
     text = (Path(__file__).parents[3] / "README.md").read_text()
     example = text.partition("```yaml\n")[2].partition("```")[0]
