@@ -49,7 +49,7 @@ def init(blueprint: str | None, repository: Path | None, is_schema: bool, output
 
 
 @click.command()
-@click.argument("spec", type=click.Path(path_type=Path), default=DEFAULT_SPEC)
+@click.argument("spec", type=click.Path(path_type=Path, readable=False), default=DEFAULT_SPEC)
 @click.option("--output", "-o", type=click.Path(path_type=Path), default=DEFAULT_REPOSITORY, show_default=True)
 @click.option("--profile", default="", help="Lay this profile of the spec over it.")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Say what would change; write nothing.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -70,6 +71,9 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks is no bug
     sys.exit(guarded(lambda: cli.main(sys.argv[1:], prog_name="tritonsmith", standalone_mode=False)))
 
 

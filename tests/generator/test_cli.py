@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -139,3 +140,11 @@ def test_the_schema_is_printed_for_editors(tmp_path: Path) -> None:
     schema = json.loads(run("init", "--schema").stdout)
     assert {"models", "pipelines", "server", "profiles"} <= schema["properties"].keys()
     assert "image_classification" in schema["$defs"]
+
+
+def test_a_name_that_the_terminal_cannot_show_is_no_bug(tmp_path: Path) -> None:
+    (tmp_path / "tritonsmith.yaml").write_text("models: {a: {backend: x}}")
+    program = [sys.executable, "-m", "tritonsmith.generator", "build", "-o", "grün"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(program, capture_output=True, cwd=tmp_path, env=environment, check=False)
+    assert (done.returncode, done.stdout.partition(b":")[0]) == (0, rb"gr\xfcn")
