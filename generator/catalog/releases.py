@@ -73,11 +73,11 @@ FIELDS_SINCE: dict[str, str] = {
 }
 
 
-def fields_newer_than(release: str, message: Message, prefix: str = "") -> Iterator[str]:
+def fields_newer_than(release: str, message: Message) -> Iterator[str]:
     """Yield the dotted paths of the fields set in `message` that appeared after `release`."""
     for since_path, since in FIELDS_SINCE.items():
         if since > release and _is_set(message, since_path.split(".")):
-            yield f"{prefix}{since_path}"
+            yield since_path
 
 
 def _is_set(message: Message, path: list[str]) -> bool:

@@ -98,7 +98,7 @@ def _facts(spec: Spec, model: ModelSpec, configs: Mapping[str, ModelConfig], fin
 
 
 def _judge(spec: Spec, model: ModelSpec, config: ModelConfig, findings: list[Finding]) -> None:
-    """Add findings for fields that the release lacks, and for a name that is not the folder's."""
+    """Add findings for fields that the release lacks, and for those that Triton refuses in this model."""
     key = f"models.{model.name}"
     for path in fields_newer_than(spec.release.name, config):
         place = model.fields.place_of(path.partition(".")[0])

@@ -136,21 +136,10 @@ class ModelReader:
         try:
             path.stat()
         except (OSError, ValueError) as problem:  # ValueError: a zero byte
-            self.values.error(*self._missing(path, text, problem, node.place, key))
+            hint = f"paths are relative to the spec, in {self.folder}"
+            self.values.error(_why_missing(path, text, problem), node.place, key, hint)
             return None
         return path
-
-    def _missing(
-        self, path: Path, text: str, problem: OSError | ValueError, place: Place, key: str
-    ) -> tuple[str, Place, str, str]:
-        hint = f"paths are relative to the spec, in {self.folder}"
-        if not isinstance(problem, FileNotFoundError):
-            reason = problem.strerror if isinstance(problem, OSError) else problem
-            return f"cannot read {text!r}: {reason}", place, key, hint
-        beside = path.parent.glob("*") if path.parent.is_dir() else ()
-        near = did_you_mean(path.name, (other.name for other in beside if other != path))
-        what = "a link to nothing" if path.is_symlink() else ""
-        return (f"'{text}' is {what}" if what else f"there is no file '{text}'.{near}"), place, key, hint
 
     def _steps(self, node: tree.Node | None, key: str) -> tuple[Step, ...]:
         if node is None:
@@ -199,3 +188,12 @@ class ModelReader:
             self.values.error(message, node.place_of("model_version"), key, "model_version: -1")
             return -1
         return version
+
+
+def _why_missing(path: Path, text: str, problem: OSError | ValueError) -> str:
+    if not isinstance(problem, FileNotFoundError):
+        return f"cannot read {text!r}: {problem.strerror if isinstance(problem, OSError) else problem}"
+    if path.is_symlink():
+        return f"'{text}' is a link to nothing"
+    beside = path.parent.glob("*") if path.parent.is_dir() else ()
+    return f"there is no file '{text}'.{did_you_mean(path.name, (other.name for other in beside))}"

@@ -1,11 +1,16 @@
+from typing import Any
+
 import pytest
+import yaml
 from google.protobuf import text_format
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.findings import NOWHERE, Finding
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.data import message_data
-from tritonsmith.generator.spec.message import Filler
+from tritonsmith.generator.spec.message import Filler, descriptor_of
 
 
 def fill(text: str) -> tuple[ModelConfig, list[Finding], Filler]:
@@ -45,6 +50,46 @@ def test_every_kind_of_field_is_reached_by_its_own_name() -> None:
     assert config.parameters["c"].string_value == "on"
     assert getattr(config.instance_group[0].rate_limiter.resources[0], "global") is True
     assert config.input[0].HasField("reshape")
+
+
+def set_everything(message: Message, member_of_oneofs: int) -> None:
+    """Set every field of a message, of each oneof the member of this number."""
+    for field in descriptor_of(message).fields:
+        oneof = field.containing_oneof
+        if oneof is not None and oneof.fields[member_of_oneofs % len(oneof.fields)].name != field.name:
+            continue
+        value = getattr(message, field.name)
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            key, inner = (field.message_type.fields_by_name[part] for part in ("key", "value"))
+            if inner.message_type is not None:
+                set_everything(value[sample(key)], member_of_oneofs)
+            else:
+                value[sample(key)] = sample(inner)
+        elif field.message_type is not None:
+            part = value.add() if field.is_repeated else value
+            part.SetInParent()
+            set_everything(part, member_of_oneofs)
+        elif field.is_repeated:
+            value.append(sample(field))
+        else:
+            setattr(message, field.name, sample(field))
+
+
+def sample(field: FieldDescriptor) -> Any:
+    if field.enum_type is not None:
+        return field.enum_type.values[-1].number
+    texts = {FieldDescriptor.CPPTYPE_STRING: "010 # ü", FieldDescriptor.CPPTYPE_BOOL: True}
+    return texts.get(field.cpp_type, 7)
+
+
+@pytest.mark.parametrize("member_of_oneofs", range(8))
+def test_every_field_there_is_can_be_written_under_its_own_name(member_of_oneofs: int) -> None:
+    everything = ModelConfig()
+    set_everything(everything, member_of_oneofs)
+    assert len(everything.ListFields()) == len(ModelConfig.DESCRIPTOR.fields) - 2  # of three schedulers one
+    config, findings, _ = fill(yaml.safe_dump(message_data(everything), allow_unicode=True))
+    assert not findings
+    assert config == everything
 
 
 def test_a_message_as_data_fills_an_equal_message() -> None:
