@@ -62,12 +62,12 @@ def _lower_model(
         # The fields are judged all the same, so that every mistake is told at once.
         filler.fill(ModelConfig(), model.fields, key=f"models.{model.name}")
         return None
-    below = tree.from_data(dict(facts.fields), model.place)
-    assert isinstance(below, tree.Mapping)
+    below = tree.mapping_from_data(dict(facts.fields), model.place)
     fields = merge_message(below, model.fields, ModelConfig.DESCRIPTOR)
     config = filler.fill(ModelConfig(), fields, key=f"models.{model.name}")
     origins = {"": model.place, **filler.origins}
-    _judge(spec, model, config, findings)
+    findings.extend(_too_new(spec, model, config))
+    findings.extend(_refused_by_triton(model, config))
     if facts.tensors:
         findings.extend(
             compare_boundary(config, facts.tensors, lambda path: origins.get(path, model.place), f"models.{model.name}")
@@ -97,27 +97,27 @@ def _facts(spec: Spec, model: ModelSpec, configs: Mapping[str, ModelConfig], fin
     return Facts()
 
 
-def _judge(spec: Spec, model: ModelSpec, config: ModelConfig, findings: list[Finding]) -> None:
-    """Add findings for fields that the release lacks, and for those that Triton refuses in this model."""
-    key = f"models.{model.name}"
+def _too_new(spec: Spec, model: ModelSpec, config: ModelConfig) -> Iterator[Finding]:
+    """Yield the fields that the release does not have yet."""
     for path in fields_newer_than(spec.release.name, config):
         place = model.fields.place_of(path.partition(".")[0])
         message = f"Triton {spec.release.name} does not know this field; it came with {FIELDS_SINCE[path]}"
         hint = f'leave it out, or write triton: "{FIELDS_SINCE[path]}"'
-        findings.append(error(message, place, key=f"{key}.{path}", remedy=hint))
+        yield error(message, place, key=f"models.{model.name}.{path}", remedy=hint)
+
+
+def _refused_by_triton(model: ModelSpec, config: ModelConfig) -> Iterator[Finding]:
+    """Yield the fields whose values Triton refuses whatever the rest of the repository is."""
+    refused: dict[str, tuple[str, str]] = {}
     if config.name not in ("", model.name):
-        message = f"the name '{config.name}' differs from the folder's, which Triton refuses"
-        findings.append(error(message, model.fields.place_of("name"), key=f"{key}.name", remedy="leave it out"))
+        refused["name"] = (f"the name '{config.name}' differs from the folder's, which Triton refuses", "leave it out")
     if config.max_batch_size < 0:  # core: model_config_utils.cc ("'max_batch_size' must be non-negative value")
-        message = f"max_batch_size {config.max_batch_size} is below 0"
-        place = model.fields.place_of("max_batch_size")
         hint = "0 (or leaving it out) is for a model that does not batch"
-        findings.append(error(message, place, key=f"{key}.max_batch_size", remedy=hint))
-    if "ensemble" in model.places:
-        for field in fields_no_ensemble_has(config):
-            message = f"an ensemble has no {field}, only its steps have"
-            place = model.fields.place_of(field)
-            findings.append(error(message, place, key=f"{key}.{field}", remedy="give it to the model of a step"))
+        refused["max_batch_size"] = (f"max_batch_size {config.max_batch_size} is below 0", hint)
+    for field in fields_no_ensemble_has(config) if "ensemble" in model.places else ():
+        refused[field] = (f"an ensemble has no {field}, only its steps have", "give it to the model of a step")
+    for field, (message, hint) in refused.items():
+        yield error(message, model.fields.place_of(field), key=f"models.{model.name}.{field}", remedy=hint)
 
 
 def _steps_first(models: Mapping[str, ModelSpec], findings: list[Finding]) -> list[str]:

@@ -90,8 +90,7 @@ class _Reader:
         merged = tree.Mapping({}, root.place)
         for pipeline in self._pipelines(root, layer):
             if self.expand is not None:
-                fragment = tree.from_data(self.expand(pipeline, self.findings), pipeline.place)
-                assert isinstance(fragment, tree.Mapping)
+                fragment = tree.mapping_from_data(self.expand(pipeline, self.findings), pipeline.place)
                 self._refuse_clashes(fragment, merged, pipeline)
                 merged = merge_models(merged, fragment)
         merged = merge_models(merged, self.values.mapping(root, "models", "models"))

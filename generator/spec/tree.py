@@ -145,15 +145,13 @@ def parse_tree(text: str, name: str, findings: list[Finding]) -> Mapping:
     if not isinstance(root, yaml.MappingNode):
         raise SpecError("a spec is a mapping (key: value)", where=f"{name}:{root.start_mark.line + 1}")
     _refuse_explosions(root, name)
-    tree = _convert(root, name, findings)
-    assert isinstance(tree, Mapping)
-    return tree
+    return _convert_mapping(root, name, findings)
 
 
 def from_data(value: Any, place: Place) -> Node:
     """Return plain data (what a blueprint expands to) as a tree whose every value stands at `place`."""
     if isinstance(value, dict):
-        return Mapping({str(k): from_data(v, place) for k, v in value.items()}, place)
+        return mapping_from_data(value, place)
     if isinstance(value, (list, tuple)):
         return Sequence([from_data(item, place) for item in value], place)
     if value is None:
@@ -161,6 +159,11 @@ def from_data(value: Any, place: Place) -> Node:
     if isinstance(value, bool):
         return Scalar("true" if value else "false", place)
     return Scalar(str(value), place, is_quoted=isinstance(value, str))
+
+
+def mapping_from_data(values: dict[str, Any], place: Place) -> Mapping:
+    """Return plain data that is a mapping as a tree; see `from_data`."""
+    return Mapping({str(key): from_data(value, place) for key, value in values.items()}, place)
 
 
 def to_data(node: Node) -> Any:
@@ -186,6 +189,11 @@ def _convert(node: yaml.Node, name: str, findings: list[Finding]) -> Node:
         return Scalar(node.value, place, bool(node.style))
     if isinstance(node, yaml.SequenceNode):
         return Sequence([_convert(item, name, findings) for item in node.value], place)
+    return _convert_mapping(node, name, findings)
+
+
+def _convert_mapping(node: yaml.Node, name: str, findings: list[Finding]) -> Mapping:
+    place = Place(name, node.start_mark.line + 1, node.start_mark.column + 1)
     entries: dict[str, Node] = {}
     keys: dict[str, Place] = {}
     merged: list[Mapping] = []
