@@ -90,7 +90,9 @@ def guarded(work: Callable[[], object]) -> int:
             click.echo(f"error: {problem}", err=True)
         return problem.exit_code
     except click.ClickException as problem:
-        problem.show()
+        if isinstance(problem, click.UsageError) and problem.ctx is not None:
+            click.echo(problem.ctx.get_usage(), err=True)
+        click.echo(f"error: {problem.format_message()}", err=True)
         return problem.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
         click.echo("interrupted", err=True)

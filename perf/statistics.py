@@ -1,4 +1,4 @@
-"""Statistics of a few noisy repeats: medians, their intervals, robust spread, paired shifts. Only numpy.
+"""Statistics of a few noisy repeats: medians, their intervals, robust spread. Only numpy.
 
 Serving latencies on a shared machine are not normal (bursts of stolen CPU), so everything here is distribution-free.
 """
@@ -24,15 +24,6 @@ class Interval:
     low: float
     high: float
     coverage: float
-
-
-@dataclass(frozen=True)
-class Shift:
-    """The location of paired differences: Hodges–Lehmann estimate, its exact interval, two-sided p against zero."""
-
-    estimate: float
-    interval: Interval
-    p_value: float
 
 
 def median(values: Sequence[float]) -> float:
@@ -75,50 +66,3 @@ def relative_spread(values: Sequence[float]) -> float:
     """Return the spread as a share of the median; infinite where the median is zero."""
     middle = median(values)
     return spread(values) / abs(middle) if middle else math.inf
-
-
-def paired_shift(differences: Sequence[float], confidence: float = 0.95) -> Shift:
-    """Return where paired differences lie: the median of their Walsh averages, with its exact signed-rank interval.
-
-    Source: Hollander, Wolfe, Chicken, Nonparametric Statistical Methods, 3rd ed., 3.1 to 3.3.
-    """
-    array = np.asarray(differences, dtype=float)
-    first, second = np.triu_indices(len(array))
-    walsh = np.sort((array[first] + array[second]) / 2)
-    below = np.cumsum(_rank_sum_distribution(np.arange(1, len(array) + 1)))  # below[t] = P(T+ <= t)
-    ranks = [k for k in range(1, (len(walsh) + 1) // 2 + 1) if 1 - 2 * below[k - 1] >= confidence - 1e-12]
-    rank = max(ranks, default=1)
-    interval = Interval(float(walsh[rank - 1]), float(walsh[-rank]), max(0.0, 1 - 2 * float(below[rank - 1])))
-    return Shift(float(np.median(walsh)), interval, signed_rank_p(array))
-
-
-def signed_rank_p(differences: Sequence[float] | Array) -> float:
-    """Return the exact two-sided p of Wilcoxon's signed-rank test; zeros are dropped, ties share their mean rank."""
-    array = np.asarray(differences, dtype=float)
-    array = array[array != 0]
-    if not len(array):
-        return 1.0
-    doubled = _doubled_ranks(np.abs(array))
-    probability = _rank_sum_distribution(doubled)
-    observed = int(doubled[array > 0].sum())
-    lower, upper = probability[: observed + 1].sum(), probability[observed:].sum()
-    return min(1.0, 2 * float(min(lower, upper)))
-
-
-def _doubled_ranks(values: Array) -> Array:
-    """Return twice the mean ranks, which are whole numbers also where values tie."""
-    ordered = np.sort(values)
-    first = np.searchsorted(ordered, values, side="left") + 1
-    last = np.searchsorted(ordered, values, side="right")
-    return np.asarray(first + last)
-
-
-def _rank_sum_distribution(ranks: Array) -> Array:
-    """Return P(sum of a fair random subset of the ranks = s) for every s."""
-    probability = np.zeros(int(ranks.sum()) + 1)
-    probability[0] = 1.0
-    for rank in ranks:
-        shifted = np.zeros_like(probability)
-        shifted[rank:] = probability[: len(probability) - rank]
-        probability = (probability + shifted) / 2
-    return probability

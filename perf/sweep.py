@@ -16,11 +16,12 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.client.control import Control
-from tritonsmith.backends.toolchain.find import INSTALL_TOOLS, tool_folder
+from tritonsmith.backends.toolchain.find import INSTALL_TOOLS
 from tritonsmith.backends.toolchain.perf_analyzer import find_perf_analyzer, library_folder
 from tritonsmith.generator import console
 from tritonsmith.generator.console import Progress
 from tritonsmith.generator.errors import ServerError, ToolMissingError, TritonsmithError, UsageError
+from tritonsmith.generator.home import home_folder
 from tritonsmith.perf.document import Cell, Scalar, Sweep, SweepPlan, cell_digest, read_cell, write_cell, write_sweep
 from tritonsmith.perf.measure.analyzer import AnalyzerRun, AnalyzerTool, analyzer_version, run_analyzer
 from tritonsmith.perf.measure.input_data import INPUT_NAME, made_up_rows, require_input_data, write_input_data
@@ -109,10 +110,10 @@ def find_analyzer() -> AnalyzerTool:
 
     Raises: ToolMissingError.
     """
-    program = find_perf_analyzer(tool_folder())
+    program = find_perf_analyzer(home_folder())
     if program is None:
         raise ToolMissingError("perf_analyzer is not installed", hint=f"run `{INSTALL_TOOLS}`")
-    return AnalyzerTool(program, {**os.environ, "LD_LIBRARY_PATH": str(library_folder(tool_folder()))})
+    return AnalyzerTool(program, {**os.environ, "LD_LIBRARY_PATH": str(library_folder(home_folder()))})
 
 
 def repository_digest(repository: Path, models: tuple[str, ...]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from tritonsmith.backends.toolchain import find as toolchain
 from tritonsmith.backends.toolchain import libpython, machine, perf_analyzer
 from tritonsmith.generator.errors import ToolMissingError
+from tritonsmith.generator.home import home_folder
 from tritonsmith.generator.process import run
 
 
@@ -42,7 +43,7 @@ def install() -> None:
     """
     machine.require_linux_x86_64()
     toolchain.require_python()
-    site, folder = toolchain.server_site(), toolchain.tool_folder()
+    site, folder = toolchain.server_site(), home_folder()
     if libpython.find_libpython(folder) is None:
         libpython.fetch_libpython(folder)
     perf_analyzer.install_perf_analyzer(folder, site / "nvidia_pytriton.libs")
@@ -105,14 +106,14 @@ def numpy_check() -> Tool:
 
 def libpython_check() -> Tool:
     """The shared libpython of this Python version."""
-    found = libpython.find_libpython(toolchain.tool_folder())
+    found = libpython.find_libpython(home_folder())
     remedy = f"run `{toolchain.INSTALL_TOOLS}`, or use a Python that has one"
     return Tool("libpython", found is not None, str(found or libpython.library_name()), remedy, is_needed=True)
 
 
 def perf_analyzer_check() -> Tool:
     """perf_analyzer, in our tool folder."""
-    folder = toolchain.tool_folder()
+    folder = home_folder()
     found = perf_analyzer.find_perf_analyzer(folder)
     state = str(found or f"not in {folder}")
     return Tool("perf_analyzer", found is not None, state, f"run `{toolchain.INSTALL_TOOLS}`", is_needed=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tritonsmith.backends.toolchain import libpython, machine, perf_analyzer
 from tritonsmith.generator.errors import ToolMissingError
+from tritonsmith.generator.home import home_folder
 
 SERVER_PACKAGE, SERVER_PACKAGE_VERSION = "nvidia-pytriton", "0.7.0"
 SERVER_VERSION, SERVER_RELEASE = "2.51.0", "24.10"
@@ -62,13 +62,6 @@ class Toolchain:
         return self.perf_analyzer
 
 
-def tool_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder of the tools we install: $TRITONSMITH_HOME, else tritonsmith in the user's cache folder."""
-    if chosen := environment.get("TRITONSMITH_HOME"):
-        return Path(chosen).expanduser().absolute()
-    return Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tritonsmith"
-
-
 def find_toolchain() -> Toolchain:
     """Find the tools of the embedded server.
 
@@ -78,7 +71,7 @@ def find_toolchain() -> Toolchain:
     require_python()
     site = server_site()
     require_numpy_below_2()
-    server, folder = site / "pytriton" / "tritonserver", tool_folder()
+    server, folder = site / "pytriton" / "tritonserver", home_folder()
     library = libpython.find_libpython(folder)
     if library is None:
         raise libpython.libpython_missing(f"none was fetched yet: run `{INSTALL_TOOLS}`")

@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import time
-from pathlib import Path
+
+from tritonsmith.generator.home import home_folder
 
 BIG_FILE_BYTES = 1 << 20
 _KEPT = 4096  # entries; the oldest go first
@@ -15,14 +16,13 @@ _SETTLED_NS = 2_000_000_000
 
 
 class HashCache:
-    """Hashes of big files by path, size, modification time and inode, kept under ~/.cache/tritonsmith.
+    """Hashes of big files by path, size, modification time and inode, kept in our folder of the user's.
 
     It only saves time: where it cannot be read or written, files are hashed again.
     """
 
     def __init__(self) -> None:
-        home = os.environ.get("XDG_CACHE_HOME") or f"{os.environ.get('HOME', '/nonexistent')}/.cache"
-        self._file = Path(home) / "tritonsmith" / "hashes.json"
+        self._file = home_folder() / "hashes.json"
         self._hashes: dict[str, list[int | str]] | None = None
         self._is_changed = False
 

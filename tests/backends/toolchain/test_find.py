@@ -25,12 +25,6 @@ def test_the_interpreters_own_folders_come_first() -> None:
     assert found.libpython.name == f"libpython3.{sys.version_info[1]}.so.1.0"
 
 
-def test_the_tool_folder_can_be_chosen() -> None:
-    assert toolchain.tool_folder({"TRITONSMITH_HOME": "/t"}) == Path("/t")
-    assert toolchain.tool_folder({"XDG_CACHE_HOME": "/c"}) == Path("/c/tritonsmith")
-    assert toolchain.tool_folder({}) == Path.home() / ".cache" / "tritonsmith"
-
-
 def test_perf_analyzer_is_missing_until_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITONSMITH_HOME", str(tmp_path))
     with pytest.raises(ToolMissingError) as caught:
