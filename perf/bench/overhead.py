@@ -1,6 +1,6 @@
 """Our `onnxruntime` backend against ONNX Runtime in-process: `python -m tritonsmith.perf.bench.overhead`.
 
-For a tiny model and for MLPs of 14 and 24 layers of 1024, in rounds whose order is shuffled: ONNX Runtime called in this
+For a tiny model and MLPs of 14 and 24 layers of 1024, in rounds whose order is shuffled: ONNX Runtime called in this
 process, one row at a time on one thread (without a pause for throughput, with one for latency); our backend on the
 real server at concurrency 1, 16 and 64; an identity Python model with the same tensors (the floor of the Python path);
 and a Python model that does nothing but call ONNX Runtime. Every comparison is between numbers of one round.

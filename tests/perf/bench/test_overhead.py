@@ -44,4 +44,4 @@ def test_the_models_are_what_they_are_called(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"small", "batching_small", "identity_small", "bare_small"}
     session = onnxruntime.InferenceSession(mlp((4, 8, 2)).SerializeToString())
     assert session.run(["y"], {"x": np.ones((3, 4), np.float32)})[0].shape == (3, 2)
-    assert [len(network.widths) - 1 for network in NETWORKS] == [2, 14]
+    assert [len(network.widths) - 1 for network in NETWORKS] == [2, 14, 24]
