@@ -14,7 +14,6 @@ from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError
 
 RELOAD_LIMIT_S = 120.0
-PYTHON_STACK = "\n\nAt:\n"  # how pybind11 ends the message of a Python exception
 
 
 @dataclass(frozen=True)
@@ -81,4 +80,4 @@ def _reason(name: str, answer: str, server: Server | None, offset: int) -> str:
         if log.is_poll_failure(answer):
             reason = log.poll_failure(log.read_since(server.log, offset), name) or reason
         reason = server.prepared.in_users_words(reason)
-    return reason.partition(PYTHON_STACK)[0].strip("; \n")
+    return reason.partition(log.PYTHON_STACK)[0].strip("; \n")

@@ -23,7 +23,6 @@ CRASH_HINTS = {
     -signal.SIGKILL: "memory may have run out (`dmesg` says so): give the model fewer instances, or the machine more",
     -signal.SIGSEGV: "a Python model that raises during model_warmup can crash release 24.10: load it without",
 }
-PYTHON_STACK = "\n\nAt:\n"  # how pybind11 ends the message of a Python exception
 NOT_TRIED = "not tried, because"
 LOG_DELAY_S = 1.0  # how long the log may lag behind the answer
 
@@ -109,7 +108,7 @@ def next_step(name: str, reason: str, prepared: Prepared) -> str:
     if missing := re.search(r"No module named '([^'.]+)", reason):
         return f"Python models import what {sys.executable} can: install the package that holds '{missing[1]}' for it"
     is_python = config is not None and backend_of_model(prepared.view / name, config) == "python"
-    if is_python and PYTHON_STACK in reason:
+    if is_python and log.PYTHON_STACK in reason:
         return f"what stopped '{name}' was raised by its own code; --log-file keeps the server's log"
     return f"`tritonsmith check {prepared.repository}` finds most mistakes in configurations and files without a server"
 

@@ -17,6 +17,7 @@ _PREFIX = re.compile(r"^[IWEF]\d{4} [\d:.]+ \d+ (?P<source>[\w.]+:\d+)\] (?P<tex
 _ANSWER = re.compile(r"^load failed for model '[^']*': (?P<rest>.*)$", re.DOTALL)
 # server.cc: once a second, while models are being unloaded
 _LIVE_MODELS = re.compile(r"Timeout \d+: Found (?P<count>\d+) live models and 0 in-flight")
+PYTHON_STACK = "\n\nAt:\n"  # how pybind11 ends the message of a Python exception
 STUCK_AFTER = 3  # such lines with one count, and nothing between them
 _VERSION_STATE = re.compile(r"version \d+ is at UNAVAILABLE state: (?:\w+(?: \w+)?: )?", re.DOTALL)
 
