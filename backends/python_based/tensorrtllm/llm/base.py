@@ -33,7 +33,7 @@ class Engine(Protocol):
     def submit(self, request: Request) -> None:
         """Take a request; its events follow, the last one with a finish.
 
-        Raises: RequestError where it can never be served, or the queue is full.
+        Raises: RequestError where it can never be served; QueueFullError where too many wait already.
         """
 
     def cancel(self, request: Request) -> None:

@@ -16,6 +16,10 @@ class RequestError(ValueError):
     """A request that cannot be served: its message names the value and the limit, and goes to the client as it is."""
 
 
+class QueueFullError(RequestError):
+    """A request that found as many waiting as may wait: it could be served later."""
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How the next token is chosen. With neither top_k nor top_p the choice is greedy, as in TensorRT-LLM.
