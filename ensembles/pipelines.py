@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tritonsmith.ensembles.blueprint import FOLDER, Blueprint, blueprint_names, find_blueprint
+from tritonsmith.ensembles.blueprint import FOLDER, Blueprint, Use, blueprint_names, find_blueprint
 from tritonsmith.generator.findings import Finding, error
 from tritonsmith.generator.spec import tree
-from tritonsmith.generator.spec.document import Pipeline, Spec
+from tritonsmith.generator.spec.document import Pipeline, Spec, Surroundings
 from tritonsmith.generator.spec.read import read_spec
 from tritonsmith.generator.spec.settings import validation_findings
 from tritonsmith.generator.suggest import did_you_mean
@@ -28,7 +28,7 @@ def find_python_model(name: str) -> Path | None:
     return folder if blueprint in blueprint_names() and model and (folder / "1" / "model.py").is_file() else None
 
 
-def expand_pipeline(pipeline: Pipeline, findings: list[Finding]) -> dict[str, Any]:
+def expand_pipeline(pipeline: Pipeline, around: Surroundings, findings: list[Finding]) -> dict[str, Any]:
     """Return the `models:` fragment of a pipeline; what is wrong with its settings is added to `findings`."""
     key = f"pipelines.{pipeline.name}"
     known = blueprint_names()
@@ -40,6 +40,7 @@ def expand_pipeline(pipeline: Pipeline, findings: list[Finding]) -> dict[str, An
     blueprint = find_blueprint(pipeline.blueprint)
     count = len(findings)
     names = _names(pipeline, blueprint, findings)
+    _refuse_engine(pipeline, blueprint, findings)
     try:
         settings = blueprint.settings.model_validate(dict(pipeline.settings))
     except ValidationError as problem:
@@ -47,7 +48,31 @@ def expand_pipeline(pipeline: Pipeline, findings: list[Finding]) -> dict[str, An
         given = given if isinstance(given, tree.Mapping) else tree.Mapping({}, pipeline.tree.place_of("with"))
         findings.extend(validation_findings(problem, blueprint.settings, given, f"{key}.with"))
         return {}
-    return blueprint.expand(settings, names) if len(findings) == count else {}
+    return blueprint.expand(settings, _use(pipeline, names, around, findings)) if len(findings) == count else {}
+
+
+def _use(pipeline: Pipeline, names: dict[str, str], around: Surroundings, findings: list[Finding]) -> Use:
+    return Use(
+        names=names,
+        release=around.release,
+        hardware=around.hardware,
+        folder=around.folder,
+        pipeline=pipeline.name,
+        engine=pipeline.engine,
+        replicas=pipeline.replicas,
+        nodes=pipeline.nodes,
+        tree=pipeline.tree,
+        findings=findings,
+    )
+
+
+def _refuse_engine(pipeline: Pipeline, blueprint: Blueprint, findings: list[Finding]) -> None:
+    """Add a finding for each key of an engine that the blueprint would not look at."""
+    for name in ("engine", "replicas", "nodes"):
+        if name in pipeline.tree.entries and not blueprint.takes_engine:
+            message = f"{blueprint.name} has no engine, so no '{name}'"
+            place, key = pipeline.tree.place_of(name), f"pipelines.{pipeline.name}.{name}"
+            findings.append(error(message, place, key=key, remedy="leave it out"))
 
 
 def _names(pipeline: Pipeline, blueprint: Blueprint, findings: list[Finding]) -> dict[str, str]:

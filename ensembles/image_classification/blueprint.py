@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
-from tritonsmith.ensembles.blueprint import Blueprint
+from tritonsmith.ensembles.blueprint import Blueprint, Use
 from tritonsmith.ensembles.image_classification.parameters import numbers
 
 
@@ -68,9 +67,9 @@ class Settings(BaseModel):
         return self
 
 
-def expand(settings: Settings, names: Mapping[str, str]) -> dict[str, Any]:
+def expand(settings: Settings, use: Use) -> dict[str, Any]:
     """Return the four models; the classifier's own tensors and types are read from its file afterwards."""
-    preprocessing, classifier, postprocessing = (names[role] for role in ROLES[:3])
+    preprocessing, classifier, postprocessing = (use.names[role] for role in ROLES[:3])
     return {
         preprocessing: preprocessing_model(settings),
         classifier: {
@@ -80,7 +79,7 @@ def expand(settings: Settings, names: Mapping[str, str]) -> dict[str, Any]:
             "instance_group": [{"count": settings.instances.classifier}],  # no kind: on GPUs where there are any
         },
         postprocessing: postprocessing_model(settings),
-        names["ensemble"]: {"ensemble": [preprocessing, classifier_step(settings, classifier), postprocessing]},
+        use.names["ensemble"]: {"ensemble": [preprocessing, classifier_step(settings, classifier), postprocessing]},
     }
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from tritonsmith.ensembles.blueprint import Blueprint
+from tritonsmith.ensembles.blueprint import Blueprint, Use
 
 
 class State(BaseModel):
@@ -61,7 +60,7 @@ class Settings(BaseModel):
         return self
 
 
-def expand(settings: Settings, names: Mapping[str, str]) -> dict[str, Any]:
+def expand(settings: Settings, use: Use) -> dict[str, Any]:
     """Return the one model; its inputs and outputs other than state and controls are read from its file afterwards."""
     batching: dict[str, Any] = {
         "max_sequence_idle_microseconds": settings.max_sequence_idle_microseconds,
@@ -73,7 +72,7 @@ def expand(settings: Settings, names: Mapping[str, str]) -> dict[str, Any]:
         candidates = settings.max_candidate_sequences or 4 * settings.max_batch_size
         batching["oldest"]["max_candidate_sequences"] = candidates
     return {
-        names["model"]: {
+        use.names["model"]: {
             "file": settings.file,
             "max_batch_size": settings.max_batch_size,
             "instance_group": [{"count": settings.instances}],  # no kind: on GPUs where there are any

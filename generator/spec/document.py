@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tritonsmith.generator.catalog.releases import Release
 from tritonsmith.generator.findings import Finding, Place
@@ -52,19 +52,47 @@ class ModelSpec:
 
 
 @dataclass(frozen=True)
+class Engine:
+    """What a pipeline's LLM is: the folder on this machine, and how the server gets at it.
+
+    `copy` puts it into the repository, `link` names it where it is, `mounted` names the path `at` which the server
+    finds it. `path` is None where the folder is not on this machine.
+    """
+
+    path: Path | None
+    place: Literal["copy", "link", "mounted"] = "copy"
+    at: str = ""
+
+
+@dataclass(frozen=True)
 class Pipeline:
-    """A blueprint's use: `settings` is its `with:` as plain data, `names` renames the models it makes."""
+    """A blueprint's use: `settings` is its `with:` as plain data, `names` renames the models it makes.
+
+    `replicas` are copies of the engine, `nodes` the machines that one copy spans.
+    """
 
     name: str
     blueprint: str
     settings: Mapping[str, Any]
     names: Mapping[str, str]
     tree: tree.Mapping  # the whole entry, for places
+    engine: Engine | None = None
+    replicas: int = 1
+    nodes: int = 1
 
     @property
     def place(self) -> Place:
         """Where the pipeline was written."""
         return self.tree.place
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What of the spec a pipeline is expanded in: its release, its hardware, and the folder that paths count from."""
+
+    release: Release
+    hardware: Hardware
+    folder: Path
 
 
 @dataclass(frozen=True)
@@ -82,6 +110,6 @@ class Spec:
 
 
 # Expands one pipeline into the `models:` fragment of its blueprint, as plain data; findings go into the list.
-Expander = Callable[[Pipeline, list[Finding]], dict[str, Any]]
+Expander = Callable[[Pipeline, Surroundings, list[Finding]], dict[str, Any]]
 # Resolves what stands behind `python: blueprint:` into a model folder, None where there is no such model.
 Locator = Callable[[str], Path | None]

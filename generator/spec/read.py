@@ -12,15 +12,15 @@ from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.findings import Finding
 from tritonsmith.generator.repository.names import is_model_name
 from tritonsmith.generator.spec import tree
-from tritonsmith.generator.spec.document import Expander, Locator, ModelSpec, Pipeline, Spec
+from tritonsmith.generator.spec.document import Expander, Locator, ModelSpec, Pipeline, Spec, Surroundings
 from tritonsmith.generator.spec.merge import merge_message, merge_models
 from tritonsmith.generator.spec.read_model import ModelReader
+from tritonsmith.generator.spec.read_pipeline import PipelineReader
 from tritonsmith.generator.spec.settings import Hardware, Server, read_settings
 from tritonsmith.generator.spec.values import Values
 from tritonsmith.generator.suggest import did_you_mean
 
 TOP_KEYS = ("repository", "triton", "hardware", "server", "models", "pipelines", "profiles")
-PIPELINE_KEYS = ("use", "with", "names")
 
 
 def read_spec(path: Path, *, profile: str = "", expand: Expander | None = None, locate: Locator | None = None) -> Spec:
@@ -42,7 +42,9 @@ class _Reader:
         self.path = path
         self.findings = findings
         self.values = Values(findings)
-        self.models = ModelReader(self.values, path.resolve().parent, locate)
+        self.folder = path.resolve().parent
+        self.models = ModelReader(self.values, self.folder, locate)
+        self.pipelines = PipelineReader(self.values, self.folder)
         self.expand = expand
 
     def spec(self, root: tree.Mapping, profile: str, digest: str) -> Spec:
@@ -50,14 +52,15 @@ class _Reader:
         self.values.refuse_unknown(root, TOP_KEYS, "top", "")
         layer = self._profile(root, profile)
         top = _with_layer(root, layer).entries if layer is not None else root.entries
-        models = self._models(root, layer)
+        release, hardware = self._release(top.get("triton")), self._hardware(top.get("hardware"))
+        models = self._models(root, layer, Surroundings(release, hardware, self.folder))
         if not models and not self.findings:
             self.values.error("the spec has no models", root.place, "models", "models: {NAME: {file: model.onnx}}")
         return Spec(
             path=self.path,
             name=self._name(top, root),
-            release=self._release(top.get("triton")),
-            hardware=self._hardware(top.get("hardware")),
+            release=release,
+            hardware=hardware,
             server=self._settings(Server, top.get("server"), "server") or Server(),
             models=models,
             digest=digest,
@@ -86,11 +89,11 @@ class _Reader:
         else:
             self.values.error(f"expected a mapping, got {tree.kind_of(layer)}", layer.place, key, "{hardware: ...}")
 
-    def _models(self, root: tree.Mapping, layer: tree.Mapping | None) -> Mapping[str, ModelSpec]:
+    def _models(self, root: tree.Mapping, layer: tree.Mapping | None, around: Surroundings) -> Mapping[str, ModelSpec]:
         merged = tree.Mapping({}, root.place)
         for pipeline in self._pipelines(root, layer):
             if self.expand is not None:
-                fragment = tree.mapping_from_data(self.expand(pipeline, self.findings), pipeline.place)
+                fragment = tree.mapping_from_data(self.expand(pipeline, around, self.findings), pipeline.place)
                 self._refuse_clashes(fragment, merged, pipeline)
                 merged = merge_models(merged, fragment)
         merged = merge_models(merged, self.values.mapping(root, "models", "models"))
@@ -115,24 +118,8 @@ class _Reader:
                 else:
                     entries[name] = upper
         given = tree.Mapping(entries, root.place).without_nulls().entries
-        pipelines = (self._pipeline(name, node) for name, node in given.items())
+        pipelines = (self.pipelines.pipeline(name, node) for name, node in given.items())
         return [pipeline for pipeline in pipelines if pipeline is not None]
-
-    def _pipeline(self, name: str, node: tree.Node) -> Pipeline | None:
-        key = f"pipelines.{name}"
-        if not isinstance(node, tree.Mapping):
-            self.values.error(
-                f"expected a mapping, got {tree.kind_of(node)}", node.place, key, "{use: BLUEPRINT, with: {}}"
-            )
-            return None
-        self.values.refuse_unknown(node, PIPELINE_KEYS, "pipeline", f"{key}.")
-        blueprint = self.values.text(node, "use", f"{key}.use")
-        if not blueprint:
-            if "use" not in node.entries:
-                self.values.error("no blueprint is given", node.place, f"{key}.use", "use: image_classification")
-            return None
-        settings = tree.to_data(self.values.mapping(node, "with", f"{key}.with"))
-        return Pipeline(name, blueprint, settings, self.values.texts(node, "names", f"{key}.names"), node)
 
     def _release(self, node: tree.Node | None) -> Release:
         if node is None:

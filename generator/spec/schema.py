@@ -8,7 +8,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.catalog.releases import RELEASES
-from tritonsmith.generator.spec.settings import Hardware, Server
+from tritonsmith.generator.spec.settings import EngineSettings, Hardware, Server
 
 _NAME = {"type": "string", "pattern": "^[A-Za-z0-9_.-]+$"}
 _NAMES = {"type": "array", "items": {"type": "string"}}
@@ -70,7 +70,14 @@ def _settings(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 def _pipeline(definitions: dict[str, Any], pipelines: dict[str, dict[str, Any]]) -> dict[str, Any]:
     base = {
         "type": "object",
-        "properties": {"use": {"enum": sorted(pipelines)}, "with": {"type": "object"}, "names": _TEXTS},
+        "properties": {
+            "use": {"enum": sorted(pipelines)},
+            "with": {"type": "object"},
+            "names": _TEXTS,
+            "engine": {"oneOf": [{"type": "string"}, _settings(EngineSettings, definitions), {"type": "null"}]},
+            "replicas": {"type": "integer", "minimum": 1, "description": "copies of the engine"},
+            "nodes": {"type": "integer", "minimum": 1, "description": "machines that one copy of the engine spans"},
+        },
         "required": ["use"],
         "additionalProperties": False,
     }

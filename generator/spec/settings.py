@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tritonsmith.generator.findings import Finding, error
 from tritonsmith.generator.spec.tree import Mapping, Node, Scalar, Sequence, kind_of, to_data
@@ -91,6 +91,24 @@ class Server(Settings):
     backend_config: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="backend: {setting: value}, e.g. python: {shm-default-byte-size: 16777216}"
     )
+
+
+class EngineSettings(Settings):
+    """An LLM's engine, checkpoint or Hugging Face folder, and how the server gets at it."""
+
+    source: str = Field("", alias="from", description="the folder on this machine, relative to the spec")
+    place: Literal["copy", "link", "mounted"] = Field(
+        "copy", description="copy it into the repository; name it where it lies; or name where the server has it"
+    )
+    at: str = Field("", description="mounted: the absolute path at which the server finds it")
+
+    @model_validator(mode="after")
+    def _names_a_place(self) -> EngineSettings:
+        if self.place == "mounted" and not self.at.startswith("/"):
+            raise ValueError("place: mounted needs `at`, the absolute path at which the server finds the engine")
+        if self.place != "mounted" and (self.at or not self.source):
+            raise ValueError(f"place: {self.place} takes `from`, the folder here; `at` belongs to place: mounted")
+        return self
 
 
 S = TypeVar("S", bound=BaseModel)

@@ -10,7 +10,7 @@ from google.protobuf import text_format
 from pydantic import ValidationError
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tritonsmith.ensembles.blueprint import find_blueprint
+from tritonsmith.ensembles.blueprint import Use, find_blueprint
 from tritonsmith.ensembles.image_classification.blueprint import BLUEPRINT, Settings
 from tritonsmith.ensembles.image_classification.reference import FOLDER, SETTINGS, ranking_of, recipe_of
 from tritonsmith.ensembles.pipelines import load_spec
@@ -44,7 +44,7 @@ def test_the_spec_s_files_are_there() -> None:
 
 
 def test_it_expands_into_three_models_and_their_ensemble() -> None:
-    models = BLUEPRINT.expand(SETTINGS, NAMES)
+    models = BLUEPRINT.expand(SETTINGS, Use(NAMES))
     assert list(models) == ["preprocessing", "classifier", "postprocessing", "digits"]
     assert models["digits"] == {"ensemble": ["preprocessing", "classifier", "postprocessing"]}
     assert models["preprocessing"]["output"][0]["dims"] == [1, 8, 8]
@@ -54,13 +54,13 @@ def test_it_expands_into_three_models_and_their_ensemble() -> None:
 
 def test_models_are_renamed_in_the_steps_too() -> None:
     names = {role: f"cats_{role}" for role in BLUEPRINT.roles}
-    models = BLUEPRINT.expand(settings(), names)
+    models = BLUEPRINT.expand(settings(), Use(names))
     assert list(models) == list(names.values())
     assert models["cats_ensemble"]["ensemble"] == ["cats_preprocessing", "cats_classifier", "cats_postprocessing"]
 
 
 def test_a_classifier_s_own_tensor_names_are_mapped() -> None:
-    steps = BLUEPRINT.expand(settings(input="x", output="probabilities"), NAMES)["digits"]["ensemble"]
+    steps = BLUEPRINT.expand(settings(input="x", output="probabilities"), Use(NAMES))["digits"]["ensemble"]
     assert steps[1] == {
         "model_name": "classifier",
         "input_map": {"x": "pixels"},
@@ -72,7 +72,7 @@ def test_a_classifier_s_own_tensor_names_are_mapped() -> None:
 def test_the_models_understand_what_the_settings_say(layout: str, dims: list[int]) -> None:
     wide = settings(side=None, width=5, height=2, layout=layout, mean=[0.1, 0.2, 0.3], std=0.5, scale=0.25)
     recipe = recipe_of(wide)
-    assert recipe.dims == dims == BLUEPRINT.expand(wide, NAMES)["preprocessing"]["output"][0]["dims"]
+    assert recipe.dims == dims == BLUEPRINT.expand(wide, Use(NAMES))["preprocessing"]["output"][0]["dims"]
     assert (recipe.scale, recipe.mean, recipe.std) == (0.25, (0.1, 0.2, 0.3), (0.5, 0.5, 0.5))
     assert ranking_of(SETTINGS).labels == tuple("0123456789")
 

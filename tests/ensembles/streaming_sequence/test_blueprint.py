@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from pydantic import ValidationError
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tritonsmith.ensembles.blueprint import find_blueprint
+from tritonsmith.ensembles.blueprint import Use, find_blueprint
 from tritonsmith.ensembles.pipelines import load_spec
 from tritonsmith.ensembles.streaming_sequence.blueprint import BLUEPRINT, Settings
 from tritonsmith.generator.lower import lower
@@ -24,7 +24,7 @@ def settings(**changes: Any) -> Settings:
 
 
 def expanded(**changes: Any) -> ModelConfig:
-    model = BLUEPRINT.expand(settings(**changes), {"model": "streams"})["streams"]
+    model = BLUEPRINT.expand(settings(**changes), Use({"model": "streams"}))["streams"]
     del model["file"]
     return json_format.ParseDict(model, ModelConfig())
 

@@ -110,7 +110,7 @@ def test_a_profile_can_take_away_what_the_spec_has(write_spec: WriteSpec) -> Non
         "pipelines: {p: {use: b}}\nmodels: {a: {backend: x, calls: [a]}}\n"
         "profiles: {q: {hardware: null, server: null, pipelines: {p: null}, models: {a: {calls: null}}}}\n"
     )
-    spec = read_spec(path, profile="q", expand=lambda _pipeline, _findings: {"made": {"backend": "x"}})
+    spec = read_spec(path, profile="q", expand=lambda *_: {"made": {"backend": "x"}})
     assert not spec.findings
     assert (spec.hardware.gpus, spec.server.http_port) == (0, 8000)
     assert list(spec.models) == ["a"]
@@ -154,7 +154,7 @@ def test_paths_are_relative_to_the_spec_not_to_the_working_folder(
 
 def test_a_pipeline_is_expanded_below_the_models(write_spec: WriteSpec) -> None:
     path = write_spec("pipelines: {p: {use: b}}\nmodels: {m: {max_batch_size: 2}, n: {backend: x}}")
-    spec = read_spec(path, expand=lambda pipeline, _: {"m": {"backend": pipeline.blueprint, "max_batch_size": 1}})
+    spec = read_spec(path, expand=lambda pipeline, *_: {"m": {"backend": pipeline.blueprint, "max_batch_size": 1}})
     fields = spec.models["m"].fields.entries
     assert list(spec.models) == ["m", "n"]
     assert [getattr(fields[key], "text", "") for key in ("backend", "max_batch_size")] == ["b", "2"]
@@ -162,7 +162,7 @@ def test_a_pipeline_is_expanded_below_the_models(write_spec: WriteSpec) -> None:
 
 def test_two_pipelines_may_not_make_one_model(write_spec: WriteSpec) -> None:
     path = write_spec("pipelines: {p: {use: b}, q: {use: b}}")
-    spec = read_spec(path, expand=lambda _pipeline, _findings: {"m": {"backend": "x"}})
+    spec = read_spec(path, expand=lambda *_: {"m": {"backend": "x"}})
     assert "two pipelines make a model 'm'" in messages(spec)[0]
 
 
