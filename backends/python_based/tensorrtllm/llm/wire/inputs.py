@@ -123,9 +123,7 @@ def _read_prompt(scalars: _Scalars, limits: Limits) -> Array:
     tokens = np.array(padded[:length], np.int32)  # a copy
     if tokens.min() < 0 or tokens.max() >= limits.vocab_size:
         wrong = tokens[(tokens < 0) | (tokens >= limits.vocab_size)][0]
-        raise RequestError(
-            f"input_ids holds {wrong}; the vocabulary has {limits.vocab_size} tokens, 0 to {limits.vocab_size - 1}"
-        )
+        raise RequestError(f"input_ids holds {wrong}; the vocabulary has {limits.vocab_size} tokens, from 0")
     return tokens
 
 

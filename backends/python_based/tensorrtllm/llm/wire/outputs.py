@@ -28,7 +28,7 @@ class Answer:
         if not wishes.is_streaming and not wishes.is_input_excluded:
             ids = np.concatenate([request.tokens, np.array(event.tokens, np.int32)])
         # One beam: what would be padded with -1 to the longest beam needs no padding.
-        tensors = {"output_ids": np.array(ids, np.int32).reshape(1, 1, -1)}
+        tensors: dict[str, Array] = {"output_ids": np.array(ids, np.int32).reshape(1, 1, -1)}
         tensors["sequence_length"] = ONE if len(ids) == 1 else np.array([[len(ids)]], np.int32)
         if wishes.log_probs:
             self._log_probs += event.log_probs

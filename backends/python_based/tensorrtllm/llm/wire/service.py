@@ -155,7 +155,9 @@ class Service:
                     due_s[task] = monotonic() + period_s
 
     def _cancel_abandoned(self) -> None:
-        for stream in set(list(self._streams.values())):
+        with self._lock:
+            streams = set(self._streams.values())
+        for stream in streams:
             if stream.is_abandoned():
                 for request in list(stream.open):
                     self._engine.cancel(request)

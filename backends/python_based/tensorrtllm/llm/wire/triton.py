@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-Tensor = Any  # pb.Tensor as it is made; opaque here
 
 
 class InputTensor(Protocol):
@@ -59,10 +58,10 @@ class Triton(Protocol):
     TritonModelException: type[Exception]
     MetricFamily: Any
 
-    def Tensor(self, name: str, array: Array) -> Tensor:  # noqa: N802 - Triton's name
+    def Tensor(self, name: str, array: Array) -> Any:  # noqa: N802 - Triton's name
         """Return an output tensor; `array` must not be changed afterwards."""
 
-    def InferenceResponse(self, output_tensors: Sequence[Tensor] = (), error: Any = None) -> Any:  # noqa: N802
+    def InferenceResponse(self, output_tensors: Sequence[Any] = (), error: Any = None) -> Any:  # noqa: N802
         """Return a response."""
 
 
