@@ -27,8 +27,14 @@ BACKEND_OF_PLATFORM = {
     "tensorflow_savedmodel": "tensorflow",
     "ensemble": "ensemble",
 }
-GPU_BACKENDS = frozenset({"tensorrt", "tensorrtllm", "vllm"})
-CONTAINER_BACKENDS = GPU_BACKENDS | {*BACKENDS, "dali", "fil", "tensorflow"}  # in one of NVIDIA's images, at least
+GPU_BACKENDS = frozenset({"tensorrt", "vllm"})
+CONTAINER_BACKENDS = GPU_BACKENDS | {
+    *BACKENDS,
+    "dali",
+    "fil",
+    "tensorflow",
+    "tensorrtllm",
+}  # in one of NVIDIA's images, at least
 
 
 @dataclass(frozen=True)

@@ -85,15 +85,22 @@ def make_backends(toolchain: Toolchain, folder: Path) -> list[str]:
     utilities = "triton_python_backend_utils.py"
     (python / utilities).symlink_to(toolchain.python_backend / utilities)
     for backend in sorted(SHIPPED_BACKENDS.glob("*/model.py")):
-        _link_backend(backend.parent, folder / backend.parent.name)
+        _link_backend(backend.parent, folder / backend.parent.name, left_out=("__pycache__", "__init__.py"))
     return sorted(entry.name for entry in folder.iterdir())
 
 
-def _link_backend(source: Path, target: Path) -> None:
-    """Link each file of a Python-based backend into a real folder: its bytecode is then written there, not to us."""
+def _link_backend(source: Path, target: Path, left_out: tuple[str, ...]) -> None:
+    """Link each file of a Python-based backend into a real folder: its bytecode is then written there, not to us.
+
+    There the backend's own folder is no package; those in it, such as `llm`, are.
+    """
     target.mkdir()
     for entry in source.iterdir():
-        if entry.name not in ("__pycache__", "__init__.py"):  # there the folder is no package
+        if entry.name in left_out:
+            continue
+        if entry.is_dir():
+            _link_backend(entry, target / entry.name, left_out=("__pycache__",))
+        else:
             (target / entry.name).symlink_to(entry)
     for module in target.glob("*.py"):
         _compile(module)
