@@ -27,14 +27,10 @@ BACKEND_OF_PLATFORM = {
     "tensorflow_savedmodel": "tensorflow",
     "ensemble": "ensemble",
 }
+
 GPU_BACKENDS = frozenset({"tensorrt", "vllm"})
-CONTAINER_BACKENDS = GPU_BACKENDS | {
-    *BACKENDS,
-    "dali",
-    "fil",
-    "tensorflow",
-    "tensorrtllm",
-}  # in one of NVIDIA's images, at least
+# in one of NVIDIA's images, at least
+CONTAINER_BACKENDS = GPU_BACKENDS | {*BACKENDS, "dali", "fil", "tensorflow", "tensorrtllm"}
 
 
 @dataclass(frozen=True)
