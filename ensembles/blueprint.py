@@ -28,7 +28,7 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Use:
-    """Where a blueprint is used: in which pipeline of what spec; what is wrong there is reported with its place.
+    """Where a blueprint is used: in which pipeline of what spec; what is wrong goes into `findings`, with its place.
 
     `names` maps each role to the model's name. `folder` is the spec's, where relative paths start.
     """
@@ -44,13 +44,13 @@ class Use:
     tree: tree.Mapping = field(default_factory=lambda: tree.Mapping({}, NOWHERE))  # the pipeline's entry
     findings: list[Finding] = field(default_factory=list)
 
-    def refuse(self, message: str, *path: str, hint: str = "") -> None:
-        """Report an error at a key of the pipeline, e.g. `refuse("...", "with", "parameters", "max_beam_width")`."""
-        self.findings.append(error(message, self.place_of(*path), key=self._key(path), remedy=hint))
+    def error(self, message: str, *path: str, hint: str = "") -> Finding:
+        """Return an error at a key of the pipeline, e.g. `error("...", "with", "parameters", "max_beam_width")`."""
+        return error(message, self.place_of(*path), key=self._key(path), remedy=hint)
 
-    def warn(self, message: str, *path: str, hint: str = "") -> None:
-        """Report a warning at a key of the pipeline."""
-        self.findings.append(warning(message, self.place_of(*path), key=self._key(path), remedy=hint))
+    def warning(self, message: str, *path: str, hint: str = "") -> Finding:
+        """Return a warning at a key of the pipeline."""
+        return warning(message, self.place_of(*path), key=self._key(path), remedy=hint)
 
     def place_of(self, *path: str) -> Place:
         """Return where a key was written, or the nearest above it that was."""

@@ -44,9 +44,13 @@ def batcher_has_room(case: Case) -> Iterator[Finding]:
 
 @check("TS403", "a model that can batch does")
 def batches_are_formed(case: Case) -> Iterator[Finding]:
-    """Without a batcher every request runs alone: 17 queued requests were 17 executions, with one they were 3."""
+    """Without a batcher every request runs alone: 17 queued requests were 17 executions, with one they were 3.
+
+    A model that calls others (BLS) hands requests on: those that it calls form the batches.
+    """
+    calling = case.repository.settings.get("calls", {})
     for model, config in case.models():
-        is_alone = config.WhichOneof("scheduling_choice") is None
+        is_alone = config.WhichOneof("scheduling_choice") is None and model.name not in calling
         if is_alone and config.max_batch_size > 1 and config.platform != "ensemble":
             message = f"max_batch_size {config.max_batch_size} without a batcher: requests of clients run one by one"
             place = case.origin(model, "max_batch_size")

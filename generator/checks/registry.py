@@ -52,4 +52,5 @@ def all_checks() -> list[Check]:
 def check_repository(case: Case) -> list[Finding]:
     """Return everything that is wrong with a repository, in the order of its files."""
     found = [replace(finding, code=check.code) for check in all_checks() for finding in check.rule(case)]
+    found.extend(case.repository.findings)
     return sorted(found, key=lambda finding: (finding.place, finding.code))

@@ -28,7 +28,7 @@ from tritonsmith.generator.wiring import compare_boundary, fields_no_ensemble_ha
 
 
 def lower(spec: Spec) -> Repository:
-    """Return the repository that a spec describes; its models carry the warnings about them.
+    """Return the repository that a spec describes; it and its models carry the warnings about them.
 
     Raises: SpecError with everything that is wrong with the spec, in the order of its lines.
     """
@@ -51,7 +51,7 @@ def lower(spec: Spec) -> Repository:
         what = f"{count} things are wrong with the spec" if count > 1 else "the spec is wrong"
         raise SpecError(what, where=str(spec.path), findings=errors)
     ordered = {name: models[name] for name in spec.models}
-    return Repository(spec.name, ordered, spec.digest, settings=_settings(spec))
+    return Repository(spec.name, ordered, spec.digest, settings=_settings(spec), findings=spec.findings)
 
 
 def _lower_model(

@@ -31,7 +31,11 @@ _FORMS: dict[Kind, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Parameter(Spanned):
-    """One row; `default` is what the backend takes where the key is absent, empty where it takes none."""
+    """One row; `default` is what the backend takes where the key is absent, empty where it takes none.
+
+    One that `is_written` stands in config.pbtxt although the spec leaves it out: it says how the model works. One that
+    `is_ours` is read by our Python-based backend alone; C++ ignores it.
+    """
 
     _: KW_ONLY
     name: str = ""
@@ -39,6 +43,8 @@ class Parameter(Spanned):
     default: str = ""
     choices: tuple[str, ...] = ()
     about: str = ""
+    is_written: bool = False
+    is_ours: bool = False
 
     def normalised(self, value: str) -> str | None:
         """Return the value as the backend reads it, None where it is none of its values."""
@@ -63,25 +69,41 @@ def _row(
     choices: tuple[str, ...] = (),
     since: str = "",
     until: str = "",
+    is_written: bool = False,
+    is_ours: bool = False,
 ) -> Parameter:
     kind = "choices" if choices else kind
-    return Parameter(name=name, kind=kind, default=default, about=about, choices=choices, since=since, until=until)
+    return Parameter(
+        name=name,
+        kind=kind,
+        default=default,
+        about=about,
+        choices=choices,
+        since=since,
+        until=until,
+        is_written=is_written,
+        is_ours=is_ours,
+    )
 
 
 TENSORRT_LLM = (
-    _row("max_beam_width", "int", "1", "at most the engine's"),
+    _row("max_beam_width", "int", "1", "at most the engine's", is_written=True),
     # Read by Triton's Python backend where that runs the model.
-    _row("FORCE_CPU_ONLY_INPUT_TENSORS", default="no", choices=("no", "yes")),
+    _row("FORCE_CPU_ONLY_INPUT_TENSORS", default="no", choices=("no", "yes"), is_written=True),
     _row(
         "gpt_model_type",
-        about="mandatory: how requests are batched",
+        default="inflight_fused_batching",  # NVIDIA's templates leave it open, and nothing loads without it
+        about="how requests are batched",
         choices=("inflight_fused_batching", "inflight_batching", "V1"),
+        is_written=True,
         until="0.20",
     ),
     _row(
         "gpt_model_type",
-        about="mandatory: how requests are batched",
+        default="inflight_fused_batching",
+        about="how requests are batched",
         choices=("inflight_fused_batching", "inflight_batching"),  # GptSession, which V1 was, is gone
+        is_written=True,
         since="0.20",
     ),
     _row("gpt_model_path", "path", about="the engine"),
@@ -94,15 +116,24 @@ TENSORRT_LLM = (
         default="guaranteed_no_evict",
         about="max_utilization packs more and may pause requests",
         choices=("guaranteed_no_evict", "max_utilization"),
+        is_written=True,
     ),
-    _row("kv_cache_free_gpu_mem_fraction", "fraction", "0.9", "of the memory that is free when it loads"),
+    _row(
+        "kv_cache_free_gpu_mem_fraction", "fraction", "0.9", "of the memory that is free when it loads", is_written=True
+    ),
     _row("cross_kv_cache_fraction", "fraction", about="of the KV cache, for the encoder; only there", since="0.14"),
     _row("kv_cache_host_memory_bytes", "int", "0", "host memory for reused blocks"),
     _row("kv_cache_onboard_blocks", "bool", "true"),
     _row("enable_trt_overlap", choices=("false",), about="deprecated: C++ ignores it, Python refuses true"),
-    _row("exclude_input_in_output", "bool", "false", "answers without the prompt, unless the request says"),
-    _row("cancellation_check_period_ms", "int", "100"),
-    _row("stats_check_period_ms", "int", "100", "how often metrics are read"),
+    _row(
+        "exclude_input_in_output",
+        "bool",
+        "false",
+        "answers without the prompt, unless the request says",
+        is_written=True,
+    ),
+    _row("cancellation_check_period_ms", "int", "100", is_written=True),
+    _row("stats_check_period_ms", "int", "100", "how often metrics are read", is_written=True),
     _row(
         "recv_poll_period_ms",
         "int",
@@ -135,7 +166,13 @@ TENSORRT_LLM = (
         choices=("top_k", "top_p", "top_k_top_p", "beam_search", "medusa", "redrafter", "lookahead", "eagle"),
         since="0.16",
     ),
-    _row("executor_worker_path", "path", "/opt/tritonserver/backends/tensorrtllm/trtllmExecutorWorker"),
+    _row(
+        "executor_worker_path",
+        "path",
+        "/opt/tritonserver/backends/tensorrtllm/trtllmExecutorWorker",
+        "what an orchestrator spawns",
+        is_written=True,
+    ),
     _row("lookahead_window_size", "int", about="all three or none, each at most the engine's", since="0.19"),
     _row("lookahead_ngram_size", "int", since="0.19"),
     _row("lookahead_verification_set_size", "int", since="0.19"),
@@ -150,6 +187,8 @@ TENSORRT_LLM = (
     _row("tokenizer_dir", "path", about="for guided decoding in Python", since="0.19"),
     _row("guided_decoding_backend", choices=("xgrammar",), since="0.19"),
     _row("xgrammar_tokenizer_info_path", "path", about="for guided decoding in C++", since="0.19"),
+    _row("intra_op_thread_count", "int", "1", "threads of the CPU engine", is_ours=True),
+    _row("coalesce_responses", "bool", "false", "tokens that wait together are sent together", is_ours=True),
 )
 
 # Those of the other models; what names models and files is written by the blueprint itself.

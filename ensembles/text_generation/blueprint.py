@@ -1,0 +1,92 @@
+"""Blueprint `text_generation`: text in, text out, token by token, around TensorRT-LLM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tritonsmith.ensembles.blueprint import Blueprint, Use
+from tritonsmith.ensembles.text_generation import rules
+from tritonsmith.ensembles.text_generation.backend_parameters import ParameterReader, first_release
+from tritonsmith.ensembles.text_generation.facts import Facts, read_facts
+from tritonsmith.ensembles.text_generation.models import Pipeline
+from tritonsmith.ensembles.text_generation.places import place_engine, place_tokenizer, tokenizer_findings
+from tritonsmith.ensembles.text_generation.settings import Settings
+from tritonsmith.generator.catalog.releases import RELEASES
+from tritonsmith.generator.catalog.tensorrtllm.tensors import ENCODER, LOGITS, PROMPT
+from tritonsmith.generator.catalog.tensorrtllm.versions import OLDEST, Version, parse_version
+from tritonsmith.generator.findings import Finding
+from tritonsmith.generator.spec.document import Engine
+
+ROLES = ("preprocessing", "tensorrt_llm", "postprocessing", "tensorrt_llm_bls", "ensemble")
+DEFAULT_BATCH = 8
+
+
+def expand(settings: Settings, use: Use) -> dict[str, Any]:
+    """Return the pipeline's models for the release; nothing where the release or the engine makes that impossible."""
+    version = parse_version(use.release.tensorrt_llm)
+    refusal = _refusal(settings, use, version)
+    if refusal is not None or use.engine is None:
+        use.findings.append(refusal or _no_engine(use))
+        return {}
+    try:
+        facts = read_facts(use.engine.path)
+    except ValueError as problem:
+        hint = "the folder of an engine (trtllm-build), of a checkpoint, or of a Hugging Face model"
+        use.findings.append(use.error(str(problem), "engine", hint=hint))
+        return {}
+    reader = ParameterReader(use, version)
+    use.findings.extend(reader.findings(settings.parameters))
+    use.findings.extend(tokenizer_findings(settings, use))
+    use.findings.extend(rules.findings(settings, facts, use))
+    return _pipeline(settings, facts, use, use.engine, reader).models()
+
+
+def _pipeline(settings: Settings, facts: Facts, use: Use, engine: Engine, reader: ParameterReader) -> Pipeline:
+    return Pipeline(
+        settings=settings,
+        version=reader.version,
+        names=use.names,
+        types={
+            LOGITS: settings.logits_datatype or facts.logits_datatype,
+            ENCODER: settings.encoder_input_features_data_type,
+            PROMPT: settings.prompt_embedding_table_data_type or facts.data_type,
+        },
+        max_batch_size=settings.max_batch_size or facts.max_batch_size or DEFAULT_BATCH,
+        parameters=reader.values(settings.parameters),
+        engine=place_engine(engine, use.names["tensorrt_llm"]),
+        tokenizer=place_tokenizer(settings, use),
+    )
+
+
+def _refusal(settings: Settings, use: Use, version: Version) -> Finding | None:
+    """Return why the release cannot serve the target, None where it can."""
+    if settings.target == "llmapi":
+        return use.error("target llmapi is not written yet", "with", "target", hint="target: tensorrtllm")
+    name = use.release.name
+    newest = max(release.name for release in RELEASES.values() if release.tensorrt_llm)
+    if name > newest:
+        message = f"Triton {name} serves no TensorRT-LLM engine: its C++ backend was removed in July 2026"
+        hint = (
+            f'target: llmapi, which generates from the model itself; or triton: "{newest}", the last with the backend'
+        )
+        return use.error(message, "with", "target", hint=hint)
+    if version < OLDEST:
+        first = first_release(".".join(map(str, OLDEST)))
+        message = f"the models for Triton {name} (TensorRT-LLM {use.release.tensorrt_llm or 'unknown'}) are not known"
+        return use.error(message, "with", "target", hint=f'triton: "{first}" or later')
+    return None
+
+
+def _no_engine(use: Use) -> Finding:
+    hint = "engine: ./folder, of an engine, a checkpoint or a Hugging Face model"
+    return use.error("the pipeline has no engine", hint=hint)
+
+
+BLUEPRINT = Blueprint(
+    name="text_generation",
+    summary="Text in, text out, token by token, around TensorRT-LLM.",
+    settings=Settings,
+    roles=ROLES,
+    expand=expand,
+    takes_engine=True,
+)
