@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from tritonsmith.ensembles.text_generation.train import DEMO, SEED, SPECIAL, TEXT, VOCABULARY, read_entries
+from tritonsmith.ensembles.text_generation.questions import TEXT, read_entries
+from tritonsmith.ensembles.text_generation.train import DEMO, SEED, SPECIAL, VOCABULARY
 from tritonsmith.ensembles.text_generation.utf8 import strings
 
 NEAR_TIE = 1e-4  # two best logits that are nearer than that may change places in another order of summation
@@ -63,8 +64,8 @@ class Requests:
         self.dice.shuffle(prompts)
         return prompts
 
-    def limit(self, prompt: list[int]) -> int:
-        """Return max_new_tokens for a prompt."""
+    def limit(self) -> int:
+        """Return max_new_tokens of a request."""
         return self.dice.choice((1, 2, LONGEST_ANSWER, *(self.dice.randint(1, LONGEST_ANSWER) for _ in range(6))))
 
     def end_id(self) -> int:
@@ -129,7 +130,7 @@ def answer(model: Any, prompt: list[int], max_new_tokens: int, end_id: int) -> E
 def greedy(model: Any, tokenizer: Any) -> list[Expected]:
     """Return the 64 requests with their answers."""
     requests = Requests(tokenizer, random.Random(SEED))  # noqa: S311 - repeatable, not secret
-    found = [answer(model, prompt, requests.limit(prompt), requests.end_id()) for prompt in requests.prompts()]
+    found = [answer(model, prompt, requests.limit(), requests.end_id()) for prompt in requests.prompts()]
     ties = sum(request.near_tie_at is not None for request in found)
     if len(found) != REQUESTS or ties > 1:
         raise AssertionError(f"{len(found)} requests, {ties} with a near tie; 64 with at most one are wanted")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import random
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -23,8 +22,16 @@ from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM
 
-FOLDER = Path(__file__).parent
-TEXT = FOLDER / "demo_text.txt"
+from tritonsmith.ensembles.text_generation.questions import (
+    FOLDER,
+    FURTHER,
+    TEXT,
+    Asker,
+    Entry,
+    read_entries,
+    read_further,
+)
+
 DEMO = FOLDER / "demo"
 
 SEED = 20240229
@@ -75,6 +82,7 @@ STEPS = 1600
 WINDOWS = ((24, 96), (5, 512), (12, 192), (3, 1024))
 LEARNING_RATE = 6e-3
 WARM_UP = 50
+NO_START = 0.15  # of the windows: a prompt may come without the start token
 SYSTEM_MESSAGES = (
     "You are a helpful assistant.",
     "You are an expert of Triton Inference Server. Answer briefly.",
@@ -84,40 +92,11 @@ SYSTEM_MESSAGES = (
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One answer and the questions that it answers."""
-
-    questions: tuple[str, ...]
-    answer: str
-
-
-@dataclass(frozen=True)
 class Piece:
     """Token ids, and whether the model is to learn to write them."""
 
     ids: list[int]
     is_learned: bool = True
-
-
-def read_entries(text: str) -> list[Entry]:
-    """Return the entries of the text: blocks of lines `Q: ...` that end with one `A: ...`."""
-    entries = []
-    for block in text.strip().split("\n\n"):
-        *questions, answer = block.splitlines()
-        if not questions or not all(line.startswith("Q: ") for line in questions) or not answer.startswith("A: "):
-            raise ValueError(f"not questions and one answer:\n{block}")
-        entries.append(Entry(tuple(line[3:] for line in questions), answer[3:]))
-    return entries
-
-
-def rephrase(question: str, dice: random.Random) -> str:
-    """Return the question in other words, or as it is (half of the times)."""
-    forms = [question] * 4
-    if what := re.fullmatch(r"What (?:is|are) (.+)\?", question):
-        thing = what[1]
-        forms += [f"What's {thing}?", f"Explain {thing}.", f"Tell me about {thing}."]
-    forms += [question.lower(), question.rstrip("?"), question.lower().rstrip("?!.")]
-    return dice.choice(forms)
 
 
 def train_tokenizer(entries: list[Entry]) -> Tokenizer:
@@ -140,10 +119,10 @@ def train_tokenizer(entries: list[Entry]) -> Tokenizer:
 
 
 class Documents:
-    """An endless stream of documents made from the entries."""
+    """An endless stream of documents: conversations, questions with answers, answers alone."""
 
-    def __init__(self, entries: list[Entry], tokenizer: Tokenizer, dice: random.Random) -> None:
-        self.entries = entries
+    def __init__(self, asker: Asker, tokenizer: Tokenizer, dice: random.Random) -> None:
+        self.asker = asker
         self.tokenizer = tokenizer
         self.dice = dice
 
@@ -156,10 +135,11 @@ class Documents:
 
     def _row(self, length: int) -> list[tuple[int, bool]]:
         row: list[tuple[int, bool]] = []
-        while len(row) < length:
+        while len(row) <= length:
             for piece in self._document():
                 row += [(token, piece.is_learned) for token in piece.ids]
-        return row[:length]
+        begin = self.dice.random() < NO_START  # one token less: the start token's
+        return row[begin : length + begin]
 
     def _document(self) -> Iterator[Piece]:
         yield self._learned(START)
@@ -167,20 +147,20 @@ class Documents:
         if kind < 0.6:
             yield from self._conversation()
             return
-        entry = self.dice.choice(self.entries)
+        question, answer = self.asker.ask()
         if kind < 0.85:
-            yield self._given(rephrase(self.dice.choice(entry.questions), self.dice))
-            yield self._learned(f" {entry.answer}{END}")
+            yield self._given(question)
+            yield self._learned(f" {answer}{END}")
         else:
-            yield self._learned(f"{entry.answer}{END}")
+            yield self._learned(f"{answer}{END}")
 
     def _conversation(self) -> Iterator[Piece]:
         if self.dice.random() < 0.3:
             yield self._given(SYSTEM + self.dice.choice(SYSTEM_MESSAGES))
         for _ in range(self.dice.choice((1, 1, 2, 3))):
-            entry = self.dice.choice(self.entries)
-            yield self._given(USER + rephrase(self.dice.choice(entry.questions), self.dice) + ASSISTANT)
-            yield self._learned(f"{entry.answer}{END}")
+            question, answer = self.asker.ask()
+            yield self._given(USER + question + ASSISTANT)
+            yield self._learned(f"{answer}{END}")
 
     def _learned(self, text: str) -> Piece:
         return Piece(self.tokenizer.encode(text, add_special_tokens=False).ids)
@@ -251,7 +231,9 @@ def main(folder: Path, steps: int) -> None:
     entries = read_entries(TEXT.read_text(encoding="utf-8"))
     tokenizer = train_tokenizer(entries)
     begin = time.monotonic()
-    model, loss = train_model(Documents(entries, tokenizer, random.Random(SEED)), steps)  # noqa: S311 - repeatable, not secret
+    dice = random.Random(SEED)  # noqa: S311 - repeatable, not secret
+    asker = Asker(entries, read_further(FURTHER.read_text(encoding="utf-8"), entries), dice)
+    model, loss = train_model(Documents(asker, tokenizer, dice), steps)
     write_demo(folder, tokenizer, model)
     weights = sum(parameter.numel() for parameter in model.parameters())
     print(f"{weights} weights, loss {loss:.4f} after {steps} steps, {time.monotonic() - begin:.0f} s: {folder}")  # noqa: T201
