@@ -23,9 +23,8 @@ def block_keys(tokens: npt.NDArray[np.int32], tokens_per_block: int, known: Sequ
     keys = list(known)
     for start in range(len(keys) * tokens_per_block, len(tokens) - tokens_per_block + 1, tokens_per_block):
         before = keys[-1] if keys else b""
-        keys.append(
-            hashlib.blake2b(before + tokens[start : start + tokens_per_block].tobytes(), digest_size=16).digest()
-        )
+        block = tokens[start : start + tokens_per_block].tobytes()
+        keys.append(hashlib.blake2b(before + block, digest_size=16).digest())
     return keys
 
 
@@ -107,9 +106,7 @@ class BlockBooks:
     def release(self, keys: Sequence[Key], own: int) -> None:
         """Give back what a sequence holds; content that nobody uses any more stays known until its place is wanted."""
         self.own -= own
-        for key in reversed(
-            keys
-        ):  # the end of a sequence is given away before its beginning, which it is nothing without
+        for key in reversed(keys):  # a block is given away before those that it continues
             shared = self._shared[key]
             shared.users -= 1
             if not shared.users:

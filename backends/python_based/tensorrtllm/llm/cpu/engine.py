@@ -40,13 +40,11 @@ class CpuEngine:
 
     def __init__(self, kernels: Kernels, options: Options) -> None:
         size = options.tokens_per_block
-        tokens = options.max_tokens_in_cache or options.max_batch_size * kernels.room
-        self._max_blocks = (
-            tokens // size if options.max_tokens_in_cache else options.max_batch_size * -(-kernels.room // size)
-        )
-        if not self._max_blocks:
+        tokens = options.max_tokens_in_cache
+        max_blocks = tokens // size if tokens else options.max_batch_size * -(-kernels.room // size)
+        if not max_blocks:
             raise EngineError(f"max_tokens_in_cache {tokens}: not one block of {size} tokens (tokens_per_block)")
-        room = min(kernels.room, self._max_blocks * size)
+        room = min(kernels.room, max_blocks * size)
         if room < 2:
             raise EngineError(f"max_seq_len {room}: a token of prompt and one of answer need 2")
         self.limits = Limits(
@@ -57,7 +55,7 @@ class CpuEngine:
             max_queue_size=options.max_queue_size,
         )
         self._kernels, self._options = kernels, options
-        self._batch = InflightBatch(kernels, options, self._max_blocks, time.monotonic_ns)
+        self._batch = InflightBatch(kernels, options, max_blocks, time.monotonic_ns)
         self._wake = threading.Condition()
         self._arrived: list[Sequence] = []
         self._cancelled: list[Request] = []

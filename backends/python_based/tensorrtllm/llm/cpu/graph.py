@@ -62,7 +62,7 @@ def write_graph(llama: Llama, tensors: Mapping[str, StoredTensor], precision: Pr
 
 
 def quantize(weights: Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """Turn weights [out, in] into [out, blocks, 32] around 128, and scales [out, blocks]: weight = (byte - 128) * scale.
+    """Turn weights [out, in] into bytes [out, blocks, 32] and scales [out, blocks]: weight = (byte - 128) * scale.
 
     Source: onnxruntime ContribOperators.md, MatMulNBits (zero point 2^(bits - 1) unless given).
     """

@@ -96,7 +96,11 @@ class InflightBatch:
             left = sequence.length - sequence.computed
             count = left if not self._options.enable_chunked_context else min(left, room - self.context_tokens)
             piece = sequence.tokens[sequence.computed : sequence.computed + count]
-            self._kernels.read(sequence.row, piece, sequence.computed)
+            try:
+                self._kernels.read(sequence.row, piece, sequence.computed)
+            except Exception as problem:  # ONNX Runtime's exceptions share no base class but this
+                yield [self._end_reading("error", f"the model failed: {problem}")]
+                continue
             sequence.computed += count
             self.context_tokens += count
             if sequence.computed == sequence.length:
@@ -107,7 +111,7 @@ class InflightBatch:
         return self._options.step_tokens - len(self.running) if self.running else IDLE_TOKENS
 
     def _admit(self) -> Sequence | None:
-        """Take the first waiting sequence, if there is a row and blocks for it; what is known of it need not be read."""
+        """Take the first waiting sequence, if there is a row and blocks for it; known blocks of it need not be read."""
         row = len(self.running)
         if not self.waiting or row == self._options.max_batch_size:
             return None
@@ -227,7 +231,7 @@ class InflightBatch:
         sequence.keys, sequence.own_blocks, sequence.computed = [], 0, 0
 
     def _make_room(self) -> None:
-        """Give every answer the block that its next token needs, the oldest first; the newest pause where none is left."""
+        """Give every answer the block that its next token needs, oldest first; where none is left, the newest pause."""
         for sequence in sorted(self.running, key=lambda sequence: sequence.number):
             while sequence.computed and self.books.blocks_of(sequence.length) > sequence.blocks:
                 if self.books.grow():

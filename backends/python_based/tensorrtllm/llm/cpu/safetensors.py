@@ -21,7 +21,7 @@ from .errors import EngineError
 Weights = npt.NDArray[np.float32]
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 LONGEST_HEADER = 100_000_000  # bytes; the format's own limit
-_STORED = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
+_STORED: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,11 @@ class StoredTensor:
 
     def read(self) -> Weights:
         """Return the tensor as fp32: mapped from the file where it is stored so, else widened into memory."""
-        raw = np.memmap(self.path, _STORED[self.dtype], "r", self.start, self.shape)
+        raw: npt.NDArray[Any] = np.memmap(self.path, _STORED[self.dtype], "r", self.start, self.shape)
         if self.dtype == "BF16":  # the upper half of an fp32
-            return (raw.astype(np.uint32) << 16).view(np.float32)
-        return np.asarray(raw, np.float32)
+            raw = (raw.astype(np.uint32) << 16).view(np.float32)
+        widened: Weights = np.asarray(raw, np.float32)
+        return widened
 
 
 def find_tensors(folder: Path) -> dict[str, StoredTensor]:

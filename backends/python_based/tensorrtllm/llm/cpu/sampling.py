@@ -118,9 +118,12 @@ def choose(logits: Logits, sequences: Sequence[History]) -> tuple[list[int], lis
 
 
 def draw(logits: Logits, top_k: Array, top_p: Array, uniform: Array) -> npt.NDArray[np.int64]:
-    """Return a token for each row of `logits` [rows, vocab]; top_k 0 and top_p 0 or 1 leave all; `uniform` in [0, 1)."""
-    vocab = logits.shape[1]
-    return _draw(logits, top_k, top_p, uniform, min(vocab, max(int(top_k.max()), NUCLEUS if (top_k == 0).any() else 1)))
+    """Return a token for each row of `logits` [rows, vocab]; top_k 0 and top_p 0 or 1 leave all; `uniform` is in [0, 1).
+
+    A row's token does not depend on the other rows.
+    """
+    width = max(int(top_k.max()), NUCLEUS if (top_k == 0).any() else 1)
+    return _draw(logits, top_k, top_p, uniform, min(width, logits.shape[1]))
 
 
 def _draw(logits: Logits, top_k: Array, top_p: Array, uniform: Array, width: int) -> npt.NDArray[np.int64]:
@@ -129,19 +132,19 @@ def _draw(logits: Logits, top_k: Array, top_p: Array, uniform: Array, width: int
     candidates, weights = _likeliest(logits, width)  # [rows, width], descending
     weights[np.arange(width) >= np.where(top_k > 0, top_k, vocab)[:, None]] = 0
     everything = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True)).sum(axis=1)
-    total = np.where(top_k > 0, weights.sum(axis=1), everything)
-    share = np.where((top_p <= 0) | (top_p > 1), 1.0, top_p) * total
     reached = weights.cumsum(axis=1)
+    share = np.where((top_p <= 0) | (top_p > 1), 1.0, top_p) * np.where(top_k > 0, reached[:, -1], everything)
     if width < vocab and (reached[:, -1] < share * (1 - 1e-12))[top_k == 0].any():
         return _draw(logits, top_k, top_p, uniform, vocab)
     weights[reached - weights >= share[:, None]] = 0  # the token that reaches top_p is kept
     reached = weights.cumsum(axis=1)
     places = (reached <= (uniform * reached[:, -1])[:, None]).sum(axis=1)
-    return candidates[np.arange(len(places)), places]
+    chosen: npt.NDArray[np.int64] = np.take_along_axis(candidates, places[:, None], axis=1)[:, 0]
+    return chosen
 
 
 def _likeliest(logits: Logits, width: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return the likeliest tokens [rows, width], and e to their logits relative to the highest; equals in id's order."""
+    """Return the likeliest tokens [rows, width], and e to their logits less the highest; equal ones by number."""
     rows, vocab = logits.shape
     if width < vocab:
         found = np.sort(np.argpartition(-logits, width - 1, axis=1)[:, :width], axis=1)

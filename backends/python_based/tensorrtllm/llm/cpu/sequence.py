@@ -87,11 +87,7 @@ class Sequence:
     def _ends_with_stop_word(self, token: int) -> bool:
         # The beginning of a word may lie in the prompt. Source: TensorRT-LLM, stopCriteriaKernels.cu
         for word in self.request.stop_words:
-            size = len(word)
-            if (
-                token == word[-1]
-                and size <= self.length
-                and tuple(self.tokens[self.length - size : self.length].tolist()) == word
-            ):
+            start = self.length - len(word)
+            if token == word[-1] and start >= 0 and tuple(self.tokens[start : self.length].tolist()) == word:
                 return True
         return False
