@@ -40,6 +40,7 @@ def test_the_wheel_holds_data_and_no_bytecode(wheel: Path) -> None:
         "tritonsmith/generator/spec/read.py",
         "tritonsmith/ensembles/image_classification/spec.yaml",
         "tritonsmith/ensembles/image_classification/demo/digits.onnx",
+        "tritonsmith/ensembles/text_generation/demo/model.safetensors",
         "tritonsmith/ensembles/image_classification/preprocessing/1/model.py",
         "tritonsmith/ensembles/image_classification/preprocessing/config.pbtxt",
         "tritonsmith/backends/python_based/onnxruntime/model.py",
