@@ -1,9 +1,11 @@
-"""Fixtures that several folders share: small ONNX models and specs, written where a test wants them."""
+"""Fixtures that several folders share: small ONNX models, engines and specs, written where a test wants them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -11,6 +13,7 @@ from onnx import TensorProto, helper
 
 Shape = Sequence[int | str]
 WriteOnnx = Callable[..., Path]
+ENGINES = Path(__file__).parent / "data" / "engines"
 
 
 @pytest.fixture
@@ -45,6 +48,31 @@ def write_spec(tmp_path: Path) -> Callable[[str], Path]:
     def write(text: str) -> Path:
         path = tmp_path / "tritonsmith.yaml"
         path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_engine(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes the folder of an engine from tests/data/engines, changed by dotted keys."""
+
+    def write(
+        name: str, changes: Mapping[str, Any] | None = None, *, folder: str = "engine", ranks: int | None = None
+    ) -> Path:
+        config = json.loads((ENGINES / f"{name}.json").read_text())
+        for key, value in (changes or {}).items():
+            *parents, last = key.split(".")
+            place = config
+            for parent in parents:
+                place = place[parent]
+            place[last] = value
+        path = tmp_path / folder
+        path.mkdir(parents=True)
+        (path / "config.json").write_text(json.dumps(config))
+        count = config["pretrained_config"]["mapping"]["world_size"] if ranks is None else ranks
+        for rank in range(count):
+            (path / f"rank{rank}.engine").write_bytes(b"engine")
         return path
 
     return write
