@@ -118,7 +118,7 @@ def choose(logits: Logits, sequences: Sequence[History]) -> tuple[list[int], lis
 
 
 def draw(logits: Logits, top_k: Array, top_p: Array, uniform: Array) -> npt.NDArray[np.int64]:
-    """Return a token for each row of `logits` [rows, vocab]; top_k 0 and top_p 0 or 1 leave all; `uniform` is in [0, 1).
+    """Return a token for each row of `logits` [rows, vocab]; top_k 0 and top_p 0 leave all; `uniform` is in [0, 1).
 
     A row's token does not depend on the other rows.
     """
