@@ -7,18 +7,22 @@ from typing import Any
 from tritonsmith.ensembles.blueprint import Blueprint, Use
 from tritonsmith.ensembles.text_generation import rules
 from tritonsmith.ensembles.text_generation.backend_parameters import ParameterReader, first_release
-from tritonsmith.ensembles.text_generation.facts import Facts, read_facts
 from tritonsmith.ensembles.text_generation.models import Pipeline
 from tritonsmith.ensembles.text_generation.places import place_engine, place_tokenizer, tokenizer_findings
 from tritonsmith.ensembles.text_generation.settings import Settings
 from tritonsmith.generator.catalog.releases import RELEASES
 from tritonsmith.generator.catalog.tensorrtllm.tensors import ENCODER, LOGITS, PROMPT
 from tritonsmith.generator.catalog.tensorrtllm.versions import OLDEST, Version, parse_version
+from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.findings import Finding
+from tritonsmith.generator.inspect.engine import EngineFacts
+from tritonsmith.generator.inspect.engine_source import SourceFacts, read_engine_source
 from tritonsmith.generator.spec.document import Engine
 
 ROLES = ("preprocessing", "tensorrt_llm", "postprocessing", "tensorrt_llm_bls", "ensemble")
 DEFAULT_BATCH = 8
+# TensorRT-LLM's types and Triton's
+TYPES = {"float32": "TYPE_FP32", "float16": "TYPE_FP16", "bfloat16": "TYPE_BF16"}
 
 
 def expand(settings: Settings, use: Use) -> dict[str, Any]:
@@ -29,29 +33,36 @@ def expand(settings: Settings, use: Use) -> dict[str, Any]:
         use.findings.append(refusal or _no_engine(use))
         return {}
     try:
-        facts = read_facts(use.engine.path)
-    except ValueError as problem:
-        hint = "the folder of an engine (trtllm-build), of a checkpoint, or of a Hugging Face model"
-        use.findings.append(use.error(str(problem), "engine", hint=hint))
+        source = read_engine_source(use.engine.path) if use.engine.path else None
+    except SpecError as problem:
+        use.findings.extend(
+            problem.findings or [use.error(f"{problem.where}: {problem.message}", "engine", hint=problem.hint)]
+        )
         return {}
     reader = ParameterReader(use, version)
+    use.findings.extend(source.findings if source else ())
     use.findings.extend(reader.findings(settings.parameters))
     use.findings.extend(tokenizer_findings(settings, use))
-    use.findings.extend(rules.findings(settings, facts, use))
-    return _pipeline(settings, facts, use, use.engine, reader).models()
+    use.findings.extend(rules.findings(settings, source, use))
+    return _pipeline(settings, source, use, use.engine, reader).models()
 
 
-def _pipeline(settings: Settings, facts: Facts, use: Use, engine: Engine, reader: ParameterReader) -> Pipeline:
+def _pipeline(
+    settings: Settings, source: SourceFacts | None, use: Use, engine: Engine, reader: ParameterReader
+) -> Pipeline:
+    shape = source.architecture if source else None
+    built = source.limits.max_batch_size if isinstance(source, EngineFacts) else DEFAULT_BATCH
     return Pipeline(
         settings=settings,
         version=reader.version,
         names=use.names,
         types={
-            LOGITS: settings.logits_datatype or facts.logits_datatype,
+            LOGITS: settings.logits_datatype or TYPES[shape.logits_type if shape else "float32"],
             ENCODER: settings.encoder_input_features_data_type,
-            PROMPT: settings.prompt_embedding_table_data_type or facts.data_type,
+            PROMPT: settings.prompt_embedding_table_data_type
+            or TYPES.get(shape.data_type if shape else "", "TYPE_FP16"),
         },
-        max_batch_size=settings.max_batch_size or facts.max_batch_size or DEFAULT_BATCH,
+        max_batch_size=settings.max_batch_size or built,
         parameters=reader.values(settings.parameters),
         engine=place_engine(engine, use.names["tensorrt_llm"]),
         tokenizer=place_tokenizer(settings, use),

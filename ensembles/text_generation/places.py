@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tritonsmith.ensembles.blueprint import Use
-from tritonsmith.ensembles.text_generation.facts import tokenizer_files
 from tritonsmith.ensembles.text_generation.settings import Settings
-from tritonsmith.generator.findings import Finding
+from tritonsmith.generator.errors import SpecError
+from tritonsmith.generator.findings import Finding, Place, error
+from tritonsmith.generator.inspect.huggingface import read_tokenizer
 from tritonsmith.generator.spec.document import Engine
 
 # C++ wants an absolute path, and /models is where NVIDIA's containers see the repository. On the laptop the backend
 # looks such a path up in its own model folder.
 CONTAINER_ROOT = "/models"
+# Which ids end and pad a text stands beside the tokenizer's own files.
+_BESIDE_TOKENIZER = ("generation_config.json", "config.json")
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,14 @@ def place_tokenizer(settings: Settings, use: Use) -> Placed:
     if settings.tokenizer_dir:
         return Placed(settings.tokenizer_dir)
     folder = _tokenizer_folder(settings, use)
-    found = tokenizer_files(folder) if folder else []
-    return Placed("tokenizer", {f"1/tokenizer/{path.name}": str(path) for path in found})
+    names = _tokenizer_files(folder, []) if folder else ()
+    return Placed("tokenizer", {f"1/tokenizer/{name}": str(folder / name) for name in names if folder})
 
 
 def tokenizer_findings(settings: Settings, use: Use) -> Iterator[Finding]:
     """Yield what keeps the models from finding a tokenizer."""
     folder = _tokenizer_folder(settings, use)
+    found: list[Finding] = []
     hint = "with: {tokenizer: FOLDER}, one that holds tokenizer.json; or tokenizer_dir: a path on the server"
     if settings.tokenizer_dir:
         if settings.tokenizer:
@@ -61,15 +65,28 @@ def tokenizer_findings(settings: Settings, use: Use) -> Iterator[Finding]:
         yield use.error("the engine is not on this machine, and nothing says where the tokenizer is", "with", hint=hint)
     elif not folder.is_dir():
         yield use.error(f"there is no folder '{settings.tokenizer}'", "with", "tokenizer", hint=hint)
-    elif not tokenizer_files(folder):
+    elif not _tokenizer_files(folder, found):
         where = ("with", "tokenizer") if settings.tokenizer else ("engine",)
         yield use.error(f"'{folder.name}' holds no tokenizer (no tokenizer.json)", *where, hint=hint)
+    yield from found
 
 
 def _tokenizer_folder(settings: Settings, use: Use) -> Path | None:
     if settings.tokenizer:
         return use.folder / settings.tokenizer
     return use.engine.path if use.engine else None
+
+
+def _tokenizer_files(folder: Path, findings: list[Finding]) -> tuple[str, ...]:
+    """Return the names of a tokenizer's files in a folder, none where it holds no vocabulary."""
+    try:
+        tokenizer = read_tokenizer(folder, findings)
+    except SpecError as problem:  # tokenizer_config.json cannot be read
+        findings.append(error(problem.message, Place(problem.where), remedy=problem.hint))
+        return ()
+    if not tokenizer.has_vocabulary:
+        return ()
+    return (*tokenizer.files, *(name for name in _BESIDE_TOKENIZER if (folder / name).is_file()))
 
 
 def _files(folder: Path) -> list[Path]:

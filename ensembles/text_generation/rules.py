@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tritonsmith.ensembles.blueprint import Use
-from tritonsmith.ensembles.text_generation.facts import Facts
 from tritonsmith.ensembles.text_generation.settings import Settings
 from tritonsmith.generator.findings import Finding
+from tritonsmith.generator.inspect.engine import EngineFacts
+from tritonsmith.generator.inspect.engine_source import SourceFacts
 
 
-def findings(settings: Settings, facts: Facts, use: Use) -> Iterator[Finding]:
-    """Yield every rule that the settings break, with this engine and this release."""
+def findings(settings: Settings, source: SourceFacts | None, use: Use) -> Iterator[Finding]:
+    """Yield every rule that the settings break with this release; `source` is None for an engine elsewhere."""
     yield from _one_postprocessing(settings, use)
-    yield from _batch_fits(settings, facts, use)
+    if isinstance(source, EngineFacts):
+        yield from _batch_fits(settings, source, use)
 
 
 def _one_postprocessing(settings: Settings, use: Use) -> Iterator[Finding]:
@@ -25,8 +27,8 @@ def _one_postprocessing(settings: Settings, use: Use) -> Iterator[Finding]:
         yield use.error(message, "with", "instances", "postprocessing", hint=hint)
 
 
-def _batch_fits(settings: Settings, facts: Facts, use: Use) -> Iterator[Finding]:
-    asked, built = settings.max_batch_size or 0, facts.max_batch_size
-    if built and asked > built:
+def _batch_fits(settings: Settings, engine: EngineFacts, use: Use) -> Iterator[Finding]:
+    asked, built = settings.max_batch_size or 0, engine.limits.max_batch_size
+    if asked > built:
         message = f"max_batch_size {asked} is more than the engine was built for ({built})"
         yield use.error(message, "with", "max_batch_size", hint=f"at most {built}, or build the engine for more")
