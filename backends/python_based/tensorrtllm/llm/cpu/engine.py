@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..base import Limits, OnStep
-from ..request import Counters, Event, Request, RequestError
+from ..request import Counters, Event, QueueFullError, Request, RequestError
 from .errors import EngineError
 from .inflight import InflightBatch
 from .kernels import Kernels, open_kernels
@@ -150,7 +150,7 @@ class CpuEngine:
         rows = self.limits.max_batch_size - len(batch.running) - (batch.reading is not None)
         waiting = len(batch.waiting) + len(self._arrived)
         if limit and waiting - rows >= limit:
-            raise RequestError(f"the queue is full: {waiting} requests wait; max_queue_size is {limit}")
+            raise QueueFullError(f"the queue is full: {waiting} requests wait; max_queue_size is {limit}")
 
     def _check(self, request: Request) -> None:
         """Raise a RequestError for what can never be served."""
