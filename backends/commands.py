@@ -1,4 +1,4 @@
-"""The verbs of this layer: check, serve, infer, doctor."""
+"""The verbs of this layer: check, serve, infer, export, doctor."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import click
 
 from tritonsmith.backends.server.options import LAST_PORT, LONGEST_LIMIT_S
 from tritonsmith.generator import console
-from tritonsmith.generator.errors import AnswerIsNo, SpecError, UsageError
+from tritonsmith.generator.errors import AnswerIsNo, RepositoryError, SpecError, UsageError
 
 if TYPE_CHECKING:
     from tritonsmith.backends.client.base import Client, WireProtocol
     from tritonsmith.backends.client.infer import Call
+    from tritonsmith.backends.python_based.tensorrtllm.llm.cpu.graph import Precision
     from tritonsmith.backends.server.options import ServerOptions
 
 REPOSITORY = Path("model_repository")
@@ -160,6 +161,22 @@ def infer(
     )
     with _client(url, repository, protocol) as client:
         _infer(client, call, timeout_s, folder, is_json=is_json)
+
+
+@click.command()
+@click.argument("folder", metavar="HF_FOLDER", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
+@click.option("--weights", type=click.Choice(["fp32", "int8"]), default="fp32", show_default=True)
+def export(folder: Path, target: Path, weights: Precision) -> None:
+    """Write the Llama in HF_FOLDER as an engine folder OUT for the laptop's `tensorrtllm`: model.onnx and its json."""
+    from tritonsmith.backends.python_based.tensorrtllm.llm.cpu.errors import EngineError
+    from tritonsmith.backends.python_based.tensorrtllm.llm.cpu.export import export_engine
+
+    try:
+        export_engine(folder, target, weights)
+    except EngineError as problem:
+        raise RepositoryError(str(problem)) from None
+    console.result(str(target))
 
 
 @click.command()

@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "check": ("tritonsmith.backends.commands:check", "Find what is wrong with a spec or a model repository."),
     "serve": ("tritonsmith.backends.commands:serve", "Serve a model repository and wait until it is ready."),
     "infer": ("tritonsmith.backends.commands:infer", "Send one request to a model, typed from its metadata."),
+    "export": ("tritonsmith.backends.commands:export", "Write a Hugging Face Llama as an engine for the laptop."),
     "sweep": ("tritonsmith.perf.commands:sweep", "Measure a model with perf_analyzer over levels of load."),
     "report": ("tritonsmith.perf.commands:report", "Turn a sweep into HTML, Markdown, CSV or JSON."),
     "doctor": ("tritonsmith.backends.commands:doctor", "Say which tools this machine has; --install completes them."),

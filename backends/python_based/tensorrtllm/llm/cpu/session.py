@@ -1,28 +1,18 @@
-"""From an engine folder to an open ONNX Runtime session, and from a Hugging Face folder to a model.onnx."""
+"""From an engine folder to an open ONNX Runtime session."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import onnx
-import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
 
 from .errors import EngineError
-from .graph import Graph, Precision, model_inputs, model_outputs, unused_tensors, write_graph
+from .graph import model_inputs, model_outputs
 from .llama import Llama
-from .safetensors import find_tensors
+from .model_file import FORMAT, MODEL, compose, graph_of, solid
 
-Array = npt.NDArray[Any]
-MODEL = "model.onnx"
-DATA = "model.onnx.data"
-FORMAT = "tritonsmith.llama/1"  # what an exported model.onnx says it is
-LARGEST_INLINE = 1 << 30  # bytes of constants inside model.onnx; protobuf ends at 2 GiB
-_OPSET, _MICROSOFT_OPSET, _IR = 18, 1, 9
+_PROVIDERS = ["CPUExecutionProvider"]
 
 
 def open_session(folder: Path, llama: Llama, length: int, threads: int) -> Any:
@@ -32,87 +22,38 @@ def open_session(folder: Path, llama: Llama, length: int, threads: int) -> Any:
     """
     path = folder / MODEL
     try:
-        if path.is_file():
-            session = onnxruntime.InferenceSession(str(path), _options(threads), providers=["CPUExecutionProvider"])
-            _require_ours(session, path, llama, length)
-            return session
-        graph = graph_of(folder, llama, "fp32", length)
-        model = compose(graph, llama, length, {})
-        options = _options(threads)
-        names = list(graph.constants)
-        values = [onnxruntime.OrtValue.ortvalue_from_numpy(_solid(graph.constants.pop(name))) for name in names]
-        options.add_external_initializers(names, values)
-        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session = _from_file(path, threads) if path.is_file() else _from_weights(folder, llama, length, threads)
     except EngineError:
         raise
     except Exception as problem:  # ONNX Runtime's exceptions share no base class but this
         raise EngineError(f"{folder}: ONNX Runtime does not take the model: {problem}") from None
+    if path.is_file():
+        _require_ours(session, path, llama, length)
+    return session
 
 
-def graph_of(folder: Path, llama: Llama, precision: Precision, length: int) -> Graph:
-    """Return the graph of a Hugging Face folder.
+def _from_file(path: Path, threads: int) -> Any:
+    import onnxruntime  # here: who only exports needs none
 
-    Raises: EngineError where a tensor is missing, misshapen, or one that a Llama does not have.
-    """
-    tensors = find_tensors(folder)
-    strange = list(unused_tensors(tensors, llama))
-    if strange:
-        more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
-        raise EngineError(f"{folder}: the tensor {strange[0]}{more}: the CPU engine's graph has no place for it")
-    return write_graph(llama, tensors, precision, length)
+    return onnxruntime.InferenceSession(str(path), _options(threads), providers=_PROVIDERS)
 
 
-def compose(graph: Graph, llama: Llama, length: int, inline: Mapping[str, Array]) -> onnx.ModelProto:
-    """Return the model, with the constants in `inline` inside and the others to be given from outside."""
-    constants = [
-        numpy_helper.from_array(_solid(inline[name]), name) if name in inline else _outside(name, value)
-        for name, value in graph.constants.items()
-    ]
-    made = helper.make_graph(graph.nodes, "llama", model_inputs(llama), model_outputs(llama), constants)
-    opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid("com.microsoft", _MICROSOFT_OPSET)]
-    model = helper.make_model(made, opset_imports=opsets, ir_version=_IR, producer_name="tritonsmith")
-    helper.set_model_props(model, {"format": FORMAT, "max_seq_len": str(length)})
-    return model
+def _from_weights(folder: Path, llama: Llama, length: int, threads: int) -> Any:
+    """Open the graph with its constants beside it: inside, protobuf would end them at 2 GiB."""
+    import onnxruntime
 
-
-def save_model(graph: Graph, llama: Llama, length: int, folder: Path) -> None:
-    """Write model.onnx into a folder; constants beyond 1 GiB go into a file beside it."""
-    total = sum(value.nbytes for value in graph.constants.values())
-    model = compose(graph, llama, length, graph.constants if total <= LARGEST_INLINE else {})
-    if total > LARGEST_INLINE:
-        _write_data(model, graph.constants, folder / DATA)
-    (folder / MODEL).write_bytes(model.SerializeToString(deterministic=True))
-
-
-def _write_data(model: onnx.ModelProto, constants: Mapping[str, Array], path: Path) -> None:
-    """Write the constants one after another, and into the model where each lies."""
-    with path.open("wb") as file:
-        for tensor in model.graph.initializer:
-            value = _solid(constants[tensor.name])
-            places = {"location": path.name, "offset": str(file.tell()), "length": str(value.nbytes)}
-            del tensor.external_data[:]
-            for key, text in places.items():
-                tensor.external_data.add(key=key, value=text)
-            file.write(value.tobytes())
-
-
-def _outside(name: str, value: Array) -> onnx.TensorProto:
-    tensor = TensorProto(
-        name=name,
-        data_type=helper.np_dtype_to_tensor_dtype(value.dtype),
-        dims=value.shape,
-        data_location=TensorProto.EXTERNAL,
-    )
-    tensor.external_data.add(key="location", value="given at load")
-    return tensor
-
-
-def _solid(value: Array) -> Array:
-    # ascontiguousarray would make a scalar an array of one
-    return value if value.ndim == 0 else np.ascontiguousarray(value)
+    graph = graph_of(folder, llama, "fp32", length)
+    model = compose(graph, llama, length, {})
+    options = _options(threads)
+    names = list(graph.constants)
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(solid(graph.constants.pop(name))) for name in names]
+    options.add_external_initializers(names, values)
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=_PROVIDERS)
 
 
 def _options(threads: int) -> Any:
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
