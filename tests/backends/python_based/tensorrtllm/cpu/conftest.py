@@ -243,7 +243,6 @@ def open_engine(llama: Llama) -> Iterator[Open]:
         engine.close()
 
 
-
 @pytest.fixture(scope="session")
 def ask() -> Callable[..., Request]:
     """Return a function that makes a request: a prompt (or its length: random tokens) and how many are wanted."""

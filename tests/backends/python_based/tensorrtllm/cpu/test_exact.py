@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tritonsmith.backends.python_based.tensorrtllm.llm.request import Request
+from tritonsmith.backends.python_based.tensorrtllm.llm.cpu import Options, load_engine
+from tritonsmith.backends.python_based.tensorrtllm.llm.request import Event, Request
 
 Ask = Callable[..., Request]
 
@@ -48,18 +49,23 @@ def test_mixed_requests_get_the_reference_s_tokens(
     assert (running.engine.counters().reused_blocks > 0) == reuse
 
 
-def test_the_pausing_load_really_pauses(open_engine: Any, load: Any) -> None:
-    running = open_engine(
-        max_batch_size=8, scheduler_policy="max_utilization", tokens_per_block=8, max_tokens_in_cache=160
-    )
-    paused = []
+def test_the_pausing_load_really_pauses(llama: Any, load: Any) -> None:
+    options = Options(max_batch_size=8, scheduler_policy="max_utilization", tokens_per_block=8, max_tokens_in_cache=160)
+    engine, paused, ended = load_engine(llama.folder, options), [], threading.Semaphore(0)
+
+    def on_step(events: Sequence[Event]) -> None:
+        paused.append(engine.counters().paused)
+        for event in events:
+            if event.finish:
+                ended.release()
+
     for request, _ in load:
-        running.engine.submit(request)
-    while not all(running.answers.has_ended(request) for request, _ in load):
-        paused.append(running.engine.counters().paused)
-        time.sleep(0.0002)
+        engine.submit(request)
+    engine.start(on_step)
+    assert all(ended.acquire(timeout=60) for _ in load)
+    engine.close()
     assert max(paused) > 0
-    assert running.engine.counters().paused == 0
+    assert engine.counters().paused == 0
 
 
 def test_a_second_run_reuses_the_blocks_of_the_first_and_says_so(open_engine: Any, llama: Any, ask: Ask) -> None:
