@@ -20,7 +20,7 @@ from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.findings import NOWHERE, Finding, Place, error, warning
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.document import Engine
-from tritonsmith.generator.spec.settings import Hardware
+from tritonsmith.generator.spec.settings import Hardware, Server
 from tritonsmith.generator.suggest import did_you_mean
 
 FOLDER = Path(__file__).parent
@@ -37,6 +37,7 @@ class Use:
     release: Release = RELEASES[EMBEDDED]
     hardware: Hardware = field(default_factory=Hardware)
     folder: Path = Path()
+    server: Server = field(default_factory=Server)
     pipeline: str = ""
     engine: Engine | None = None
     replicas: int = 1

@@ -57,6 +57,7 @@ def _use(pipeline: Pipeline, names: dict[str, str], around: Surroundings, findin
         release=around.release,
         hardware=around.hardware,
         folder=around.folder,
+        server=around.server,
         pipeline=pipeline.name,
         engine=pipeline.engine,
         replicas=pipeline.replicas,

@@ -88,11 +88,12 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What of the spec a pipeline is expanded in: its release, its hardware, and the folder that paths count from."""
+    """What of the spec a pipeline is expanded in: its release, hardware and server, the folder that paths count from."""
 
     release: Release
     hardware: Hardware
     folder: Path
+    server: Server = field(default_factory=Server)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,8 @@ class _Reader:
         layer = self._profile(root, profile)
         top = _with_layer(root, layer).entries if layer is not None else root.entries
         release, hardware = self._release(top.get("triton")), self._hardware(top.get("hardware"))
-        models = self._models(root, layer, Surroundings(release, hardware, self.folder))
+        server = self._settings(Server, top.get("server"), "server") or Server()
+        models = self._models(root, layer, Surroundings(release, hardware, self.folder, server))
         if not models and not self.findings:
             self.values.error("the spec has no models", root.place, "models", "models: {NAME: {file: model.onnx}}")
         return Spec(
@@ -61,7 +62,7 @@ class _Reader:
             name=self._name(top, root),
             release=release,
             hardware=hardware,
-            server=self._settings(Server, top.get("server"), "server") or Server(),
+            server=server,
             models=models,
             digest=digest,
             findings=tuple(self.findings),

@@ -77,6 +77,11 @@ class Server(Settings):
     model_control_mode: Literal["none", "poll", "explicit"] = Field(
         "explicit", description="where we start it, models are loaded one by one whatever the mode"
     )
+    orchestrator: Literal["none", "spawn", "participants"] = Field(
+        "none",
+        description="TensorRT-LLM's engines in processes of their own, each over its GPUs: spawn starts them from the "
+        "server's, participants expects mpirun to have done so",
+    )
     strict_model_config: bool = Field(False, description="judge configurations as written, complete nothing")
     exit_timeout_s: int = Field(30, ge=0, description="how long requests in flight may take when the server ends")
     load_threads: int = Field(4, ge=1, description="models loaded at the same time")
