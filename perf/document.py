@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from tritonsmith.generator.errors import RepositoryError, UsageError
-from tritonsmith.perf.files import write_by_rename
+from tritonsmith.perf.files import write_by_rename, writing
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import Environment
 from tritonsmith.perf.measure.measurement import Measurement
@@ -142,7 +142,8 @@ def as_json(sweep: Sweep) -> dict[str, Any]:
 
 def write_cell(cell: Cell, folder: Path) -> None:
     """Write one cell's document, named by its digest."""
-    (folder / CELL_FOLDER).mkdir(parents=True, exist_ok=True)
+    with writing(folder / CELL_FOLDER):
+        (folder / CELL_FOLDER).mkdir(parents=True, exist_ok=True)
     write_by_rename(folder / CELL_FOLDER / f"{cell.digest}.json", _CELL.dump_json(cell, indent=1))
 
 

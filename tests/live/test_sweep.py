@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -321,6 +322,39 @@ def test_a_server_killed_in_the_middle_costs_one_cell(repository: Path, tmp_path
     with embedded_server(repository) as server:
         assert sweep_of(plan, server, tmp_path).is_complete
     assert kept.items() <= cell_times(tmp_path).items()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 128 KiB, which no export fits on."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(words, capture_output=True, check=False).returncode != 0:
+        pytest.skip("only root may mount a small disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_fills_up_is_named_and_nothing_is_left_half_written(server: Server, small_disk: Path) -> None:
+    with pytest.raises(
+        UsageError, match=f"cannot write {small_disk}/kept: the disk at {small_disk} is full: .* of 128"
+    ):
+        sweep_of(SweepPlan("second", (FOUR,), repeats=3, window_ms=400), server, small_disk / "kept")
+    assert sorted(path.name for path in (small_disk / "kept").iterdir()) == ["input.json", "sweep.json"]
+    assert read_sweep(small_disk / "kept").cells == ()
+
+
+@pytest.mark.parametrize("limit_bytes", [32 << 10, 96 << 10])  # below and above what is written to see if there is room
+def test_a_limit_of_file_sizes_is_named(server: Server, tmp_path: Path, limit_bytes: int) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limits[1]))
+    try:
+        with pytest.raises(UsageError, match=rf"files may have {limit_bytes:,} bytes at most here \(ulimit -f\)"):
+            sweep_of(SweepPlan("second", (FOUR,), repeats=3, window_ms=800), server, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["input.json", "sweep.json"]
 
 
 def start_command(*words: str) -> "subprocess.Popen[str]":
