@@ -78,7 +78,7 @@ def read_configs(repository: Path) -> dict[str, ModelConfig | None]:
     """
     configs: dict[str, ModelConfig | None] = {}
     for path in (folder / CONFIG for folder in model_folders(repository)):
-        if not path.exists():
+        if not path.is_file():
             continue
         config = parse_config(path.read_text(encoding="utf-8", errors="replace"), str(path))
         configs[path.parent.name] = config if isinstance(config, ModelConfig) else None
@@ -88,7 +88,7 @@ def read_configs(repository: Path) -> dict[str, ModelConfig | None]:
 def _older_config(folder: Path, release: str) -> tuple[ModelConfig | None, list[str]]:
     """Return a model's configuration without what the server does not know; its file in the view follows."""
     path = folder / CONFIG
-    if not path.exists():
+    if not path.is_file():
         return ModelConfig(), []  # the server completes it
     config = parse_config(path.read_text(encoding="utf-8", errors="replace"), str(path))
     if not isinstance(config, ModelConfig):
