@@ -75,6 +75,7 @@ def spec_of(repository: Repository, folder: Path) -> str:
 
 def _refuse_unreadable(repository: Repository) -> None:
     problems = [str(finding) for model in repository.models.values() for finding in model.findings]
+    problems += [f"{m.name}/{path} is {fault}" for m in repository.models.values() for path, fault in m.faults.items()]
     problems += [f"'{name}' cannot name a model in a spec" for name in repository.models if not is_model_name(name)]
     if problems:
         raise RepositoryError(

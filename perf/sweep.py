@@ -22,6 +22,7 @@ from tritonsmith.generator import console
 from tritonsmith.generator.console import Progress
 from tritonsmith.generator.errors import ServerError, ToolMissingError, TritonsmithError, UsageError
 from tritonsmith.generator.home import home_folder
+from tritonsmith.generator.repository.walk import BYTECODE, walk, whole
 from tritonsmith.perf.document import Cell, Scalar, Sweep, SweepPlan, cell_digest, read_cell, write_cell, write_sweep
 from tritonsmith.perf.measure.analyzer import AnalyzerRun, AnalyzerTool, analyzer_version, run_analyzer
 from tritonsmith.perf.measure.input_data import INPUT_NAME, made_up_rows, require_input_data, write_input_data
@@ -120,10 +121,10 @@ def repository_digest(repository: Path, models: tuple[str, ...]) -> str:
     """Return a digest of the models' folders: paths and contents."""
     digest = hashlib.sha256()
     for model in models:
-        for path in sorted((repository / model).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                digest.update(f"{path.relative_to(repository)}\0".encode())
-                digest.update(_fingerprint(path))
+        paths, _ = whole(walk(repository / model, {BYTECODE}))
+        for path in sorted(repository / model / path for path in paths):
+            digest.update(f"{path.relative_to(repository)}\0".encode())
+            digest.update(_fingerprint(path))
     return digest.hexdigest()
 
 

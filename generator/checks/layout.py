@@ -61,6 +61,18 @@ def named_files_exist(case: Case) -> Iterator[Finding]:
                 yield error(f"there is no {name}", case.origin(model, path), key=f"{model.name}.{path}", remedy=hint)
 
 
+@check("TS205", "what lies in a model's folder can be read")
+def entries_are_readable(case: Case) -> Iterator[Finding]:
+    """Triton looks at every entry; a link that leads nowhere makes the model fail to poll, one in a circle hangs it.
+
+    Source: core: filesystem/implementations/local.h ("failed to stat file").
+    """
+    for model in case.repository.models.values():
+        for path, fault in model.faults.items():
+            name = f"{model.name}/{path}".rstrip("/")
+            yield error(f"{name} is {fault}", case.origin(model), key=model.name, remedy="mend it, or take it away")
+
+
 def _named_files(config: ModelConfig) -> Iterator[tuple[str, str]]:
     """Yield the field and the file for every file that a configuration names."""
     for index, output in enumerate(config.output):

@@ -13,6 +13,8 @@ LOCK_FILE = "tritonsmith.lock"  # at the repository's root, where Triton looks a
 # Triton does not percent-decode its routes, and starts Python models through a shell string
 # (reference: core's rule 11, python_backend: stub_launcher.cc).
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
+# What `std::stoll` reads from the front of a folder's name is its version (core: filesystem/api.h, reference rule 6).
+_VERSION = re.compile(r"[+-]?\d+")
 
 
 def is_plain_name(name: str) -> bool:
@@ -26,6 +28,16 @@ def is_model_name(name: str) -> bool:
     Source: core#472, by which Triton refuses `..` since 26.03.
     """
     return is_plain_name(name) and not name.startswith(".") and ".." not in name and name != LOCK_FILE
+
+
+def is_version_folder(name: str) -> bool:
+    """Whether Triton takes a folder of this name in a model's folder for a version.
+
+    Source: core: model_repository_manager.cc, reference rule 6: leading zeros are ignored with a warning, and a name
+    that only starts with a number counts.
+    """
+    found = _VERSION.match(name)
+    return found is not None and not (len(name) > 1 and name.startswith("0"))
 
 
 def check_models(repository: Repository) -> None:
