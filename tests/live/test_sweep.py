@@ -231,7 +231,30 @@ def test_a_variant_for_a_gpu_is_fitted_to_this_machine_and_it_is_said(
     kinds = Variation("models.alone.instance_group.kind", ("KIND_GPU",))
     plan = SweepPlan("alone", (ONE,), repeats=3, window_ms=100, variations=(kinds,))
     assert sweep_of(plan, other_server, tmp_path).is_complete
-    assert "note: alone: instance_group[0] KIND_GPU -> KIND_CPU (no GPU here)" in capsys.readouterr().err
+    changed = "alone: instance_group[0] KIND_GPU -> KIND_CPU (no GPU here)"
+    assert f"note: {changed}" in capsys.readouterr().err
+    assert read_sweep(tmp_path).notices == (changed,)  # and nothing of models that are not measured
+    assert sweep_of(plan, other_server, tmp_path).notices == (changed,)  # though the variant is not loaded again
+
+
+def test_requests_that_the_response_cache_answered_are_told_for_steps_and_ensembles(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    cached = "response_cache { enable: true }"
+    write_model(models, "first", f'backend: "python" max_batch_size: 8 {FLOATS} {cached}', PASS_ON.format(sleep_s=0))
+    write_model(models, "second", f'backend: "python" max_batch_size: 8 {FLOATS}', PASS_ON.format(sleep_s=0))
+    write_model(models, "pipe", PIPE)
+    write_model(models, "whole", f"{PIPE} {cached}")
+    shares: dict[str, dict[str, float]] = {}
+    with embedded_server(models) as server:
+        for model in ("pipe", "second", "whole"):
+            sweep = sweep_of(SweepPlan(model, (FOUR,), repeats=3, window_ms=100), server, tmp_path / model)
+            [point] = summarise(sweep)
+            shares[model] = {use.model: use.hit_share for use in point.caches}
+            assert ("from the response cache" in " ".join(point.remarks)) == bool(shares[model])
+            assert any("response cache of 64 MiB was opened" in line for line in sweep.notices)
+    assert shares["pipe"] == {"first": pytest.approx(1, abs=0.1)}  # 16 rows, again and again
+    assert shares["second"] == {}
+    assert shares["whole"] == {"whole": pytest.approx(1, abs=0.1)}  # its steps hardly saw a request
 
 
 def test_a_decoupled_model_is_streamed_and_its_final_flag_is_no_answer(other_server: Server, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.document import Sweep
 from tritonsmith.perf.measure.load import Load
+from tritonsmith.perf.measure.measurement import CacheUse
 from tritonsmith.perf.report import render_report, table_text, write_report
 from tritonsmith.perf.report.numbers import duration, significant
 
@@ -161,7 +162,7 @@ def test_the_markdown_is_one_table(make_sweep: MakeSweep) -> None:
 
 def test_the_json_is_the_document_and_its_points(make_sweep: MakeSweep) -> None:
     document = json.loads(render_report(make_sweep(), "json"))
-    assert document["schema"] == "tritonsmith.sweep/1"
+    assert document["schema"] == "tritonsmith.sweep/2"
     assert [point["load"]["value"] for point in document["points"]] == [1, 8, 100]
     assert document["points"][0]["throughput_per_s"]["interval"]["coverage"] == 0.9375
 
@@ -180,6 +181,28 @@ def test_a_doubtful_p99_has_an_asterisk(make_sweep: MakeSweep, change_measuremen
     text = table_text(change_measurements(sweep, lambda cell: True, latency=few))
     assert ")*" in text
     assert "fewer than 1,000 requests" in text
+
+
+def test_what_was_changed_to_serve_here_is_in_every_report(make_sweep: MakeSweep) -> None:
+    sweep = replace(make_sweep(), notices=("classifier: instance_group[0] KIND_GPU -> KIND_CPU (no GPU here)",))
+    assert f"measured with: {sweep.notices[0]}" in table_text(sweep)
+    assert "<dt>Measured with</dt><dd>classifier: instance_group[0] KIND_GPU" in render_report(sweep, "html")
+    assert sweep.notices[0] in render_report(sweep, "markdown")
+    assert json.loads(render_report(sweep, "json"))["notices"] == list(sweep.notices)
+
+
+def test_what_came_from_the_cache_is_said_wherever_a_person_looks(
+    make_sweep: MakeSweep, change_measurements: Callable[..., Sweep]
+) -> None:
+    caches = (CacheUse("classifier", 1900, 100),)
+    sweep = change_measurements(make_sweep(), lambda cell: cell.measurement.load.value == 8, caches=caches)
+    remark = "95% of the requests to classifier were answered from the response cache"
+    assert table_text(sweep).count(remark) == 1
+    notice = render_report(sweep, "html").partition('role="note"')[2].partition("</div>")[0]
+    assert f"8 in flight: {remark}" in notice
+    assert remark in render_report(sweep, "markdown")
+    rows = list(csv.DictReader(io.StringIO(render_report(sweep, "csv"))))
+    assert [row["classifier.cache_hits"] for row in rows] == ["", "9500", ""]
 
 
 def test_the_page_is_written_into_a_folder_that_is_made(make_sweep: MakeSweep, tmp_path: Path) -> None:
