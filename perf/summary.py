@@ -167,8 +167,8 @@ def _remarks(
         if use.hit_share > CACHED_SHARE:
             yield (
                 f"{use.hit_share:.0%} of the requests to {use.model} were answered from the response cache: what is "
-                "measured is the cache; give as many different inputs as there will be, or measure without it: "
-                f"--vary models.{use.model}.response_cache.enable=false"
+                "measured is the cache; give as many different inputs as there will be, or measure without it "
+                f"(--vary models.{use.model}.response_cache.enable=false)"
             )
     stolen = max(one.machine.steal_share for one in repeats)
     if stolen > STOLEN_SHARE:

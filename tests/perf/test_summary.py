@@ -83,8 +83,8 @@ def test_what_the_response_cache_answered_is_said_with_the_next_step(
     [remark] = point.remarks
     assert remark == (
         "92% of the requests to classifier were answered from the response cache: what is measured is the cache; give "
-        "as many different inputs as there will be, or measure without it: "
-        "--vary models.classifier.response_cache.enable=false"
+        "as many different inputs as there will be, or measure without it "
+        "(--vary models.classifier.response_cache.enable=false)"
     )
 
 

@@ -1,10 +1,12 @@
 import csv
+import html
 import io
 import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -96,6 +98,25 @@ def test_a_bar_is_as_long_as_its_time(make_sweep: MakeSweep) -> None:
     assert bars["fill infer"] / bars["fill queue"] == pytest.approx(2000 / 200, rel=0.01)
 
 
+def test_a_batch_size_is_the_darker_the_more_often_it_ran(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep([Load("concurrency", 8)])
+    sizes = {1: 1, 2: 30, 3: 100, 4: 869}  # 0.1 %, 3 %, 10 %, 86.9 %
+    cells = [replace(cell.measurement.steps[1], batch_sizes=sizes) for cell in sweep.cells]
+    measured = [
+        replace(cell, measurement=replace(cell.measurement, steps=(step,)))
+        for cell, step in zip(sweep.cells, cells, strict=True)
+    ]
+    page = render_report(replace(sweep, cells=tuple(measured)), "html")
+    [drawing] = [one for one in drawings(page) if one.get("aria-label") == "Batch sizes of classifier"]
+    shades = [float(str(cell.get("fill-opacity"))) for cell in drawing.iter("rect") if cell.get("fill-opacity")]
+    assert all(darker - lighter > 0.1 for lighter, darker in pairwise(shades)), shades
+
+
+def test_one_load_has_one_command(make_sweep: MakeSweep) -> None:
+    assert "<summary>The command</summary>" in render_report(make_sweep([Load("concurrency", 8)]), "html")
+    assert "<summary>The 3 commands, one per load</summary>" in render_report(make_sweep(), "html")
+
+
 def test_names_from_outside_are_escaped(make_sweep: MakeSweep) -> None:
     sweep = make_sweep()
     wild = '<b onload="x">&'
@@ -184,9 +205,11 @@ def test_a_doubtful_p99_has_an_asterisk(make_sweep: MakeSweep, change_measuremen
 
 
 def test_what_was_changed_to_serve_here_is_in_every_report(make_sweep: MakeSweep) -> None:
-    sweep = replace(make_sweep(), notices=("classifier: instance_group[0] KIND_GPU -> KIND_CPU (no GPU here)",))
+    changes = ("classifier: instance_group[0] KIND_GPU -> KIND_CPU (no GPU here)", "a response cache was opened")
+    sweep = replace(make_sweep(), notices=changes)
     assert f"measured with: {sweep.notices[0]}" in table_text(sweep)
-    assert "<dt>Measured with</dt><dd>classifier: instance_group[0] KIND_GPU" in render_report(sweep, "html")
+    [said] = re.findall("<dt>Measured with</dt><dd>(.*?)</dd>", render_report(sweep, "html"))
+    assert html.unescape(said) == "; ".join(changes)
     assert sweep.notices[0] in render_report(sweep, "markdown")
     assert json.loads(render_report(sweep, "json"))["notices"] == list(sweep.notices)
 
