@@ -17,12 +17,10 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.client.control import Control
-from tritonsmith.backends.toolchain.find import INSTALL_TOOLS
-from tritonsmith.backends.toolchain.perf_analyzer import find_perf_analyzer, library_folder
+from tritonsmith.backends.toolchain.find import perf_analyzer_environment, require_perf_analyzer
 from tritonsmith.generator import console
 from tritonsmith.generator.console import Progress
-from tritonsmith.generator.errors import ServerError, ToolMissingError, TritonsmithError, UsageError
-from tritonsmith.generator.home import home_folder
+from tritonsmith.generator.errors import ServerError, TritonsmithError, UsageError
 from tritonsmith.generator.repository.walk import BYTECODE, walk, whole
 from tritonsmith.perf.document import (
     Cell,
@@ -124,10 +122,7 @@ def find_analyzer() -> AnalyzerTool:
 
     Raises: ToolMissingError.
     """
-    program = find_perf_analyzer(home_folder())
-    if program is None:
-        raise ToolMissingError("perf_analyzer is not installed", hint=f"run `{INSTALL_TOOLS}`")
-    return AnalyzerTool(program, {**os.environ, "LD_LIBRARY_PATH": str(library_folder(home_folder()))})
+    return AnalyzerTool(require_perf_analyzer(), perf_analyzer_environment())
 
 
 def repository_digest(repository: Path, models: tuple[str, ...]) -> str:

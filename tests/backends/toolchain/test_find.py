@@ -28,8 +28,17 @@ def test_the_interpreters_own_folders_come_first() -> None:
 def test_perf_analyzer_is_missing_until_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITONSMITH_HOME", str(tmp_path))
     with pytest.raises(ToolMissingError) as caught:
-        toolchain.find_toolchain().require_perf_analyzer()
+        toolchain.require_perf_analyzer()
     assert caught.value.hint == "run `tritonsmith doctor --install`"
+
+
+def test_perf_analyzer_finds_its_own_libraries_before_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRITONSMITH_HOME", str(tmp_path))
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/cuda")
+    folders = toolchain.perf_analyzer_environment()["LD_LIBRARY_PATH"].split(os.pathsep)
+    assert folders == [str(tmp_path / "perf_analyzer-2.51.0" / "lib"), "/opt/cuda"]
 
 
 @pytest.mark.slow
