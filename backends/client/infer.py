@@ -150,14 +150,20 @@ def read_parameter(text: str) -> tuple[str, Parameter]:
     return name, typed if isinstance(typed, bool | int | float | str) else value
 
 
+def read_pair(text: str) -> tuple[str, str]:
+    """Return name and value of `--input NAME=VALUE`, both as written.
+
+    Raises: UsageError.
+    """
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise UsageError(f"'{text}' is no input", hint="write --input NAME=VALUE or --input NAME=@FILE")
+    return name, value
+
+
 def _from_texts(texts: Sequence[str], target: Target) -> dict[str, list[Array]]:
     """Return the values by input; an input that is given several times has several, one row each."""
-    pairs: list[tuple[str, str]] = []
-    for text in texts:
-        name, separator, value = text.partition("=")
-        if not separator:
-            raise UsageError(f"'{text}' is no input", hint="write --input NAME=VALUE or --input NAME=@FILE")
-        pairs.append((name, value))
+    pairs = [read_pair(text) for text in texts]
     _check_names(dict(pairs), target)
     specs = {spec.name: spec for spec in target.metadata.inputs}
     values: dict[str, list[Array]] = {}

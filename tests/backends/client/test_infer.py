@@ -58,6 +58,8 @@ def test_unknown_names_are_corrected() -> None:
         build_requests(Call("m", texts=["x=[1, 2]"], outputs=["z"]), target(optional="mask"))
     with pytest.raises(UsageError, match="'x' is no input"):
         build_requests(Call("m", texts=["x"]), target())
+    with pytest.raises(UsageError, match="'=3' is no input"):
+        build_requests(Call("m", texts=["=3"]), target())
 
 
 @pytest.mark.parametrize(
