@@ -13,7 +13,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.client.base import Client, InferRequest, InferResponse, ModelMetadata, Parameter, Tensor
 from tritonsmith.backends.client.tensors import Array
-from tritonsmith.backends.client.values import from_json, read_value, shaped
+from tritonsmith.backends.client.values import from_json, parse_json, read_value, shaped
 from tritonsmith.generator.errors import ServerError, UsageError
 from tritonsmith.generator.suggest import did_you_mean
 
@@ -127,7 +127,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     Raises: UsageError.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
         raise UsageError(
             f"cannot read {path}: {problem}", hint='write JSON: {"input": [1, 2]} or a list of such'
