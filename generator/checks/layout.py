@@ -10,7 +10,7 @@ from tritonsmith.generator.catalog.backends import BACKENDS
 from tritonsmith.generator.checks.case import Case
 from tritonsmith.generator.checks.registry import check
 from tritonsmith.generator.findings import Finding, error
-from tritonsmith.generator.repository.core import Model
+from tritonsmith.generator.repository.names import versions_of
 
 
 @check("TS201", "a model has a version folder")
@@ -20,7 +20,7 @@ def versions_exist(case: Case) -> Iterator[Finding]:
     Source: core: model_lifecycle.cc ("at least one version must be available under the version policy").
     """
     for model, _ in case.models():
-        if not versions(model):
+        if not versions_of(model):
             hint = f"add {model.name}/1/ (with a file in it, such as .gitkeep, for an ensemble)"
             yield error("the model has no version folder", case.origin(model), key=model.name, remedy=hint)
 
@@ -33,7 +33,7 @@ def model_files_exist(case: Case) -> Iterator[Finding]:
     """
     for model, config in case.models():
         name = config.default_model_filename or _default_file(config)
-        for version in versions(model) if name else ():
+        for version in versions_of(model) if name else ():
             if not any(path == f"{version}/{name}" or path.startswith(f"{version}/{name}/") for path in model.files):
                 message = f"version {version} has no {name}, which backend {config.backend} loads"
                 yield error(message, case.origin(model), key=model.name, remedy=f"add {model.name}/{version}/{name}")
@@ -86,12 +86,6 @@ def _named_files(config: ModelConfig) -> Iterator[tuple[str, str]]:
         for initial in state.initial_state:
             if initial.data_file:
                 yield f"sequence_batching.state[{index}].initial_state", f"initial_state/{initial.data_file}"
-
-
-def versions(model: Model) -> list[int]:
-    """Return the model's versions: its folders that are whole numbers without leading zeros."""
-    folders = {path.partition("/")[0] for path in (*model.folders, *(p for p in model.files if "/" in p))}
-    return sorted(int(name) for name in folders if name.isdecimal() and str(int(name)) == name)
 
 
 def _default_file(config: ModelConfig) -> str:

@@ -13,7 +13,7 @@ from tritonsmith.generator.findings import Finding, Place, error
 from tritonsmith.generator.repository.core import File, Model, Repository, SourceFile
 from tritonsmith.generator.repository.exchange import build_lock, is_unfinished, recover
 from tritonsmith.generator.repository.lock import Lock, read_lock
-from tritonsmith.generator.repository.names import CONFIG_FILE, is_version_folder
+from tritonsmith.generator.repository.names import CONFIG_FILE, versions_in
 from tritonsmith.generator.repository.origins import find_origins
 from tritonsmith.generator.repository.pbtxt import parse_config
 from tritonsmith.generator.repository.walk import BYTECODE, fault_of_link, walk, whole
@@ -32,7 +32,7 @@ def read_repository(path: Path) -> Repository:
         raise RepositoryError(f"no model repository: {said}", where=str(path), hint="make one with tritonsmith build")
     try:
         folders = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith(".")]
-        found = [_read_model(folder) for folder in folders if folder.is_dir() or fault_of_link(folder)]
+        found = [read_model(folder) for folder in folders if folder.is_dir() or fault_of_link(folder)]
     except OSError as problem:
         raise RepositoryError(
             f"cannot read the model repository: {problem.strerror}", where=str(problem.filename or path)
@@ -72,11 +72,11 @@ def _no_repository(path: Path) -> RepositoryError:
 
 
 def _looks_like_a_model(model: Model) -> bool:
-    versions = (folder for folder in model.folders if "/" not in folder and is_version_folder(folder))
-    return model.config is not None or bool(model.findings) or any(versions)
+    return model.config is not None or bool(model.findings) or bool(versions_in(model.folders))
 
 
-def _read_model(folder: Path) -> Model:
+def read_model(folder: Path) -> Model:
+    """Return the model in a folder."""
     if fault := fault_of_link(folder):
         return Model(folder.name, None, findings=(error(f"the model's folder is {fault}", Place(str(folder))),))
     entries = list(walk(folder, {BYTECODE}))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tritonsmith.generator.findings import Place
-from tritonsmith.generator.repository.names import CONFIG_FILE, is_model_name
+from tritonsmith.generator.repository.names import CONFIG_FILE, NEWEST_VERSION, is_model_name, is_version_folder
 from tritonsmith.generator.repository.walk import walk, whole
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.document import Locator, ModelSpec, Step
@@ -17,7 +17,6 @@ from tritonsmith.generator.suggest import did_you_mean
 MODEL_KEYS = ("file", "files", "python", "ensemble", "calls", "expose")
 STEP_KEYS = ("model_name", "model_version", "model_namespace", "input_map", "output_map")
 BLUEPRINT_PREFIX = "blueprint:"
-NEWEST_VERSION = 2**63 - 1  # Triton reads a version folder's name with std::stoll (core: model_repository_manager.cc)
 
 
 @dataclass(frozen=True)
@@ -74,12 +73,11 @@ class ModelReader:
             return {}
         versions: dict[int, Path] = {}
         for text, item in node.entries.items():
-            version = tree.Scalar(text, node.place).whole_number
-            if version is None or not text.isdecimal() or version > NEWEST_VERSION:
+            if not is_version_folder(text):
                 message = f"'{text}' is no version: a whole number without leading zeros, at most {NEWEST_VERSION}"
                 self.values.error(message, node.place_of(text), f"{key}.{text}", "file: {1: model.onnx}")
             elif path := self._source(item, f"{key}.{text}"):
-                versions[version] = path
+                versions[int(text)] = path
         return versions
 
     def _files(self, node: tree.Mapping, key: str) -> dict[str, Path]:

@@ -128,11 +128,14 @@ def test_a_missing_folder_and_a_file_are_no_repository(tmp_path: Path) -> None:
         read_repository(tmp_path / "file")
 
 
-@pytest.mark.parametrize(
-    ("name", "is_version"), [("1", True), ("0", True), ("01", False), ("v1", False), ("1abc", True)]
-)
-def test_version_folders_are_what_triton_takes_for_them(name: str, is_version: bool) -> None:
-    assert is_version_folder(name) is is_version
+@pytest.mark.parametrize("name", ["0", "1", "10", str(2**63 - 1)])
+def test_version_folders_are_those_that_triton_can_load(name: str) -> None:
+    assert is_version_folder(name)
+
+
+@pytest.mark.parametrize("name", ["01", "v1", "1abc", "-1", "+1", "²", "", "configs", str(2**63)])
+def test_other_folders_hold_no_version(name: str) -> None:
+    assert not is_version_folder(name)
 
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
