@@ -55,7 +55,7 @@ class Call:
 def find_target(client: Client, model: str, version: str = "") -> Target:
     """Return the model's description.
 
-    Raises: ServerError where the server does not have it, or not ready; names what it has.
+    Raises: ServerError where the server does not have it, or not ready; names the models or versions that it has.
     """
     states = client.index()
     ready = sorted({state.name for state in states if state.state == "READY"})
@@ -69,6 +69,13 @@ def find_target(client: Client, model: str, version: str = "") -> Target:
             )
         state = known[-1].state or "not loaded"
         raise ServerError(f"model '{model}' is {state}" + (f": {known[-1].reason}" if known[-1].reason else ""))
+    versions = [state.version for state in states if state.name == model and state.state == "READY"]
+    if version and version not in versions:
+        raise ServerError(
+            f"model '{model}' has no version {version} that is ready",
+            where=client.url,
+            hint=f"ready: {', '.join(sorted(versions, key=int))}",
+        )
     return Target(client.metadata(model, version), client.config(model, version))
 
 
