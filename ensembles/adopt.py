@@ -23,7 +23,7 @@ from tritonsmith.generator.errors import RepositoryError, SpecError
 from tritonsmith.generator.lower import lower
 from tritonsmith.generator.repository.complete import complete_config
 from tritonsmith.generator.repository.core import Model, Repository, SourceFile
-from tritonsmith.generator.repository.names import is_model_name
+from tritonsmith.generator.repository.names import is_model_name, is_version_folder
 from tritonsmith.generator.repository.read import read_repository
 from tritonsmith.generator.spec.data import message_data
 
@@ -75,6 +75,7 @@ def spec_of(repository: Repository, folder: Path) -> str:
 
 def _refuse_unreadable(repository: Repository) -> None:
     problems = [str(finding) for model in repository.models.values() for finding in model.findings]
+    problems += [f"{m.name}/{path} is {fault}" for m in repository.models.values() for path, fault in m.faults.items()]
     problems += [f"'{name}' cannot name a model in a spec" for name in repository.models if not is_model_name(name)]
     if problems:
         raise RepositoryError(
@@ -169,7 +170,7 @@ def _model_files(model: Model, config: ModelConfig) -> dict[int, str]:
     found = {}
     for path in model.files:
         version, _, rest = path.partition("/")
-        if rest == name and version.isdecimal():
+        if rest == name and is_version_folder(version):
             found[int(version)] = path
     return found
 

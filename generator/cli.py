@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -83,42 +84,72 @@ def guarded(work: Callable[[], object]) -> int:
 
     A number that the work returns is its exit status (click's, after --help and the like).
     """
-    _listen_to_signals()
+    received = _listen_to_signals()
     try:
         answer = work()
-    except TritonsmithError as problem:
-        if problem.message:  # an answer may have been given already
-            click.echo(f"error: {problem}", err=True)
-        return problem.exit_code
-    except click.ClickException as problem:
-        if isinstance(problem, click.UsageError) and problem.ctx is not None:
-            click.echo(problem.ctx.get_usage(), err=True)
-        click.echo(f"error: {problem.format_message()}", err=True)
-        return problem.exit_code
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        click.echo("interrupted", err=True)
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:  # `tritonsmith ... | head`: whoever read us has gone
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - flushed at exit
-        return 0
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 1
-    except Exception:
-        import traceback
-
-        click.echo(traceback.format_exc(), err=True)
-        click.echo("error: this is a bug in tritonsmith; please report it with the lines above", err=True)
-        return TritonsmithError.exit_code
-    return answer if isinstance(answer, int) else 0
+        status = answer if isinstance(answer, int) else 0
+    except BaseException as problem:
+        # numpy makes an ImportError of what a signal raises during its import, and that can become anything.
+        status = _explain(_raised_by(received[0]) if received else problem)
+    _let_readers_go()
+    return status
 
 
-def _listen_to_signals() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's `&` starts us with SIGINT ignored
+def _explain(problem: BaseException) -> int:
+    """Tell the user what ended the work, and return the exit status for it."""
+    match problem:
+        case TritonsmithError():
+            if problem.message:  # an answer may have been given already
+                _tell(f"error: {problem}")
+            return problem.exit_code
+        case click.ClickException():
+            if isinstance(problem, click.UsageError) and problem.ctx is not None:
+                _tell(problem.ctx.get_usage())
+            _tell(f"error: {problem.format_message()}")
+            return problem.exit_code
+        case KeyboardInterrupt() | click.exceptions.Abort():
+            _tell("interrupted")
+            return EXIT_INTERRUPTED
+        case SystemExit():
+            return problem.code if isinstance(problem.code, int) else 1
+    import traceback
+
+    _tell("".join(traceback.format_exception(problem)))
+    _tell("error: this is a bug in tritonsmith; please report it with the lines above")
+    return TritonsmithError.exit_code
+
+
+def _tell(text: str) -> None:
+    with suppress(OSError):  # `tritonsmith ... 2>&1 | head`: the status stands whoever reads why
+        click.echo(text, err=True)
+
+
+def _let_readers_go() -> None:
+    """Turn stdout and stderr away from readers that have gone: the flush at exit would fail and change the status."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _listen_to_signals() -> list[int]:
+    """Leave through the stack on SIGINT, SIGTERM and SIGHUP, so that every server and folder of ours is taken down.
+
+    Returns the list to which each signal that arrives is added.
+    """
+    received: list[int] = []
+
+    def leave(number: int, _frame: FrameType | None) -> NoReturn:
+        received.append(number)
+        raise _raised_by(number)
+
+    signal.signal(signal.SIGINT, leave)  # a script's `&` starts us with SIGINT ignored
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
-            signal.signal(number, _terminate)
+            signal.signal(number, leave)
+    return received
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
-    """Leave through the stack on SIGTERM and SIGHUP, so that every server and folder of ours is taken down."""
-    raise SystemExit(EXIT_TERMINATED)
+def _raised_by(number: int) -> BaseException:
+    return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(EXIT_TERMINATED)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+from tritonsmith.generator.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -17,9 +20,11 @@ _LINE_EVERY_S = 5.0
 
 
 def result(text: str) -> None:
-    """Print the verb's result on stdout."""
-    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
-    sys.stdout.flush()
+    """Print the verb's result on stdout.
+
+    Raises: UsageError where it is a file that the disk does not take.
+    """
+    _write(sys.stdout, text if text.endswith("\n") else f"{text}\n")
 
 
 def result_json(value: Any) -> None:
@@ -29,8 +34,19 @@ def result_json(value: Any) -> None:
 
 def say(text: str) -> None:
     """Print a line of progress on stderr."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    _write(sys.stderr, f"{text}\n")
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError as problem:
+        # `tritonsmith ... | head`: whoever read us has gone; the work goes on, and its status is the work's.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if stream is sys.stdout and not isinstance(problem, BrokenPipeError):
+            hint = "free some space, or write it elsewhere"
+            raise UsageError(f"cannot write the result: {problem.strerror}", hint=hint) from None
 
 
 def tip(text: str) -> None:

@@ -1,4 +1,9 @@
-"""The sweep document: the plan, the machine and every measured cell. Written by rename, validated when read."""
+"""The sweep document: the plan, the machine and every measured cell. Written by rename, validated when read.
+
+Versions of the schema; the earlier ones are still read, but their cells are measured anew:
+- 1
+- 2: `caches` in a measurement (a 1 does not say what came from the response cache), `notices`
+"""
 
 from __future__ import annotations
 
@@ -7,17 +12,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
 from tritonsmith.generator.errors import RepositoryError, UsageError
-from tritonsmith.perf.files import write_by_rename
+from tritonsmith.perf.files import write_by_rename, writing
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import Environment
 from tritonsmith.perf.measure.measurement import Measurement
 
-SCHEMA: Literal["tritonsmith.sweep/1"] = "tritonsmith.sweep/1"
+Schema = Literal["tritonsmith.sweep/1", "tritonsmith.sweep/2"]
+SCHEMA: Schema = "tritonsmith.sweep/2"
 DOCUMENT_NAME, CELL_FOLDER = "sweep.json", "cells"
 Scalar = bool | int | float | str
 
@@ -78,14 +84,18 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A whole sweep; `cells` holds what was measured so far, in the order of measuring."""
+    """A whole sweep; `cells` holds what was measured so far, in the order of measuring.
+
+    `notices` says what the server that we started changed or added to serve the models on this machine.
+    """
 
     plan: SweepPlan
     identity: str  # of what was served: configurations and files
     environment: Environment
     started_at: str
     cells: tuple[Cell, ...] = ()
-    schema: Literal["tritonsmith.sweep/1"] = SCHEMA
+    schema: Schema = SCHEMA
+    notices: tuple[str, ...] = ()  # since schema 2
 
     @property
     def measured_s(self) -> float:
@@ -120,7 +130,7 @@ def read_sweep(path: Path) -> Sweep:
         schema = json.loads(data).get("schema")
     except (ValueError, AttributeError):
         raise RepositoryError("not a JSON document", where=str(file), hint="measure again") from None
-    if schema != SCHEMA:
+    if schema not in get_args(Schema):
         raise RepositoryError(
             f"schema {schema!r} is not {SCHEMA!r}",
             where=str(file),
@@ -142,7 +152,8 @@ def as_json(sweep: Sweep) -> dict[str, Any]:
 
 def write_cell(cell: Cell, folder: Path) -> None:
     """Write one cell's document, named by its digest."""
-    (folder / CELL_FOLDER).mkdir(parents=True, exist_ok=True)
+    with writing(folder / CELL_FOLDER):
+        (folder / CELL_FOLDER).mkdir(parents=True, exist_ok=True)
     write_by_rename(folder / CELL_FOLDER / f"{cell.digest}.json", _CELL.dump_json(cell, indent=1))
 
 

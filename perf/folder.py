@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tritonsmith.generator.errors import UsageError
+from tritonsmith.perf.files import STAGE_PREFIX
 from tritonsmith.perf.measure.analyzer import SCRATCH_PREFIX
 
 
@@ -28,6 +29,8 @@ def sweep_folder(folder: Path) -> Iterator[Path]:
         _lock(handle, folder)
         for leftover in folder.glob(f"{SCRATCH_PREFIX}*"):
             shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in folder.rglob(f"{STAGE_PREFIX}*"):
+            leftover.unlink(missing_ok=True)
         yield folder
     finally:
         os.close(handle)

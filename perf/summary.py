@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tritonsmith.perf.document import Cell, Sweep
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.measure.measurement import Measurement, Step
+from tritonsmith.perf.measure.measurement import CacheUse, Measurement, Step
 from tritonsmith.perf.statistics import Interval, median, median_interval, relative_spread
 from tritonsmith.perf.variants import variant_name
 
@@ -17,6 +17,7 @@ from tritonsmith.perf.variants import variant_name
 # so it takes no part.
 UNSTABLE_SHARE = 0.25
 STOLEN_SHARE = 0.02
+CACHED_SHARE = 0.01
 LATENCIES = ("mean_us", "p50_us", "p90_us", "p95_us", "p99_us")
 
 
@@ -44,6 +45,7 @@ class Point:
     first_response_p50_us: Estimate
     unreliable: tuple[str, ...]  # quantiles with too few requests in each repeat
     steps: tuple[Step, ...]
+    caches: tuple[CacheUse, ...]
     client_us: float
     overhead_us: float
     server_us: float
@@ -92,6 +94,7 @@ def summarise_point(variant: tuple[str, str], repeats: Sequence[Measurement], pl
         first_response_p50_us=estimate(repeats, lambda one: one.first_response_p50_us),
         unreliable=tuple(sorted({name for one in repeats for name in one.latency.unreliable})),
         steps=merge_steps(repeats),
+        caches=merge_caches(repeats),
         client_us=median([one.client_send_us + one.client_receive_us for one in repeats]),
         overhead_us=median([one.overhead_us for one in repeats]),
         server_us=median([one.server_us for one in repeats]),
@@ -114,6 +117,15 @@ def merge_steps(repeats: Sequence[Measurement]) -> tuple[Step, ...]:
     for step in (step for one in repeats for step in one.steps):
         by_model.setdefault(step.model, []).append(step)
     return tuple(_merge_step(model, steps) for model, steps in by_model.items())
+
+
+def merge_caches(repeats: Sequence[Measurement]) -> tuple[CacheUse, ...]:
+    """Return what the response cache did for each model, over all repeats."""
+    hits, misses = Counter[str](), Counter[str]()
+    for use in (use for one in repeats for use in one.caches):
+        hits[use.model] += use.hits
+        misses[use.model] += use.misses
+    return tuple(CacheUse(model, hits[model], misses[model]) for model in hits)
 
 
 def _merge_step(model: str, steps: Sequence[Step]) -> Step:
@@ -151,6 +163,13 @@ def _remarks(
     failures = sum(step.failures for one in repeats for step in one.steps)
     if failures:
         yield f"{failures} requests failed"
+    for use in merge_caches(repeats):
+        if use.hit_share > CACHED_SHARE:
+            yield (
+                f"{use.hit_share:.0%} of the requests to {use.model} were answered from the response cache: what is "
+                "measured is the cache; give as many different inputs as there will be, or measure without it "
+                f"(--vary models.{use.model}.response_cache.enable=false)"
+            )
     stolen = max(one.machine.steal_share for one in repeats)
     if stolen > STOLEN_SHARE:
         yield f"the hypervisor took up to {stolen:.0%} of the CPU time"

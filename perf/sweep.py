@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import datetime
 import hashlib
+import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,22 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.client.control import Control
-from tritonsmith.backends.toolchain.find import INSTALL_TOOLS
-from tritonsmith.backends.toolchain.perf_analyzer import find_perf_analyzer, library_folder
+from tritonsmith.backends.toolchain.find import perf_analyzer_environment, require_perf_analyzer
 from tritonsmith.generator import console
 from tritonsmith.generator.console import Progress
-from tritonsmith.generator.errors import ServerError, ToolMissingError, TritonsmithError, UsageError
-from tritonsmith.generator.home import home_folder
-from tritonsmith.perf.document import Cell, Scalar, Sweep, SweepPlan, cell_digest, read_cell, write_cell, write_sweep
+from tritonsmith.generator.errors import ServerError, TritonsmithError, UsageError
+from tritonsmith.generator.repository.walk import BYTECODE, walk, whole
+from tritonsmith.perf.document import (
+    Cell,
+    Scalar,
+    Sweep,
+    SweepPlan,
+    cell_digest,
+    read_cell,
+    read_sweep,
+    write_cell,
+    write_sweep,
+)
 from tritonsmith.perf.measure.analyzer import AnalyzerRun, AnalyzerTool, analyzer_version, run_analyzer
 from tritonsmith.perf.measure.input_data import INPUT_NAME, made_up_rows, require_input_data, write_input_data
 from tritonsmith.perf.measure.load import Load
@@ -30,6 +40,7 @@ from tritonsmith.perf.measure.machine import machine_load, read_cpu_ticks, read_
 from tritonsmith.perf.measure.measurement import compose_measurement
 from tritonsmith.perf.measure.server_statistics import (
     ModelCounters,
+    caches_between,
     composing_models,
     mean_request_us,
     parse_counters,
@@ -81,7 +92,8 @@ def run_sweep(plan: SweepPlan, target: Target, folder: Path, progress: Progress)
                 for load in missing:
                     progress.update(len(sweep.cells), f"{variant_name(variant)} {load}, repeat {repeat + 1}".strip())
                     cell = _measure_cell(bench, sweep.identity, load, variant, repeat)
-                    sweep = replace(sweep, cells=(*sweep.cells, cell))
+                    notices = _merged(sweep.notices, target.notices(bench.configs))
+                    sweep = replace(sweep, cells=(*sweep.cells, cell), notices=notices)
                     write_sweep(sweep, folder)
     except (TritonsmithError, KeyboardInterrupt, SystemExit):
         if sweep.cells:
@@ -110,20 +122,17 @@ def find_analyzer() -> AnalyzerTool:
 
     Raises: ToolMissingError.
     """
-    program = find_perf_analyzer(home_folder())
-    if program is None:
-        raise ToolMissingError("perf_analyzer is not installed", hint=f"run `{INSTALL_TOOLS}`")
-    return AnalyzerTool(program, {**os.environ, "LD_LIBRARY_PATH": str(library_folder(home_folder()))})
+    return AnalyzerTool(require_perf_analyzer(), perf_analyzer_environment())
 
 
 def repository_digest(repository: Path, models: tuple[str, ...]) -> str:
     """Return a digest of the models' folders: paths and contents."""
     digest = hashlib.sha256()
     for model in models:
-        for path in sorted((repository / model).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                digest.update(f"{path.relative_to(repository)}\0".encode())
-                digest.update(_fingerprint(path))
+        paths, _ = whole(walk(repository / model, {BYTECODE}))
+        for path in sorted(repository / model / path for path in paths):
+            digest.update(f"{path.relative_to(repository)}\0".encode())
+            digest.update(_fingerprint(path))
     return digest.hexdigest()
 
 
@@ -166,7 +175,8 @@ def _new_sweep(bench: Bench) -> Sweep:
         "machine": [environment.cpu, environment.cores, environment.server, environment.perf_analyzer],
     }
     identity = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    return Sweep(bench.plan, identity, environment, _now())
+    notices = bench.target.notices(bench.configs)
+    return Sweep(bench.plan, identity, environment, _now(), notices=notices)
 
 
 @contextlib.contextmanager
@@ -213,7 +223,21 @@ def _with_kept_cells(sweep: Sweep, folder: Path) -> Sweep:
     kept = [cell for cell in (read_cell(folder, digest) for digest in digests) if cell]
     kept.sort(key=lambda cell: cell.started_at)
     started_at = min([sweep.started_at, *(cell.started_at for cell in kept[:1])])
-    return replace(sweep, started_at=started_at, cells=tuple(kept))
+    notices = _merged(sweep.notices, _kept_notices(folder, sweep.identity))
+    return replace(sweep, started_at=started_at, cells=tuple(kept), notices=notices)
+
+
+def _kept_notices(folder: Path, identity: str) -> tuple[str, ...]:
+    """Return what was said of variants that are measured and therefore not loaded again."""
+    try:
+        earlier = read_sweep(folder)
+    except TritonsmithError:
+        return ()
+    return earlier.notices if earlier.identity == identity else ()
+
+
+def _merged(*lines: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(itertools.chain(*lines)))
 
 
 def _missing(sweep: Sweep, loads: Sequence[Load], variant: Mapping[str, Scalar], repeat: int) -> list[Load]:
@@ -229,7 +253,7 @@ def _measure_cell(bench: Bench, identity: str, load: Load, variant: Mapping[str,
     steps = tuple(step_between(name, before[name], after[name]) for name in bench.steps)
     model = bench.plan.model
     server_us = mean_request_us(before[model], after[model])
-    measurement = compose_measurement(load, result, server_us, steps, machine)
+    measurement = compose_measurement(load, result, server_us, steps, machine, caches_between(before, after))
     digest = cell_digest(bench.plan, load, variant, repeat, identity)
     cell = Cell(digest, dict(variant), repeat, started_at, result.argv, measurement)
     write_cell(cell, bench.folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,13 @@ class Target:
     def control(self) -> Control:
         """Its control endpoints."""
         return Control(self.http_url)
+
+    def notices(self, models: Collection[str]) -> tuple[str, ...]:
+        """Return what our own server changed to serve these models here; a server that is not ours says nothing."""
+        if self.server is None:
+            return ()
+        others = [name for name in self.server.prepared.configs if name not in models]
+        return tuple(line for line in self.server.notices if line.partition(": ")[0] not in others)
 
     def load(self, name: str, config: Mapping[str, Any], *, where: str) -> None:
         """Load a model again with `config` (a whole ModelConfig as JSON); our own server fits it to this machine.

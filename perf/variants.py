@@ -105,7 +105,7 @@ def set_field(message: Message, path: Sequence[str], value: Scalar) -> list[Find
 
 def variant_name(variant: Mapping[str, Scalar]) -> str:
     """Return a short name: "classifier.instance_group.count=2"; empty for the configuration as served."""
-    return ", ".join(f"{field.removeprefix('models.')}={value}" for field, value in variant.items())
+    return ", ".join(f"{field.removeprefix('models.')}={_as_typed(value)}" for field, value in variant.items())
 
 
 def _shuffled_variants(variations: Sequence[Variation], draw: random.Random) -> Iterator[Variant]:
@@ -133,6 +133,10 @@ def _tree(path: Sequence[str], value: Scalar) -> tree_of.Node:
     for name in reversed(path):
         tree = tree_of.Mapping({name: tree}, NOWHERE)
     return tree
+
+
+def _as_typed(value: Scalar) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _scalar(text: str) -> Scalar:

@@ -13,7 +13,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.client.base import Client, InferRequest, InferResponse, ModelMetadata, Parameter, Tensor
 from tritonsmith.backends.client.tensors import Array
-from tritonsmith.backends.client.values import from_json, read_value, shaped
+from tritonsmith.backends.client.values import from_json, parse_json, read_value, shaped
 from tritonsmith.generator.errors import ServerError, UsageError
 from tritonsmith.generator.suggest import did_you_mean
 
@@ -55,7 +55,7 @@ class Call:
 def find_target(client: Client, model: str, version: str = "") -> Target:
     """Return the model's description.
 
-    Raises: ServerError where the server does not have it, or not ready; names what it has.
+    Raises: ServerError where the server does not have it, or not ready; names the models or versions that it has.
     """
     states = client.index()
     ready = sorted({state.name for state in states if state.state == "READY"})
@@ -69,6 +69,13 @@ def find_target(client: Client, model: str, version: str = "") -> Target:
             )
         state = known[-1].state or "not loaded"
         raise ServerError(f"model '{model}' is {state}" + (f": {known[-1].reason}" if known[-1].reason else ""))
+    versions = [state.version for state in states if state.name == model and state.state == "READY"]
+    if version and version not in versions:
+        raise ServerError(
+            f"model '{model}' has no version {version} that is ready",
+            where=client.url,
+            hint=f"ready: {', '.join(sorted(versions, key=int))}",
+        )
     return Target(client.metadata(model, version), client.config(model, version))
 
 
@@ -127,7 +134,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     Raises: UsageError.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
         raise UsageError(
             f"cannot read {path}: {problem}", hint='write JSON: {"input": [1, 2]} or a list of such'
@@ -150,14 +157,20 @@ def read_parameter(text: str) -> tuple[str, Parameter]:
     return name, typed if isinstance(typed, bool | int | float | str) else value
 
 
+def read_pair(text: str) -> tuple[str, str]:
+    """Return name and value of `--input NAME=VALUE`, both as written.
+
+    Raises: UsageError.
+    """
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise UsageError(f"'{text}' is no input", hint="write --input NAME=VALUE or --input NAME=@FILE")
+    return name, value
+
+
 def _from_texts(texts: Sequence[str], target: Target) -> dict[str, list[Array]]:
     """Return the values by input; an input that is given several times has several, one row each."""
-    pairs: list[tuple[str, str]] = []
-    for text in texts:
-        name, separator, value = text.partition("=")
-        if not separator:
-            raise UsageError(f"'{text}' is no input", hint="write --input NAME=VALUE or --input NAME=@FILE")
-        pairs.append((name, value))
+    pairs = [read_pair(text) for text in texts]
     _check_names(dict(pairs), target)
     specs = {spec.name: spec for spec in target.metadata.inputs}
     values: dict[str, list[Array]] = {}

@@ -5,15 +5,20 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tritonsmith.backends.client.base import TensorSpec
-from tritonsmith.backends.client.tensors import Array
+from tritonsmith.backends.client.tensors import Array, bf16_bits, bf16_values
 from tritonsmith.generator.catalog.datatypes import BY_WIRE
 from tritonsmith.generator.errors import UsageError
+
+MAX_FP64 = int(np.finfo(np.float64).max)
+MAX_BF16 = float(bf16_values(np.array([0x7F7F], np.uint16))[0])  # the bits below infinity's
 
 
 def read_value(text: str, spec: TensorSpec, folder: Path = Path()) -> Array:
@@ -26,7 +31,7 @@ def read_value(text: str, spec: TensorSpec, folder: Path = Path()) -> Array:
     if spec.datatype == "BYTES":
         return _to_array(_json_or_text(text), spec)
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError as problem:
         raise _unfit(spec, f"{_short(text)} is not JSON ({problem})", "write a number, a list, or @file.npy") from None
     return _to_array(value, spec)
@@ -37,6 +42,14 @@ def from_json(value: Any, spec: TensorSpec, folder: Path = Path()) -> Array:
     if isinstance(value, str) and value.startswith("@"):
         return _read_file(folder / value[1:], spec)
     return _to_array(value, spec)
+
+
+def parse_json(text: str) -> Any:
+    """Return what JSON says; NaN and Infinity are taken too, as json writes them.
+
+    A number that even FP64 cannot hold is a Decimal: json would make it infinity.
+    """
+    return json.loads(text, parse_float=_number_of)
 
 
 def shaped(array: Array, spec: TensorSpec, *, is_batched: bool) -> Array:
@@ -66,7 +79,7 @@ def _read_file(path: Path, spec: TensorSpec) -> Array:
         if path.suffix == ".npy":
             return _cast(np.load(path, allow_pickle=False), spec)
         if path.suffix == ".json":
-            return _to_array(json.loads(path.read_text(encoding="utf-8")), spec)
+            return _to_array(parse_json(path.read_text(encoding="utf-8")), spec)
         data = path.read_bytes()
     except (OSError, ValueError, EOFError) as problem:
         raise _unfit(
@@ -91,9 +104,23 @@ def _to_array(value: Any, spec: TensorSpec) -> Array:
         return _strings(value, spec)
     try:
         array = np.array(value)
+        if array.dtype == object and all(isinstance(item, int | float | Decimal) for item in array.flat):
+            array = _beyond_64_bits(array, spec)
     except ValueError:
         raise _unfit(spec, "the lists have unequal lengths", "a tensor is rectangular") from None
     return _cast(array, spec)
+
+
+def _beyond_64_bits(array: Array, spec: TensorSpec) -> Array:
+    """Return numbers that numpy has no type for as FP64, which holds whole ones up to 1.8e308."""
+    for number in array.flat:
+        if isinstance(number, Decimal) or (isinstance(number, int) and abs(number) > MAX_FP64):
+            raise _out_of_range(str(number), spec)
+    return array.astype(np.float64)
+
+
+def _number_of(text: str) -> float | Decimal:
+    return Decimal(text) if math.isinf(number := float(text)) else number
 
 
 def _strings(value: Any, spec: TensorSpec) -> Array:
@@ -126,7 +153,7 @@ def _cast(array: Array, spec: TensorSpec) -> Array:
             raise _unfit(spec, f"the file holds {array.dtype}", "save an array of strings, or give text")
         return (np.char.encode(array, "utf-8") if array.dtype.kind == "U" else array).astype(object)
     if spec.datatype == "BF16":
-        return array if array.dtype == np.uint16 else _number(array, spec).astype(np.float32)
+        return array if array.dtype == np.uint16 else _float(_number(array, spec), np.dtype(np.float32), spec)
     target = np.dtype(BY_WIRE[spec.datatype].numpy)
     if target.kind == "b":
         if array.dtype.kind != "b" and not np.isin(array, (0, 1)).all():
@@ -135,7 +162,7 @@ def _cast(array: Array, spec: TensorSpec) -> Array:
     array = _number(array, spec)
     if target.kind in "iu":
         return _whole(array, target, spec)
-    return array.astype(target)
+    return _float(array, target, spec)
 
 
 def _number(array: Array, spec: TensorSpec) -> Array:
@@ -147,13 +174,22 @@ def _number(array: Array, spec: TensorSpec) -> Array:
 def _whole(array: Array, target: np.dtype[Any], spec: TensorSpec) -> Array:
     """Return whole numbers in an integer type, if all of them are whole and within its range."""
     limits = np.iinfo(target)
-    if array.dtype.kind == "f" and array.size and not np.equal(np.floor(array), array).all():
+    if array.dtype.kind == "f" and not (np.isfinite(array) & (np.floor(array) == array)).all():
         raise _unfit(spec, f"{_short(array.tolist())} is not whole", "write whole numbers")
     if array.size and (int(array.min()) < limits.min or int(array.max()) > limits.max):
-        raise _unfit(
-            spec, f"{_short(array.tolist())} is out of range", f"{spec.datatype} holds {limits.min} to {limits.max}"
-        )
+        raise _out_of_range(array.tolist(), spec)
     return array.astype(target)
+
+
+def _float(array: Array, target: np.dtype[Any], spec: TensorSpec) -> Array:
+    """Return numbers in a floating-point type, rounded, if none of them becomes infinite by that."""
+    with np.errstate(over="ignore"):  # that is what is looked for
+        cast = array.astype(target)
+    seen = bf16_values(bf16_bits(cast)) if spec.datatype == "BF16" else cast
+    numbers = array.ravel()
+    if lost := numbers[np.isinf(seen.ravel()) & np.isfinite(numbers)].tolist():
+        raise _out_of_range(lost[0], spec)
+    return cast
 
 
 def _fits(shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
@@ -162,6 +198,21 @@ def _fits(shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
 
 def _unfit(spec: TensorSpec, problem: str, remedy: str) -> UsageError:
     return UsageError(problem, where=f"input '{spec.name}' ({spec.datatype} {list(spec.shape)})", hint=remedy)
+
+
+def _out_of_range(value: object, spec: TensorSpec) -> UsageError:
+    return _unfit(
+        spec, f"{_short(value)} is out of range", f"{spec.datatype} holds {' to '.join(_range(spec.datatype))}"
+    )
+
+
+def _range(datatype: str) -> tuple[str, str]:
+    """Return the least and the greatest number of a type, as text."""
+    if datatype == "BF16":
+        return f"-{MAX_BF16:g}", f"{MAX_BF16:g}"
+    target = np.dtype(BY_WIRE[datatype].numpy)
+    limits = np.iinfo(target) if target.kind in "iu" else np.finfo(target)
+    return (str(limits.min), str(limits.max)) if target.kind in "iu" else (f"{limits.min:g}", f"{limits.max:g}")
 
 
 def _short(value: object) -> str:

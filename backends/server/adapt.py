@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from google.protobuf.message import Message
@@ -13,20 +11,13 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from tritonsmith.generator.catalog.backends import BACKENDS
 from tritonsmith.generator.catalog.releases import fields_newer_than
+from tritonsmith.generator.repository.complete import backend_of
+from tritonsmith.generator.repository.core import Model
+from tritonsmith.generator.repository.names import versions_of
 from tritonsmith.generator.suggest import did_you_mean
 
 Accelerators = Literal["cpu_execution_accelerator", "gpu_execution_accelerator"]
 KIND_CPU, KIND_GPU = ModelInstanceGroup.KIND_CPU, ModelInstanceGroup.KIND_GPU
-
-# Source: core: constants.h (kTensorRTPlanPlatform and its neighbours).
-BACKEND_OF_PLATFORM = {
-    "tensorrt_plan": "tensorrt",
-    "onnxruntime_onnx": "onnxruntime",
-    "pytorch_libtorch": "pytorch",
-    "tensorflow_graphdef": "tensorflow",
-    "tensorflow_savedmodel": "tensorflow",
-    "ensemble": "ensemble",
-}
 
 GPU_BACKENDS = frozenset({"tensorrt", "vllm"})
 # in one of NVIDIA's images, at least
@@ -65,44 +56,16 @@ def fit_to_host(config: ModelConfig, host: Host) -> tuple[ModelConfig, list[str]
     changes = []
     if not host.gpus:
         changes += [*_groups_on_cpu(fitted), *_without_accelerators(fitted, "gpu_execution_accelerator", "no GPU here")]
-    if backend_of_config(config) in host.stand_ins:
+    if backend_of(Model("", config)) in host.stand_ins:
         changes += _without_accelerators(fitted, "cpu_execution_accelerator", "the embedded server's backend has none")
     return fitted, changes
 
 
-def backend_of_config(config: ModelConfig) -> str:
-    """Return the backend that a configuration names, directly or by its platform; empty where it names none."""
-    return config.backend or BACKEND_OF_PLATFORM.get(config.platform, "")
-
-
-def backend_of_model(folder: Path, config: ModelConfig) -> str:
-    """Return a model's backend: the one it names, else the one Triton infers from its files, else empty.
-
-    Source: core: model_config_utils.cc (AutoCompleteBackendFields): the first version folder's files in this order.
-    """
-    if named := backend_of_config(config):
-        return named
-    version = next(iter(version_folders(folder)), None)
-    if version is not None:
-        if (version / "model.savedmodel").exists() or (version / "model.graphdef").exists():
-            return "tensorflow"
-        for backend in ("tensorrt", "onnxruntime", "openvino", "pytorch", "python"):
-            if (version / BACKENDS[backend].model_file).exists():
-                return backend
-    _, _, suffix = folder.name.partition(".")  # a folder `x.identity` selects the backend `identity`
-    return suffix
-
-
-def version_folders(folder: Path) -> list[Path]:
-    """Return a model's version folders, sorted as text, as Triton does."""
-    return sorted(entry for entry in folder.iterdir() if re.fullmatch(r"0|[1-9]\d*", entry.name) and entry.is_dir())
-
-
-def refusal(folder: Path, config: ModelConfig, host: Host) -> str:
+def refusal(model: Model, host: Host) -> str:
     """Return why this server cannot load a model, with the way out; empty where nothing is against it."""
-    backend = backend_of_model(folder, config)
-    if not backend or backend == "ensemble" or backend in host.backends or _has_own_library(folder, backend):
-        return _missing_python_file(folder, config) if backend == "python" else ""
+    backend = backend_of(model)
+    if not backend or backend == "ensemble" or backend in host.backends or _has_own_library(model, backend):
+        return _missing_python_file(model) if backend == "python" else ""
     lacking = (
         f"needs the backend '{backend}', which the embedded server does not have "
         f"(it has {', '.join(sorted(host.backends))})"
@@ -161,16 +124,17 @@ def _without_accelerators(config: ModelConfig, field: Accelerators, why: str) ->
     return [f"{field} {name} left out ({why})" for name in names]
 
 
-def _has_own_library(folder: Path, backend: str) -> bool:
+def _has_own_library(model: Model, backend: str) -> bool:
     """Whether the model brings its C++ backend: a library in its folder or a version folder wins over all others."""
     name = f"libtriton_{backend}.so"
-    return any((place / name).exists() for place in (folder, *version_folders(folder)))
+    return any(path in model.files for path in (name, *(f"{version}/{name}" for version in versions_of(model))))
 
 
-def _missing_python_file(folder: Path, config: ModelConfig) -> str:
+def _missing_python_file(model: Model) -> str:
     """Say which Python file is missing: 2.51 hangs for ever in such a load (server#8766)."""
-    name = config.default_model_filename or "model.py"
-    missing = [f"{version.name}/{name}" for version in version_folders(folder) if not (version / name).exists()]
+    name = (model.config.default_model_filename if model.config else "") or BACKENDS["python"].model_file
+    wanted = (f"{version}/{name}" for version in versions_of(model))
+    missing = [path for path in wanted if path not in model.files]
     return f"{missing[0]} is not there (tritonserver would wait for it without end)" if missing else ""
 
 

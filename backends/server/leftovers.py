@@ -12,6 +12,7 @@ import fcntl
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,9 @@ from pathlib import Path
 
 PREFIX = "tritonsmith-run-"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lies on Linux
+ENVIRONMENTS = Path("/tmp")  # noqa: S108 - as libtriton_python.so has it, whatever $TMPDIR says
+BEING_MADE_S = 3600.0  # no owner takes so long to take the lock of its folder
+PIECE_BYTES = 16 << 20
 SERVER, STUB = "tritonserver", "triton_python_backend_stub"
 
 
@@ -51,16 +55,20 @@ def run_folder() -> Iterator[Path]:
 def remove_dead_runs() -> None:
     """Remove what runs left whose owner and watcher are both gone."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError), (folder / "lock").open("r+") as lock:
+        with contextlib.suppress(OSError):
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():  # in /tmp anybody can make such a name
                 continue
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if lock.read() or time.time() - folder.stat().st_mtime > 3600:
-                remove_run(folder)
+            is_old = time.time() - folder.stat().st_mtime > BEING_MADE_S
+            # an owner that was ended before it made the lock has left none: it is made here
+            with (folder / "lock").open("a+" if is_old else "r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock.seek(0)
+                if lock.read() or is_old:
+                    remove_run(folder)
 
 
 def remove_run(folder: Path) -> None:
-    """End the processes of a run, then remove its shared memory and its files."""
+    """End the processes of a run, then remove its shared memory, its environment folders and its files."""
     deadline_s = time.monotonic() + 5.0
     while (pids := run_processes(folder)) and time.monotonic() < deadline_s:
         for pid in pids:
@@ -70,7 +78,72 @@ def remove_run(folder: Path) -> None:
     for region in SHARED_MEMORY.iterdir():
         if region.name.startswith(f"{folder.name}-"):
             region.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # without a lock the run had no server yet
+        for environment in abandoned_environments((folder / "lock").stat().st_mtime):
+            with contextlib.suppress(OSError):
+                environment.rmdir()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def abandoned_environments(since_s: float) -> list[Path]:
+    """Return our empty environment folders, made since then, that belong to no process that lives.
+
+    A server makes one for each backend that it loads on libtriton_python.so, to unpack `EXECUTION_ENV_PATH` into, and
+    removes them unless it is killed. Their place is fixed and their names are random, but their maker has the name in
+    its memory. A process whose memory we may not read counts as the maker of all of them.
+    Source: python_backend, src/pb_env.cc (EnvironmentManager), src/python_be.cc (TRITONBACKEND_Initialize).
+    """
+    found = set()
+    for folder in ENVIRONMENTS.glob("python_env_??????"):
+        with contextlib.suppress(OSError):
+            state = folder.lstat()
+            is_ours = stat.S_ISDIR(state.st_mode) and state.st_uid == os.getuid()
+            if is_ours and state.st_mtime >= since_s and not any(folder.iterdir()):
+                found.add(folder)
+    for entry in Path("/proc").iterdir() if found else ():
+        if entry.name.isdigit() and _has_python_backend(entry):
+            found -= _mentioned(found, entry)
+    return sorted(found)
+
+
+def _has_python_backend(process: Path) -> bool:
+    try:
+        return b"libtriton_python.so" in (process / "maps").read_bytes()
+    except OSError:  # ended meanwhile, or another user's, whose folders are not ours
+        return False
+
+
+def _mentioned(folders: set[Path], process: Path) -> set[Path]:
+    """Return those of the folders whose path stands in what a process can write to; all where that cannot be read."""
+    for _ in range(3):  # memory can be given back while it is read
+        with contextlib.suppress(OSError):
+            # a path that is just being copied from stack to heap could be missed by one reading
+            return _search(folders, process) | _search(folders, process)
+    return set(folders) if process.exists() else set()
+
+
+def _search(folders: set[Path], process: Path) -> set[Path]:
+    words, found = {os.fsencode(folder): folder for folder in folders}, set()
+    overlap = max(map(len, words), default=0)
+    with (process / "mem").open("rb", buffering=0) as memory:
+        for start, end in _writable(process):
+            for offset in range(start, end, PIECE_BYTES):
+                size = min(PIECE_BYTES + overlap, end - offset)
+                memory.seek(offset)
+                piece = memory.read(size)
+                if len(piece) < size:
+                    raise OSError("given back meanwhile")
+                found |= {folder for word, folder in words.items() if word in piece}
+    return found
+
+
+def _writable(process: Path) -> Iterator[tuple[int, int]]:
+    """Yield the private memory of a process that no file holds: heap, stacks and what was allocated in one piece."""
+    for line in (process / "maps").read_text().splitlines():
+        fields = line.split(maxsplit=5)  # 7f00-7f10 rw-p 00000000 00:00 0    [heap]
+        if fields[1].startswith("rw") and (len(fields) < 6 or fields[5].startswith("[")):
+            start, _, end = fields[0].partition("-")
+            yield int(start, 16), int(end, 16)
 
 
 def has_stubs(folder: Path) -> bool:

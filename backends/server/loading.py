@@ -10,14 +10,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonsmith.backends.server import log
-from tritonsmith.backends.server.adapt import backend_of_model
 from tritonsmith.backends.server.prepare import Prepared
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError
+from tritonsmith.generator.repository.complete import backend_of
+from tritonsmith.generator.repository.read import read_model
 
 CRASH_HINTS = {
     -signal.SIGKILL: "memory may have run out (`dmesg` says so): give the model fewer instances, or the machine more",
@@ -107,7 +108,7 @@ def next_step(name: str, reason: str, prepared: Prepared) -> str:
         return ""
     if missing := re.search(r"No module named '([^'.]+)", reason):
         return f"Python models import what {sys.executable} can: install the package that holds '{missing[1]}' for it"
-    is_python = config is not None and backend_of_model(prepared.view / name, config) == "python"
+    is_python = backend_of(replace(read_model(prepared.view / name), config=config)) == "python"
     if is_python and log.PYTHON_STACK in reason:
         return f"what stopped '{name}' was raised by its own code; --log-file keeps the server's log"
     return f"`tritonsmith check {prepared.repository}` finds most mistakes in configurations and files without a server"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -17,9 +17,10 @@ from tritonsmith.backends.server.adapt import (
     without_newer_fields,
 )
 from tritonsmith.backends.server.view import model_folders
+from tritonsmith.generator.repository.core import Model
+from tritonsmith.generator.repository.names import CONFIG_FILE
 from tritonsmith.generator.repository.pbtxt import parse_config, render_config
-
-CONFIG = "config.pbtxt"
+from tritonsmith.generator.repository.read import read_model
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,13 @@ def prepare(
     refused: dict[str, str] = {}
     notices: list[str] = []
     for name in names:
-        config, left_out = _older_config(view / name, host.release)
+        model = read_model(view / name)
+        config, left_out = _older_config(model, view / name / CONFIG_FILE, host.release)
         configs[name] = config
         notices += [f"{name}: {field} left out (newer than the server, {host.release})" for field in left_out]
         if config is None:
             continue
-        if reason := refusal(view / name, config, host):
+        if reason := refusal(replace(model, config=config), host):
             refused[name] = reason
             continue
         fitted, changes = fit_to_host(config, host)
@@ -77,23 +79,22 @@ def read_configs(repository: Path) -> dict[str, ModelConfig | None]:
     Raises: RepositoryError where there is no repository, or no model in it.
     """
     configs: dict[str, ModelConfig | None] = {}
-    for path in (folder / CONFIG for folder in model_folders(repository)):
-        if not path.exists():
+    for path in (folder / CONFIG_FILE for folder in model_folders(repository)):
+        if not path.is_file():
             continue
         config = parse_config(path.read_text(encoding="utf-8", errors="replace"), str(path))
         configs[path.parent.name] = config if isinstance(config, ModelConfig) else None
     return configs
 
 
-def _older_config(folder: Path, release: str) -> tuple[ModelConfig | None, list[str]]:
-    """Return a model's configuration without what the server does not know; its file in the view follows."""
-    path = folder / CONFIG
-    if not path.exists():
-        return ModelConfig(), []  # the server completes it
-    config = parse_config(path.read_text(encoding="utf-8", errors="replace"), str(path))
-    if not isinstance(config, ModelConfig):
-        return None, []
-    older, left_out = without_newer_fields(config, release)
+def _older_config(model: Model, path: Path, release: str) -> tuple[ModelConfig | None, list[str]]:
+    """Return a model's configuration without what the server does not know; its file in the view, at `path`, follows.
+
+    It is None where the file does not parse, and empty where there is none: then the server completes it.
+    """
+    if model.config is None:
+        return None if model.findings else ModelConfig(), []
+    older, left_out = without_newer_fields(model.config, release)
     if left_out:
         path.unlink()  # it is a link to the user's file
         path.write_text(render_config(older), encoding="utf-8")

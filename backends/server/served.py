@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from tritonsmith.backends.server.options import ServerOptions
 from tritonsmith.generator.catalog.releases import EMBEDDED
 from tritonsmith.generator.errors import RepositoryError
+from tritonsmith.generator.files import read_regular
 from tritonsmith.generator.repository.names import LOCK_FILE
 from tritonsmith.generator.spec.settings import RateLimit, Server, Tls, Tracing
 
@@ -73,7 +74,7 @@ def read_served(repository: Path) -> Served:
     """
     path = repository / LOCK_FILE
     try:
-        settings = json.loads(path.read_bytes()).get("settings", {})
+        settings = json.loads(read_regular(path)).get("settings", {})
         if not settings:
             return Served()
         calls = {name: tuple(called) for name, called in settings.get("calls", {}).items()}

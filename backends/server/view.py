@@ -8,7 +8,9 @@ import shutil
 from pathlib import Path
 
 from tritonsmith.backends.toolchain.find import Toolchain
+from tritonsmith.generator import console
 from tritonsmith.generator.errors import RepositoryError
+from tritonsmith.generator.repository.walk import BYTECODE, walk
 
 SHIPPED_BACKENDS = Path(__file__).parents[1] / "python_based"
 
@@ -46,17 +48,20 @@ def model_folders(repository: Path) -> list[Path]:
 
 
 def mirror_folder(source: Path, target: Path) -> None:
-    """Mirror one folder: folders are made, files linked, `__pycache__` left out and made anew for this Python."""
+    """Mirror one folder: folders are made, files linked, `__pycache__` left out and made anew for this Python.
+
+    What cannot be read, such as a link to nothing or in a circle, is left out and said aloud.
+    """
     target.mkdir()
-    for entry in sorted(source.iterdir()):
-        if entry.name == "__pycache__":
-            continue
-        if entry.is_dir():
-            mirror_folder(entry, target / entry.name)
+    for entry in walk(source, {BYTECODE}):
+        if entry.fault:
+            console.say(f"{source / entry.path} is {entry.fault}: left out")
+        elif entry.is_folder:
+            (target / entry.path).mkdir()
         else:
-            link_file(entry, target / entry.name)
-    for module in target.glob("*.py"):
-        _compile(module)
+            link_file(source / entry.path, target / entry.path)
+            if entry.path.endswith(".py"):
+                _compile(target / entry.path)
 
 
 def link_file(source: Path, target: Path) -> None:

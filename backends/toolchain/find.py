@@ -20,7 +20,7 @@ INSTALL_TOOLS = "tritonsmith doctor --install"
 
 @dataclass(frozen=True)
 class Toolchain:
-    """Where each tool lies; `perf_analyzer` is None until `doctor --install` has fetched it."""
+    """Where each of the embedded server's tools lies."""
 
     tritonserver: Path
     python_backend: Path  # the folder with libtriton_python.so and triton_python_backend_utils.py
@@ -28,8 +28,6 @@ class Toolchain:
     cache_folder: Path  # caches/, with local/libtritoncache_local.so in it
     wheel_libraries: Path
     libpython: Path
-    perf_analyzer: Path | None
-    tool_folder: Path
 
     @property
     def library_path(self) -> tuple[Path, ...]:
@@ -47,20 +45,6 @@ class Toolchain:
         env["LD_LIBRARY_PATH"] = _joined(*self.library_path, before=env.get("LD_LIBRARY_PATH"))
         return env
 
-    def perf_analyzer_environment(self) -> dict[str, str]:
-        """Return the environment for perf_analyzer."""
-        folder = perf_analyzer.library_folder(self.tool_folder)
-        return {**os.environ, "LD_LIBRARY_PATH": _joined(folder, before=os.environ.get("LD_LIBRARY_PATH"))}
-
-    def require_perf_analyzer(self) -> Path:
-        """Return perf_analyzer's path.
-
-        Raises: ToolMissingError where it is not installed.
-        """
-        if self.perf_analyzer is None:
-            raise ToolMissingError(f"perf_analyzer is not in {self.tool_folder}", hint=f"run `{INSTALL_TOOLS}`")
-        return self.perf_analyzer
-
 
 def find_toolchain() -> Toolchain:
     """Find the tools of the embedded server.
@@ -71,8 +55,8 @@ def find_toolchain() -> Toolchain:
     require_python()
     site = server_site()
     require_numpy_below_2()
-    server, folder = site / "pytriton" / "tritonserver", home_folder()
-    library = libpython.find_libpython(folder)
+    server = site / "pytriton" / "tritonserver"
+    library = libpython.find_libpython(home_folder())
     if library is None:
         raise libpython.libpython_missing(f"none was fetched yet: run `{INSTALL_TOOLS}`")
     stub = server / "python_backend_stubs" / f"3.{sys.version_info[1]}" / "triton_python_backend_stub"
@@ -83,8 +67,6 @@ def find_toolchain() -> Toolchain:
         cache_folder=server / "caches",
         wheel_libraries=site / "nvidia_pytriton.libs",
         libpython=library,
-        perf_analyzer=perf_analyzer.find_perf_analyzer(folder),
-        tool_folder=folder,
     )
     for path in (found.tritonserver, found.python_backend / "libtriton_python.so", stub, found.wheel_libraries):
         if not path.exists():
@@ -93,6 +75,24 @@ def find_toolchain() -> Toolchain:
                 hint=f"pip install --force-reinstall {SERVER_PACKAGE}=={SERVER_PACKAGE_VERSION}",
             )
     return found
+
+
+def require_perf_analyzer() -> Path:
+    """Return the installed perf_analyzer; measuring a server elsewhere needs no other tool.
+
+    Raises: ToolMissingError where it is not installed.
+    """
+    folder = home_folder()
+    found = perf_analyzer.find_perf_analyzer(folder)
+    if found is None:
+        raise ToolMissingError(f"perf_analyzer is not in {folder}", hint=f"run `{INSTALL_TOOLS}`")
+    return found
+
+
+def perf_analyzer_environment() -> dict[str, str]:
+    """Return the environment for perf_analyzer: its own libraries before any other."""
+    folder = perf_analyzer.library_folder(home_folder())
+    return {**os.environ, "LD_LIBRARY_PATH": _joined(folder, before=os.environ.get("LD_LIBRARY_PATH"))}
 
 
 def require_python() -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from tritonsmith.generator.errors import ToolMissingError
 
-# The newest GLIBC_x.y symbol version that each binary asks for (objdump -T): tritonserver, its stubs and
-# perf_analyzer 2.34, libpython3.13 beside them 2.35; perf_analyzer from 2.52 on 2.38.
-GLIBC_NEEDED = (2, 34)
+# nvidia-pytriton's wheel is tagged manylinux_2_35, and pip installs it nowhere below; its tritonserver and stubs, and
+# perf_analyzer 2.51, ask for 2.34 (objdump -T), so that this is never too little.
+GLIBC_NEEDED = (2, 35)
 ST_NOEXEC = getattr(os, "ST_NOEXEC", 8)  # Linux alone has the name; doctor runs everywhere
 
 
@@ -36,7 +36,7 @@ def require_linux_x86_64() -> None:
     if version < GLIBC_NEEDED:
         raise ToolMissingError(
             f"the embedded tritonserver needs glibc {_dotted(GLIBC_NEEDED)}; this system has {_dotted(version)}",
-            hint="use Debian 12, Ubuntu 22.04, RHEL 9 or newer, or `tritonsmith serve --container`",
+            hint="use Debian 12, Ubuntu 22.04, RHEL 10 or newer, or `tritonsmith serve --container`",
         )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from tritonsmith.generator.errors import ToolMissingError
 from tritonsmith.generator.process import run
 
-VERSION = "2.51.0"  # the newest that runs with glibc 2.34: 2.52 and later ask for 2.38
+VERSION = "2.51.0"  # the newest that runs with glibc 2.35: 2.52 and later ask for 2.38
 WHEEL = f"tritonclient-{VERSION}-py3-none-manylinux1_x86_64.whl"
 WHEEL_SHA256 = "c485bb0123bdf310f90bc8b03d3489b28df2ffed55b30c7eee0b795b48113d52"
 MEMBER = f"tritonclient-{VERSION}.data/data/bin/perf_analyzer"

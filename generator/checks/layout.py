@@ -10,7 +10,7 @@ from tritonsmith.generator.catalog.backends import BACKENDS
 from tritonsmith.generator.checks.case import Case
 from tritonsmith.generator.checks.registry import check
 from tritonsmith.generator.findings import Finding, error
-from tritonsmith.generator.repository.core import Model
+from tritonsmith.generator.repository.names import versions_of
 
 
 @check("TS201", "a model has a version folder")
@@ -20,7 +20,7 @@ def versions_exist(case: Case) -> Iterator[Finding]:
     Source: core: model_lifecycle.cc ("at least one version must be available under the version policy").
     """
     for model, _ in case.models():
-        if not versions(model):
+        if not versions_of(model):
             hint = f"add {model.name}/1/ (with a file in it, such as .gitkeep, for an ensemble)"
             yield error("the model has no version folder", case.origin(model), key=model.name, remedy=hint)
 
@@ -33,7 +33,7 @@ def model_files_exist(case: Case) -> Iterator[Finding]:
     """
     for model, config in case.models():
         name = config.default_model_filename or _default_file(config)
-        for version in versions(model) if name else ():
+        for version in versions_of(model) if name else ():
             if not any(path == f"{version}/{name}" or path.startswith(f"{version}/{name}/") for path in model.files):
                 message = f"version {version} has no {name}, which backend {config.backend} loads"
                 yield error(message, case.origin(model), key=model.name, remedy=f"add {model.name}/{version}/{name}")
@@ -61,6 +61,18 @@ def named_files_exist(case: Case) -> Iterator[Finding]:
                 yield error(f"there is no {name}", case.origin(model, path), key=f"{model.name}.{path}", remedy=hint)
 
 
+@check("TS205", "what lies in a model's folder can be read")
+def entries_are_readable(case: Case) -> Iterator[Finding]:
+    """Triton looks at every entry; a link that leads nowhere makes the model fail to poll, one in a circle hangs it.
+
+    Source: core: filesystem/implementations/local.h ("failed to stat file").
+    """
+    for model in case.repository.models.values():
+        for path, fault in model.faults.items():
+            name = f"{model.name}/{path}".rstrip("/")
+            yield error(f"{name} is {fault}", case.origin(model), key=model.name, remedy="mend it, or take it away")
+
+
 def _named_files(config: ModelConfig) -> Iterator[tuple[str, str]]:
     """Yield the field and the file for every file that a configuration names."""
     for index, output in enumerate(config.output):
@@ -74,12 +86,6 @@ def _named_files(config: ModelConfig) -> Iterator[tuple[str, str]]:
         for initial in state.initial_state:
             if initial.data_file:
                 yield f"sequence_batching.state[{index}].initial_state", f"initial_state/{initial.data_file}"
-
-
-def versions(model: Model) -> list[int]:
-    """Return the model's versions: its folders that are whole numbers without leading zeros."""
-    folders = {path.partition("/")[0] for path in (*model.folders, *(p for p in model.files if "/" in p))}
-    return sorted(int(name) for name in folders if name.isdecimal() and str(int(name)) == name)
 
 
 def _default_file(config: ModelConfig) -> str:

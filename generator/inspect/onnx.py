@@ -12,6 +12,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, TypeProto,
 
 from tritonsmith.generator.catalog.datatypes import BY_ONNX, Datatype
 from tritonsmith.generator.errors import SpecError
+from tritonsmith.generator.files import open_regular
 from tritonsmith.generator.findings import Finding, Place, error
 from tritonsmith.generator.inspect.onnx_slim import TruncatedError, without_weights
 
@@ -165,7 +166,7 @@ def _inexpressible(kind: str, tensor: OnnxTensor, max_batch_size: int, place: Pl
 def _parse(path: Path) -> ModelProto:
     """Return the model, of a big file without its weights."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = file.seek(0, 2)
             if size > LARGEST_FILE_BYTES:
                 raise SpecError(

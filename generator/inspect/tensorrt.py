@@ -9,6 +9,7 @@ from typing import Any
 
 from tritonsmith.generator.catalog.datatypes import DATATYPES
 from tritonsmith.generator.errors import SpecError
+from tritonsmith.generator.files import read_regular
 from tritonsmith.generator.inspect.onnx import OnnxFacts, OnnxTensor
 
 # tensorrt.DataType's names as Triton's. Source: tensorrt_backend: tensorrt_utils.cc (ConvertTrtTypeToDataType).
@@ -64,7 +65,7 @@ def _engine(tensorrt: Any, path: Path) -> Any:
         "without tensorrt, with input and output in it"
     )
     try:
-        plan = path.read_bytes()
+        plan = read_regular(path)
         engine = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.ERROR)).deserialize_cuda_engine(plan)
     except OSError as problem:
         raise SpecError(f"cannot read the plan: {problem.strerror}", where=str(path)) from None

@@ -18,7 +18,7 @@ from tritonsmith.generator.lower.facts import Facts
 from tritonsmith.generator.lower.model_file import facts_of_file
 from tritonsmith.generator.lower.python_folder import facts_of_folder
 from tritonsmith.generator.repository.core import File, Model, Repository, SourceFile
-from tritonsmith.generator.repository.names import CONFIG_FILE, is_plain_name
+from tritonsmith.generator.repository.names import CONFIG_FILE, is_plain_name, versions_in
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.document import ModelSpec, Spec
 from tritonsmith.generator.spec.merge import merge_message
@@ -75,7 +75,7 @@ def _lower_model(
     config.name = model.name
     files: dict[str, File] = {**facts.files, **{name: SourceFile(path) for name, path in model.files.items()}}
     findings.extend(_bad_paths(model, files))
-    if not any(_is_version(name) for name in files):
+    if not versions_in(name for name in files if "/" in name):
         files.update(VERSION_FILES)
     return Model(model.name, config, files, origins=origins)
 
@@ -167,11 +167,6 @@ def _bad_paths(model: ModelSpec, files: Mapping[str, File]) -> Iterator[Finding]
                 message = f"'{folder}' is both a file and a folder"
                 hint = f"call the folder of {path} otherwise"
                 yield error(message, place, key=f"models.{model.name}.{key}", remedy=hint)
-
-
-def _is_version(name: str) -> bool:
-    head, _, rest = name.partition("/")
-    return head.isdecimal() and bool(rest)
 
 
 def _settings(spec: Spec) -> dict[str, Any]:

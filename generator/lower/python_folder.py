@@ -10,14 +10,17 @@ import ast
 from collections.abc import Mapping
 from pathlib import Path
 
+from tritonsmith.generator.files import read_regular
 from tritonsmith.generator.findings import Finding, Place, error
 from tritonsmith.generator.lower.facts import Facts
 from tritonsmith.generator.repository.core import SourceFile
+from tritonsmith.generator.repository.names import CONFIG_FILE
 from tritonsmith.generator.repository.pbtxt import parse_config
+from tritonsmith.generator.repository.walk import BYTECODE, walk, whole
 from tritonsmith.generator.spec.data import message_data
 from tritonsmith.generator.spec.document import ModelSpec
 
-_LEFT_OUT = {"__pycache__", "config.pbtxt", ".git", ".ipynb_checkpoints"}
+_LEFT_OUT = {BYTECODE, ".git", ".ipynb_checkpoints"}
 
 
 def facts_of_folder(model: ModelSpec, folder: Path, findings: list[Finding]) -> Facts | None:
@@ -26,7 +29,7 @@ def facts_of_folder(model: ModelSpec, folder: Path, findings: list[Finding]) -> 
     count = len(findings)
     if folder.is_file():
         return Facts({"backend": "python"}, {"1/model.py": SourceFile(folder)})
-    files = _files(folder)
+    files = _files(folder, model, findings)
     scripts = [name for name in files if name.endswith("/model.py")]
     if not scripts:
         hint = "a Python model is a folder with model.py (or 1/model.py) and config.pbtxt"
@@ -35,24 +38,26 @@ def facts_of_folder(model: ModelSpec, folder: Path, findings: list[Finding]) -> 
         return None
     for script in scripts:
         files.update(_neighbours(script, folder, files, model, findings))
-    fields = _config_fields(folder / "config.pbtxt", findings)
+    fields = _config_fields(folder / CONFIG_FILE, findings)
     fields.pop("name", None)  # the folder's own; the model may be called otherwise
     return Facts({"backend": "python", **fields}, files) if len(findings) == count else None
 
 
-def _files(folder: Path) -> dict[str, SourceFile]:
+def _files(folder: Path, model: ModelSpec, findings: list[Finding]) -> dict[str, SourceFile]:
     """Return the folder's files by their path in the model's folder; where model.py lies on top, all go into 1/."""
     prefix = "1/" if (folder / "model.py").is_file() else ""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    kept = [path for path in paths if not _LEFT_OUT & set(path.relative_to(folder).parts)]
-    return {f"{prefix}{path.relative_to(folder).as_posix()}": SourceFile(path) for path in kept}
+    paths, faults = whole(walk(folder, _LEFT_OUT))
+    place, key = model.place_of("python"), f"models.{model.name}.python"
+    findings += [error(f"'{folder.name}/{path}' is {fault}", place, key=key) for path, fault in faults.items()]
+    kept = [path for path in sorted(paths) if path.rpartition("/")[2] != CONFIG_FILE]
+    return {f"{prefix}{path}": SourceFile(folder / path) for path in kept}
 
 
 def _config_fields(path: Path, findings: list[Finding]) -> dict[str, object]:
     if not path.is_file():
         return {}
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = read_regular(path).decode(errors="replace")
     except OSError as problem:
         findings.append(error(f"cannot read the configuration: {problem.strerror}", Place(str(path))))
         return {}
@@ -95,7 +100,7 @@ def _neighbours(
 def _relative_imports(path: Path, key: str, findings: list[Finding]) -> list[tuple[str, int]]:
     """Return the modules that a script imports from its own folder, each with the line."""
     try:
-        parsed = ast.parse(path.read_bytes(), str(path))
+        parsed = ast.parse(read_regular(path), str(path))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as problem:  # the last two: nested too deeply
         line = getattr(problem, "lineno", 0) or 0
         reason = problem.msg if isinstance(problem, SyntaxError) else str(problem) or "nested too deeply"

@@ -9,6 +9,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOut
 from tritonsmith.generator.errors import RepositoryError, SpecError
 from tritonsmith.generator.inspect.onnx import OnnxFacts, OnnxTensor, read_onnx, triton_dims
 from tritonsmith.generator.repository.core import Model, SourceFile
+from tritonsmith.generator.repository.names import versions_in
 
 # --backend-config=default-max-batch-size, unless set (core: backend_model.cc, backend_config_defaults).
 DEFAULT_MAX_BATCH_SIZE = 4
@@ -57,6 +58,20 @@ def complete_config(model: Model) -> ModelConfig:
     if config.backend == "onnxruntime" and not ((config.input or config.batch_input) and config.output):
         _complete_from_graph(model, config)
     return config
+
+
+def backend_of(model: Model) -> str:
+    """Return the backend that serves a model, as its configuration names it or its files tell; empty where none do."""
+    config = ModelConfig()
+    if model.config is not None:
+        config.CopyFrom(model.config)
+    if config.platform == "ensemble":
+        return config.backend or config.platform
+    try:
+        _complete_backend(model, config)
+    except RepositoryError:
+        return ""
+    return config.backend
 
 
 def first_version(model: Model) -> str:
@@ -142,7 +157,7 @@ def _complete_from_graph(model: Model, config: ModelConfig) -> None:
 
 def _graph_facts(model: Model, config: ModelConfig) -> OnnxFacts:
     """Return the facts of the graph in the newest version, which an ensemble's step is completed from."""
-    versions = sorted({int(top) for top in (path.partition("/")[0] for path in model.files) if top.isdecimal()})
+    versions = versions_in(path for path in model.files if "/" in path)
     path = f"{versions[-1] if versions else 1}/{config.default_model_filename}"
     file = model.files.get(path)
     if file is None and f"{path}/model.onnx" in model.files:  # a folder: the graph and its external data

@@ -37,6 +37,7 @@ class Model:
     `config` is the configuration as written, None where there is no config.pbtxt or where it does not parse; then
     `findings` says why. `files` are all files of the folder but config.pbtxt, by path relative to it.
     `origins` maps dotted field paths (`dynamic_batching.preferred_batch_size`) to where they were written.
+    `faults` says of what lies in the folder and can be neither read nor entered what it is, such as a link to nothing.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Model:
     folders: tuple[str, ...] = ()  # every folder below the model's, also empty ones
     findings: tuple[Finding, ...] = ()
     origins: Mapping[str, Place] = field(default_factory=dict)
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tritonsmith.generator.errors import RepositoryError
+from tritonsmith.generator.files import read_regular
 from tritonsmith.generator.repository.names import LOCK_FILE
 from tritonsmith.generator.repository.states import FileState
 
@@ -47,7 +48,7 @@ def read_lock(root: Path) -> Lock:
     """
     path = root / LOCK_FILE
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(read_regular(path))
         if found["format"] > FORMAT:
             raise RepositoryError(
                 f"the lock has format {found['format']}; this tritonsmith knows {FORMAT}",

@@ -6,13 +6,15 @@ import re
 from collections.abc import Iterable
 
 from tritonsmith.generator.errors import RepositoryError
-from tritonsmith.generator.repository.core import Repository
+from tritonsmith.generator.repository.core import Model, Repository
 
 CONFIG_FILE = "config.pbtxt"
 LOCK_FILE = "tritonsmith.lock"  # at the repository's root, where Triton looks at folders alone
 # Triton does not percent-decode its routes, and starts Python models through a shell string
 # (reference: core's rule 11, python_backend: stub_launcher.cc).
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
+NEWEST_VERSION = 2**63 - 1  # Triton reads a version folder's name with std::stoll (core: filesystem/api.h)
+_VERSION = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
 def is_plain_name(name: str) -> bool:
@@ -26,6 +28,28 @@ def is_model_name(name: str) -> bool:
     Source: core#472, by which Triton refuses `..` since 26.03.
     """
     return is_plain_name(name) and not name.startswith(".") and ".." not in name and name != LOCK_FILE
+
+
+def is_version_folder(name: str) -> bool:
+    """Whether a folder of this name in a model's folder holds a version that Triton can load.
+
+    Triton also takes 1abc for version 1 and -1 for a version, and then looks for their files elsewhere; leading zeros
+    it ignores with a warning (reference rule 6).
+
+    Source: core: model_repository_manager.cc.
+    """
+    return _VERSION.fullmatch(name) is not None and int(name) <= NEWEST_VERSION
+
+
+def versions_in(paths: Iterable[str]) -> list[int]:
+    """Return the versions of a model in ascending order, from the paths of its folders and files."""
+    tops = {path.partition("/")[0] for path in paths}
+    return sorted(int(top) for top in tops if is_version_folder(top))
+
+
+def versions_of(model: Model) -> list[int]:
+    """Return a model's versions in ascending order, also those whose folders are empty."""
+    return versions_in([*model.folders, *(path for path in model.files if "/" in path)])
 
 
 def check_models(repository: Repository) -> None:

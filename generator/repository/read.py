@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from tritonsmith.generator.errors import RepositoryError
+from tritonsmith.generator.files import read_regular
 from tritonsmith.generator.findings import Finding, Place, error
 from tritonsmith.generator.repository.core import File, Model, Repository, SourceFile
 from tritonsmith.generator.repository.exchange import build_lock, is_unfinished, recover
 from tritonsmith.generator.repository.lock import Lock, read_lock
-from tritonsmith.generator.repository.names import CONFIG_FILE
+from tritonsmith.generator.repository.names import CONFIG_FILE, versions_in
 from tritonsmith.generator.repository.origins import find_origins
 from tritonsmith.generator.repository.pbtxt import parse_config
-
-# What `std::stoll` reads from the front of a folder's name is its version (core: filesystem/api.h, reference rule 6).
-_VERSION = re.compile(r"[+-]?\d+")
+from tritonsmith.generator.repository.walk import BYTECODE, fault_of_link, walk, whole
 
 
 def read_repository(path: Path) -> Repository:
@@ -33,26 +31,17 @@ def read_repository(path: Path) -> Repository:
         said = "a file, not a folder" if path.exists() else "no such folder"
         raise RepositoryError(f"no model repository: {said}", where=str(path), hint="make one with tritonsmith build")
     try:
-        names = sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
-        models = {name: _read_model(path / name) for name in names}
+        folders = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith(".")]
+        found = [read_model(folder) for folder in folders if folder.is_dir() or fault_of_link(folder)]
     except OSError as problem:
         raise RepositoryError(
             f"cannot read the model repository: {problem.strerror}", where=str(problem.filename or path)
         ) from problem
-    if not any(map(_looks_like_a_model, models.values())):
+    if not any(map(_looks_like_a_model, found)):
         raise _no_repository(path)
     lock = _lock_of(path)
+    models = {model.name: model for model in found}
     return Repository(lock.repository or path.resolve().name, models, lock.spec_digest, lock.settings)
-
-
-def is_version_folder(name: str) -> bool:
-    """Whether Triton takes a folder of this name in a model's folder for a version.
-
-    Source: core: model_repository_manager.cc, reference rule 6: leading zeros are ignored with a warning, and a name
-    that only starts with a number counts.
-    """
-    found = _VERSION.match(name)
-    return found is not None and not (len(name) > 1 and name.startswith("0"))
 
 
 def _finish_build(path: Path) -> None:
@@ -83,35 +72,31 @@ def _no_repository(path: Path) -> RepositoryError:
 
 
 def _looks_like_a_model(model: Model) -> bool:
-    versions = (folder for folder in model.folders if "/" not in folder and is_version_folder(folder))
-    return model.config is not None or bool(model.findings) or any(versions)
+    return model.config is not None or bool(model.findings) or bool(versions_in(model.folders))
 
 
-def _read_model(folder: Path) -> Model:
-    files: dict[str, File] = {}
-    folders: list[str] = []
-    state = folder.stat()
-    for path, is_folder in _entries(str(folder), "", ((state.st_dev, state.st_ino),)):
-        if is_folder:
-            folders.append(path)
-        elif path != CONFIG_FILE:
-            files[path] = SourceFile(folder / path)
-    name = folder.name
+def read_model(folder: Path) -> Model:
+    """Return the model in a folder."""
+    if fault := fault_of_link(folder):
+        return Model(folder.name, None, findings=(error(f"the model's folder is {fault}", Place(str(folder))),))
+    entries = list(walk(folder, {BYTECODE}))
+    paths, faults = whole(entries)
+    files: dict[str, File] = {path: SourceFile(folder / path) for path in sorted(paths) if path != CONFIG_FILE}
+    folders = tuple(sorted(entry.path for entry in entries if entry.is_folder))
+    model = Model(folder.name, None, files, folders, faults=faults)
     found = _read_config(folder / CONFIG_FILE)
     if isinstance(found, str):
         config = parse_config(found, str(folder / CONFIG_FILE))
         if not isinstance(config, Finding):
-            origins = find_origins(found, str(folder / CONFIG_FILE))
-            return Model(name, config, dict(sorted(files.items())), tuple(sorted(folders)), origins=origins)
+            return replace(model, config=config, origins=find_origins(found, str(folder / CONFIG_FILE)))
         found = config
-    findings = (found,) if found else ()
-    return Model(name, None, dict(sorted(files.items())), tuple(sorted(folders)), findings)
+    return replace(model, findings=(found,) if found else ())
 
 
 def _read_config(path: Path) -> str | Finding | None:
     """Return the configuration's text, or why it cannot be read; None where there is none."""
     try:
-        return path.read_bytes().decode()
+        return read_regular(path).decode()
     except FileNotFoundError:
         return None
     except OSError as problem:
@@ -119,18 +104,3 @@ def _read_config(path: Path) -> str | Finding | None:
     except UnicodeDecodeError as problem:
         line = problem.object[: problem.start].count(b"\n") + 1
         return error("not UTF-8 text", Place(str(path), line), remedy="save it as UTF-8")
-
-
-def _entries(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, bool]]:
-    """Yield (path, is a folder) for everything below a folder; a link to a folder above is not entered."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            path = prefix + entry.name
-            if not entry.is_dir():
-                yield path, False
-                continue
-            state = entry.stat()
-            identity = (state.st_dev, state.st_ino)
-            if entry.name != "__pycache__" and identity not in above:
-                yield path, True
-                yield from _entries(entry.path, f"{path}/", (*above, identity))

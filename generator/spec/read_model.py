@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tritonsmith.generator.findings import Place
-from tritonsmith.generator.repository.names import CONFIG_FILE, is_model_name
+from tritonsmith.generator.repository.names import CONFIG_FILE, NEWEST_VERSION, is_model_name, is_version_folder
+from tritonsmith.generator.repository.walk import walk, whole
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.document import Locator, ModelSpec, Step
 from tritonsmith.generator.spec.values import Values
@@ -15,7 +17,6 @@ from tritonsmith.generator.suggest import did_you_mean
 MODEL_KEYS = ("file", "files", "python", "ensemble", "calls", "expose")
 STEP_KEYS = ("model_name", "model_version", "model_namespace", "input_map", "output_map")
 BLUEPRINT_PREFIX = "blueprint:"
-NEWEST_VERSION = 2**63 - 1  # Triton reads a version folder's name with std::stoll (core: model_repository_manager.cc)
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,11 @@ class ModelReader:
             return {}
         versions: dict[int, Path] = {}
         for text, item in node.entries.items():
-            version = tree.Scalar(text, node.place).whole_number
-            if version is None or not text.isdecimal() or version > NEWEST_VERSION:
+            if not is_version_folder(text):
                 message = f"'{text}' is no version: a whole number without leading zeros, at most {NEWEST_VERSION}"
                 self.values.error(message, node.place_of(text), f"{key}.{text}", "file: {1: model.onnx}")
             elif path := self._source(item, f"{key}.{text}"):
-                versions[version] = path
+                versions[int(text)] = path
         return versions
 
     def _files(self, node: tree.Mapping, key: str) -> dict[str, Path]:
@@ -92,13 +92,20 @@ class ModelReader:
                 continue
             path = self._path(item, f"{key}.{target}")
             if path is not None and path.is_dir():
-                beneath = sorted(file for file in path.rglob("*") if file.is_file())
-                files.update({str(pure / file.relative_to(path).as_posix()): file for file in beneath})
-                if not beneath:
-                    self.values.error(f"the folder '{path.name}' is empty", given.place_of(target), f"{key}.{target}")
+                beneath = self._beneath(path, given.place_of(target), f"{key}.{target}")
+                files.update({str(pure / file): path / file for file in beneath})
             elif path is not None:
                 files[str(pure)] = path
         return files
+
+    def _beneath(self, folder: Path, place: Place, key: str) -> list[str]:
+        """Return the paths of the files in a folder, relative to it."""
+        files, faults = whole(walk(folder))
+        for path, fault in faults.items():
+            self.values.error(f"'{folder.name}/{path}' is {fault}", place, key)
+        if not files and not faults:
+            self.values.error(f"the folder '{folder.name}' is empty", place, key)
+        return sorted(files)
 
     def _python(self, node: tree.Node | None, key: str) -> Path | None:
         text = self.values.word(node, key) if node is not None else ""
@@ -134,10 +141,13 @@ class ModelReader:
             return None
         path = self.folder / text
         try:
-            path.stat()
+            mode = path.stat().st_mode
         except (OSError, ValueError) as problem:  # ValueError: a zero byte
             hint = f"paths are relative to the spec, in {self.folder}"
             self.values.error(_why_missing(path, text, problem), node.place, key, hint)
+            return None
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            self.values.error(f"'{text}' is neither a file nor a folder", node.place, key)
             return None
         return path
 

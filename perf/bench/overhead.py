@@ -27,7 +27,6 @@ from onnx import TensorProto, helper, numpy_helper
 from tritonsmith.backends.python_based.onnxruntime.onnx_session import open_session, read_settings
 from tritonsmith.backends.server.embedded import embedded_server
 from tritonsmith.backends.server.options import ServerOptions
-from tritonsmith.backends.toolchain.find import find_toolchain
 from tritonsmith.generator import console
 from tritonsmith.generator.process import run
 from tritonsmith.perf.bench.record import write_result
@@ -36,6 +35,7 @@ from tritonsmith.perf.measure.input_data import write_input_data
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.profile import parse_csv
 from tritonsmith.perf.statistics import median, median_interval
+from tritonsmith.perf.sweep import find_analyzer
 
 CONCURRENCIES = (1, 16, 64)
 GOAL_MS = 0.10  # above the identity model plus ONNX Runtime's own time, p50 at concurrency 1
@@ -125,8 +125,7 @@ def measure(folder: Path, rounds: int, window_ms: int) -> dict[str, list[Round]]
         network.name: write_input_data(folder / f"{network.name}.json", [{"x": np.ones(network.widths[0], np.float32)}])
         for network in NETWORKS
     }  # perf_analyzer's own are random bits: NaN from the second layer on
-    toolchain = find_toolchain()
-    tool = AnalyzerTool(toolchain.require_perf_analyzer(), toolchain.perf_analyzer_environment())
+    tool = find_analyzer()
     order = random.Random(0)  # noqa: S311
     measured: dict[str, list[Round]] = {network.name: [] for network in NETWORKS}
     with embedded_server(folder / "models", ServerOptions(allow_metrics=False)) as server:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import resource
+import signal
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy as np
 
 from tritonsmith.generator.errors import ServerError, TritonsmithError, UnstableError, UsageError
 from tritonsmith.generator.process import Completed, run
+from tritonsmith.perf.files import file_size_limit, require_room, writing
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.profile import Profile, TruncatedExportError, parse_csv, read_profile, without_final_flags
 
@@ -146,10 +148,11 @@ def run_analyzer(tool: AnalyzerTool, task: AnalyzerRun, folder: Path, *, is_show
 
 def _run_once(tool: AnalyzerTool, task: AnalyzerRun, folder: Path, attempt: int, is_shown: bool) -> AnalyzerResult:
     where = f"{task.model} at {task.load}"
-    with tempfile.TemporaryDirectory(dir=folder, prefix=SCRATCH_PREFIX) as scratch:
+    with _scratch(folder) as scratch:
         if task.load.kind == "request_rate":
             gaps_us = arrival_gaps_us(task.load.value, task.measured_s, task.seed)
-            Path(scratch, SCHEDULE_NAME).write_text("\n".join(map(str, gaps_us)) + "\n", encoding="ascii")
+            with writing(folder):
+                Path(scratch, SCHEDULE_NAME).write_text("\n".join(map(str, gaps_us)) + "\n", encoding="ascii")
         before_s = _children_cpu_s()
         done = run(
             analyzer_argv(tool.program, task),
@@ -159,6 +162,7 @@ def _run_once(tool: AnalyzerTool, task: AnalyzerRun, folder: Path, attempt: int,
             is_shown=is_shown,
         )
         cores = (_children_cpu_s() - before_s) / done.seconds
+        require_room(Path(scratch))  # on a full disk the exports are cut off, with status 0 and without a word
         require_data(done, Path(scratch), where=where, advice=task.advice)
         try:
             profile = read_profile(Path(scratch, PROFILE_NAME))
@@ -170,6 +174,11 @@ def _run_once(tool: AnalyzerTool, task: AnalyzerRun, folder: Path, attempt: int,
         profile = without_final_flags(profile, columns["Response Throughput"] / columns["Inferences/Second"])
     is_behind = "not able to keep up" in done.stderr + done.stdout
     return AnalyzerResult(profile, columns, done.argv, cores, attempt, is_behind)
+
+
+def _scratch(folder: Path) -> tempfile.TemporaryDirectory[str]:
+    with writing(folder):
+        return tempfile.TemporaryDirectory(dir=folder, prefix=SCRATCH_PREFIX)
 
 
 def require_data(done: Completed, folder: Path, *, where: str, advice: str = "") -> None:
@@ -195,6 +204,9 @@ def failure(done: Completed, where: str, advice: str = "") -> TritonsmithError:
     2.51: 2 unstable, 3 options or no valid request, 99 everything else (server down, model unknown, wrong usage).
     """
     said = _said(done)
+    if done.returncode == -signal.SIGXFSZ:
+        message = f"perf_analyzer cannot write its export: {file_size_limit()}"
+        return UsageError(message, where=where, hint="raise the limit: ulimit -f unlimited; or shorten --window-ms")
     if done.returncode < 0:
         return ServerError(f"perf_analyzer was ended by signal {-done.returncode}:\n{said}", where=where)
     if done.returncode in (STABILITY_ERROR, NO_VALID_REQUESTS) or "No valid requests" in said:

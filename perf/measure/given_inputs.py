@@ -7,7 +7,7 @@ from glob import glob
 from pathlib import Path
 
 from tritonsmith.backends.client.base import connect
-from tritonsmith.backends.client.infer import Call, Target, build_requests, find_target
+from tritonsmith.backends.client.infer import Call, Target, build_requests, find_target, read_pair
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.measure.input_data import Row, write_input_data
 
@@ -19,9 +19,7 @@ def expand_inputs(texts: Sequence[str]) -> dict[str, list[str]]:
     """
     values: dict[str, list[str]] = {}
     for text in texts:
-        name, separator, value = text.partition("=")
-        if not separator or not name:
-            raise UsageError(f"'{text}' is no input", hint="write --input NAME=VALUE or --input NAME=@FILE")
+        name, value = read_pair(text)
         values.setdefault(name, []).extend(_files(value) if value.startswith("@") else [value])
     return values
 

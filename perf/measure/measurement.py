@@ -63,8 +63,25 @@ class Step:
 
 
 @dataclass(frozen=True)
+class CacheUse:
+    """How many of a model's requests were answered from the response cache, and how many were looked up in vain."""
+
+    model: str
+    hits: int
+    misses: int
+
+    @property
+    def hit_share(self) -> float:
+        """Return the share of requests that the model itself did not answer."""
+        return self.hits / max(1, self.hits + self.misses)
+
+
+@dataclass(frozen=True)
 class Measurement:
-    """One point, measured once. Rates are per second; `in_flight` is throughput times mean latency (Little's law)."""
+    """One point, measured once. Rates are per second; `in_flight` is throughput times mean latency (Little's law).
+
+    `caches` has an entry for each model, ensembles included, whose requests were looked up in the response cache.
+    """
 
     load: Load
     latency: Latency
@@ -83,6 +100,7 @@ class Measurement:
     is_generator_behind: bool
     machine: MachineLoad
     attempts: int
+    caches: tuple[CacheUse, ...] = ()  # since schema 2
 
     @property
     def overhead_us(self) -> float:
@@ -102,7 +120,12 @@ def summarise_latencies(latencies_us: Floats) -> Latency:
 
 
 def compose_measurement(
-    load: Load, result: AnalyzerResult, server_us: float, steps: tuple[Step, ...], machine: MachineLoad
+    load: Load,
+    result: AnalyzerResult,
+    server_us: float,
+    steps: tuple[Step, ...],
+    machine: MachineLoad,
+    caches: tuple[CacheUse, ...] = (),
 ) -> Measurement:
     """Put together what perf_analyzer, the server and the machine said about one run."""
     profile = result.profile
@@ -125,6 +148,7 @@ def compose_measurement(
         is_generator_behind=result.is_behind or is_generator_behind(load, profile, latency),
         machine=machine,
         attempts=result.attempts,
+        caches=caches,
     )
 
 

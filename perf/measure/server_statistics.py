@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tritonsmith.perf.measure.measurement import Step
+from tritonsmith.perf.measure.measurement import CacheUse, Step
 
 PHASES = ("queue", "compute_input", "compute_infer", "compute_output")
 
@@ -22,6 +22,8 @@ class ModelCounters:
     executions: int
     phase_ns: Mapping[str, int]
     batch_sizes: Mapping[int, int]
+    cache_hits: int  # requests answered from the response cache; they count as requests, without compute times
+    cache_misses: int
 
 
 def parse_counters(document: Mapping[str, Any], model: str) -> ModelCounters:
@@ -41,6 +43,8 @@ def parse_counters(document: Mapping[str, Any], model: str) -> ModelCounters:
         executions=sum(_number(entry, "execution_count") for entry in versions),
         phase_ns=dict(phases),
         batch_sizes=dict(sizes),
+        cache_hits=sum(_number(entry, "inference_stats", "cache_hit", "count") for entry in versions),
+        cache_misses=sum(_number(entry, "inference_stats", "cache_miss", "count") for entry in versions),
     )
 
 
@@ -63,6 +67,15 @@ def step_between(model: str, before: ModelCounters, after: ModelCounters) -> Ste
         compute_output_us=times["compute_output"],
         batch_sizes={size: count for size, count in sizes.items() if count > 0},
     )
+
+
+def caches_between(before: Mapping[str, ModelCounters], after: Mapping[str, ModelCounters]) -> tuple[CacheUse, ...]:
+    """Return what the response cache did between two readings, for each model that was looked up in it."""
+    uses = (
+        CacheUse(model, now.cache_hits - before[model].cache_hits, now.cache_misses - before[model].cache_misses)
+        for model, now in after.items()
+    )
+    return tuple(use for use in uses if use.hits or use.misses)
 
 
 def mean_request_us(before: ModelCounters, after: ModelCounters) -> float:

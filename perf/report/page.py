@@ -154,6 +154,7 @@ def _facts(sweep: Sweep) -> list[tuple[str, str]]:
         ("Server", f"tritonserver {machine.server}"),
         ("Load generator", f"perf_analyzer {machine.perf_analyzer} over {plan.protocol}"),
         ("System", f"Linux {machine.kernel}, glibc {machine.glibc}, Python {machine.python}"),
+        *([("Measured with", "; ".join(sweep.notices))] if sweep.notices else []),
         ("Input", plan.input_data.name if plan.input_data else made_up),
         (
             "Cells",

@@ -76,7 +76,9 @@ def _server_sections(points: Points) -> Iterator[Section]:
         yield Section("steps", "Step by step", text, figures)
     batched = [model for model in models if any(_has_batches(point, model) for point in points)]
     if batched:
-        text = "How many requests the server ran together: the share of executions by batch size, and the mean size."
+        text = (
+            "How many requests ran together: the darker, the more of the executions had that size; and the mean size."
+        )
         yield Section("batches", "Batch sizes", text, _per_model(points, batched, bars.batch_sizes))
 
 

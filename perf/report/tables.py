@@ -21,7 +21,8 @@ def table_text(sweep: Sweep) -> str:
     points = summarise(sweep)
     rows = [(name_of(point), *_numbers(point)) for point in points]
     remarks = [f"{name_of(point)}: {remark}" for point in points for remark in point.remarks]
-    return "\n".join([console.table(HEADER, rows), "", intervals_note(sweep, points), *remarks])
+    notices = [f"measured with: {line}" for line in sweep.notices]
+    return "\n".join([console.table(HEADER, rows), "", intervals_note(sweep, points), *notices, *remarks])
 
 
 def render_markdown(sweep: Sweep) -> str:
@@ -38,7 +39,8 @@ def render_markdown(sweep: Sweep) -> str:
         cells = (name_of(point), *_numbers(point), batches, "; ".join(point.remarks))
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     server = f"tritonserver {machine.server}, perf_analyzer {machine.perf_analyzer}"
-    lines += ["", f"{intervals_note(sweep, points)} {machine.cpu}, {machine.cores} cores; {server}."]
+    notices = "".join(f"; {line}" for line in sweep.notices)
+    lines += ["", f"{intervals_note(sweep, points)} {machine.cpu}, {machine.cores} cores; {server}{notices}."]
     return "\n".join(lines) + "\n"
 
 
@@ -102,4 +104,6 @@ def _csv_row(point: Point) -> dict[str, Any]:
         times = ("queue_us", "compute_input_us", "compute_infer_us", "compute_output_us")
         row |= {f"{step.model}.{name}": getattr(step, name) for name in times}
         row[f"{step.model}.mean_batch_size"] = round(step.mean_batch_size, 3)
+    for use in point.caches:
+        row |= {f"{use.model}.cache_hits": use.hits, f"{use.model}.cache_misses": use.misses}
     return {**row, "remarks": "; ".join(point.remarks)}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.document import Sweep
-from tritonsmith.perf.files import write_by_rename
+from tritonsmith.perf.files import write_by_rename, writing
 from tritonsmith.perf.report.page import render_html
 from tritonsmith.perf.report.tables import as_report_json, render_csv, render_markdown
 
@@ -34,5 +34,6 @@ def write_report(sweep: Sweep, path: Path) -> Path:
 
     Raises: UsageError where nothing was measured, or the disk does not take it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     return write_by_rename(path, render_report(sweep, "html").encode())

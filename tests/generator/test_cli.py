@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -82,13 +83,59 @@ def test_each_outcome_has_its_exit_status(argv: list[str], status: int, said: st
 def test_an_error_ends_with_its_status(
     problem: BaseException, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli, "_listen_to_signals", lambda: None)
+    monkeypatch.setattr(cli, "_listen_to_signals", list)
 
     def fail() -> None:
         raise problem
 
     assert cli.guarded(fail) == status
     assert ("this is a bug in tritonsmith" in capsys.readouterr().err) == isinstance(problem, ValueError)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+def test_a_signal_counts_whatever_becomes_of_what_it_raised(number: signal.Signals, status: int) -> None:
+    program = f"""
+import os, sys
+from tritonsmith.generator.cli import guarded
+def work():
+    try:
+        os.kill(os.getpid(), {number:d})
+    except BaseException:
+        raise ImportError("Error importing numpy")  # as numpy's C code does
+sys.exit(guarded(work))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", "interrupted\n" if status == 130 else "")
+
+
+@pytest.mark.parametrize(
+    ("verb", "model", "status"),
+    [
+        ("build", "{backend: python}", 0),  # it is built, with a finding for each model
+        ("build", "{backend: python, max_batch: 4}", 3),
+        ("check", "{backend: python}", 1),
+        ("check", "{backend: python, max_batch: 4}", 3),
+    ],
+)
+def test_the_status_is_the_works_though_the_reader_has_gone(tmp_path: Path, verb: str, model: str, status: int) -> None:
+    lines = [f"  m{index}: {model}" for index in range(1000)]  # the findings are more than a pipe holds
+    (tmp_path / "tritonsmith.yaml").write_text("\n".join(["models:", *lines]))
+    program = [sys.executable, "-m", "tritonsmith.generator", verb]
+    with subprocess.Popen(program, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+    assert process.returncode == status
+    if verb == "build":
+        assert (tmp_path / "model_repository").exists() == (status == 0)
+
+
+def test_a_result_that_the_disk_does_not_take_is_told(tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "tritonsmith.generator", "init", "--schema"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: cannot write the result: No space left on device")
 
 
 def test_init_build_and_build_again(tmp_path: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tritonsmith.backends.server.leftovers import abandoned_environments
 
 WriteModel = Callable[..., Path]
 
@@ -42,11 +45,16 @@ def write_model() -> WriteModel:
 
 @pytest.fixture(scope="session")
 def traces() -> Callable[[str], list[str]]:
-    """Return a function that lists what is left of a run: its processes, shared memory and folder."""
+    """Return a function that lists what is left of a run: its processes, shared memory and folders.
+
+    The environment folders of killed servers do not name their run: each that appeared in this session counts.
+    """
+    began_s = time.time()
 
     def look(run_name: str) -> list[str]:
         found = [f"/dev/shm/{entry.name}" for entry in Path("/dev/shm").iterdir() if run_name in entry.name]
         found += [str(entry) for entry in Path("/tmp").glob(f"*{run_name}*")]
+        found += [str(folder) for folder in abandoned_environments(began_s)]
         return found + list(_processes_with(run_name))
 
     return look

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -112,6 +113,9 @@ class TritonPythonModel:
 def server(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -> Iterator[Server]:
     root = tmp_path_factory.mktemp("infer")
     write_model(root, "doubling")
+    versions = write_model(root, "versions", config="version_policy { all {} }")
+    (versions / "1").rename(versions / "2")
+    shutil.copytree(versions / "2", versions / "10")
     lines = ['backend: "python"']
     for wire, row in BY_WIRE.items():
         lines.append(f'input {{ name: "in_{wire}" data_type: {row.name} dims: -1 optional: true }}')
@@ -253,6 +257,14 @@ def test_wrong_names_and_shapes_name_the_right_ones(run: Run) -> None:
     status, _, said = run("doublin", "-i", "x=[1]")
     assert (status, "has no model 'doublin'. Did you mean 'doubling'?" in said) == (6, True)
     assert "countdown, doubling, echo" in said
+    for protocol in ("grpc", "http"):
+        status, _, said = run("versions", "--version", "9", "-i", "x=[1]", protocol=protocol)
+        assert (status, "model 'versions' has no version 9 that is ready" in said, "ready: 2, 10" in said) == (
+            6,
+            True,
+            True,
+        )
+    assert run("versions", "--version", "2", "-i", "x=[1]")[1].endswith("2\n")
     status, _, said = run("doubling", "-i", "z=[1]")
     assert (status, "has no input 'z'" in said, "x (FP32 [-1, -1])" in said) == (2, True, True)
     status, _, said = run("doubling")

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -230,7 +231,30 @@ def test_a_variant_for_a_gpu_is_fitted_to_this_machine_and_it_is_said(
     kinds = Variation("models.alone.instance_group.kind", ("KIND_GPU",))
     plan = SweepPlan("alone", (ONE,), repeats=3, window_ms=100, variations=(kinds,))
     assert sweep_of(plan, other_server, tmp_path).is_complete
-    assert "note: alone: instance_group[0] KIND_GPU -> KIND_CPU (no GPU here)" in capsys.readouterr().err
+    changed = "alone: instance_group[0] KIND_GPU -> KIND_CPU (no GPU here)"
+    assert f"note: {changed}" in capsys.readouterr().err
+    assert read_sweep(tmp_path).notices == (changed,)  # and nothing of models that are not measured
+    assert sweep_of(plan, other_server, tmp_path).notices == (changed,)  # though the variant is not loaded again
+
+
+def test_requests_that_the_response_cache_answered_are_told_for_steps_and_ensembles(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    cached = "response_cache { enable: true }"
+    write_model(models, "first", f'backend: "python" max_batch_size: 8 {FLOATS} {cached}', PASS_ON.format(sleep_s=0))
+    write_model(models, "second", f'backend: "python" max_batch_size: 8 {FLOATS}', PASS_ON.format(sleep_s=0))
+    write_model(models, "pipe", PIPE)
+    write_model(models, "whole", f"{PIPE} {cached}")
+    shares: dict[str, dict[str, float]] = {}
+    with embedded_server(models) as server:
+        for model in ("pipe", "second", "whole"):
+            sweep = sweep_of(SweepPlan(model, (FOUR,), repeats=3, window_ms=100), server, tmp_path / model)
+            [point] = summarise(sweep)
+            shares[model] = {use.model: use.hit_share for use in point.caches}
+            assert ("from the response cache" in " ".join(point.remarks)) == bool(shares[model])
+            assert any("response cache of 64 MiB was opened" in line for line in sweep.notices)
+    assert shares["pipe"] == {"first": pytest.approx(1, abs=0.1)}  # 16 rows, again and again
+    assert shares["second"] == {}
+    assert shares["whole"] == {"whole": pytest.approx(1, abs=0.1)}  # its steps hardly saw a request
 
 
 def test_a_decoupled_model_is_streamed_and_its_final_flag_is_no_answer(other_server: Server, tmp_path: Path) -> None:
@@ -321,6 +345,39 @@ def test_a_server_killed_in_the_middle_costs_one_cell(repository: Path, tmp_path
     with embedded_server(repository) as server:
         assert sweep_of(plan, server, tmp_path).is_complete
     assert kept.items() <= cell_times(tmp_path).items()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 128 KiB, which no export fits on."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(words, capture_output=True, check=False).returncode != 0:
+        pytest.skip("only root may mount a small disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_fills_up_is_named_and_nothing_is_left_half_written(server: Server, small_disk: Path) -> None:
+    with pytest.raises(
+        UsageError, match=f"cannot write {small_disk}/kept: the disk at {small_disk} is full: .* of 128"
+    ):
+        sweep_of(SweepPlan("second", (FOUR,), repeats=3, window_ms=400), server, small_disk / "kept")
+    assert sorted(path.name for path in (small_disk / "kept").iterdir()) == ["input.json", "sweep.json"]
+    assert read_sweep(small_disk / "kept").cells == ()
+
+
+@pytest.mark.parametrize("limit_bytes", [32 << 10, 96 << 10])  # below and above what is written to see if there is room
+def test_a_limit_of_file_sizes_is_named(server: Server, tmp_path: Path, limit_bytes: int) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limits[1]))
+    try:
+        with pytest.raises(UsageError, match=rf"files may have {limit_bytes:,} bytes at most here \(ulimit -f\)"):
+            sweep_of(SweepPlan("second", (FOUR,), repeats=3, window_ms=800), server, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["input.json", "sweep.json"]
 
 
 def start_command(*words: str) -> "subprocess.Popen[str]":

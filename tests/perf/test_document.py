@@ -18,10 +18,11 @@ from tritonsmith.perf.document import (
     write_sweep,
 )
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.measure.measurement import Latency, Measurement, Step
+from tritonsmith.perf.measure.measurement import CacheUse, Latency, Measurement, Step
 from tritonsmith.perf.report import render_report
 from tritonsmith.perf.summary import summarise
 
+RECORDED = Path(__file__).parent / "recorded"
 LOAD = Load("concurrency", 4)
 PLAN = SweepPlan("digits", (LOAD,))
 
@@ -33,13 +34,13 @@ def test_a_sweep_is_read_as_it_was_written(make_sweep: Callable[..., Sweep], tmp
 
 
 def test_the_document_names_its_schema(make_sweep: Callable[..., Sweep], tmp_path: Path) -> None:
-    assert json.loads(write_sweep(make_sweep(), tmp_path).read_bytes())["schema"] == "tritonsmith.sweep/1"
+    assert json.loads(write_sweep(make_sweep(), tmp_path).read_bytes())["schema"] == "tritonsmith.sweep/2"
 
 
 def test_another_schema_is_refused(make_sweep: Callable[..., Sweep], tmp_path: Path) -> None:
     path = write_sweep(make_sweep(), tmp_path)
-    path.write_text(path.read_text().replace("tritonsmith.sweep/1", "tritonsmith.sweep/2"))
-    with pytest.raises(RepositoryError, match=r"sweep/2.* is not"):
+    path.write_text(path.read_text().replace("tritonsmith.sweep/2", "tritonsmith.sweep/3"))
+    with pytest.raises(RepositoryError, match=r"sweep/3.* is not"):
         read_sweep(path)
 
 
@@ -132,15 +133,32 @@ def test_a_full_disk_leaves_the_old_document(make_sweep: Callable[..., Sweep], t
 
 
 def test_a_document_of_the_schemas_first_day_is_still_read() -> None:
-    sweep = read_sweep(Path(__file__).parent / "recorded" / "sweep.json")
+    sweep = read_sweep(RECORDED / "sweep.json")
     assert [str(point.load) for point in summarise(sweep)] == ["concurrency 1", "concurrency 4", "50 requests/s"]
     assert render_report(sweep, "html").count("<svg") == 11  # 3 of them by step, 3 of batch sizes
 
 
+def test_a_document_of_the_first_day_has_no_notices_and_knows_of_no_cache() -> None:
+    sweep = read_sweep(RECORDED / "sweep.json")
+    assert (sweep.schema, sweep.notices) == ("tritonsmith.sweep/1", ())
+    assert {cell.measurement.caches for cell in sweep.cells} == {()}
+
+
+def test_a_recorded_sweep_of_the_second_schema_is_read() -> None:
+    without, cached = summarise(read_sweep(RECORDED / "sweep_2.json"))
+    assert (without.variant, without.caches, without.remarks) == ("first.response_cache.enable=false", (), ())
+    assert cached.variant == "first.response_cache.enable=true"
+    [use] = cached.caches
+    assert use.model == "first"
+    assert use.hits > 200 > use.misses
+
+
 def test_the_schema_changes_only_with_its_version() -> None:
-    names = {field.name for kind in (Sweep, SweepPlan, Cell, Measurement, Latency, Step) for field in fields(kind)}
-    recorded = json.loads((Path(__file__).parent / "recorded" / "sweep.json").read_bytes())
-    cell = recorded["cells"][0]
+    kinds = (Sweep, SweepPlan, Cell, Measurement, Latency, Step, CacheUse)
+    names = {field.name for kind in kinds for field in fields(kind)}
+    recorded = json.loads((RECORDED / "sweep_2.json").read_bytes())
+    cell = next(cell for cell in recorded["cells"] if cell["measurement"]["caches"])
     measurement = cell["measurement"]
-    parts = (recorded, recorded["plan"], cell, measurement, measurement["latency"], measurement["steps"][0])
+    parts: list[dict[str, object]] = [recorded, recorded["plan"], cell, measurement, measurement["latency"]]
+    parts += [measurement["steps"][0], measurement["caches"][0]]
     assert names == {name for part in parts for name in part}

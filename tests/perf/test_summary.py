@@ -4,6 +4,7 @@ from dataclasses import replace
 from tritonsmith.perf.document import Cell, Sweep
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import MachineLoad
+from tritonsmith.perf.measure.measurement import CacheUse
 from tritonsmith.perf.statistics import median
 from tritonsmith.perf.summary import summarise
 
@@ -71,6 +72,20 @@ def test_a_server_that_falls_behind_is_told_from_a_load_generator_that_does(
 def test_stolen_cpu_time_is_said(make_sweep: Callable[..., Sweep], change_measurements: Callable[..., Sweep]) -> None:
     sweep = change_measurements(make_sweep([ONE]), lambda cell: cell.repeat == 1, machine=MachineLoad(1.0, 0.9, 0.07))
     assert summarise(sweep)[0].remarks == ("the hypervisor took up to 7% of the CPU time",)
+
+
+def test_what_the_response_cache_answered_is_said_with_the_next_step(
+    make_sweep: Callable[..., Sweep], change_measurements: Callable[..., Sweep]
+) -> None:
+    caches = (CacheUse("classifier", 92, 8), CacheUse("digits", 0, 100))
+    [point] = summarise(change_measurements(make_sweep([ONE]), lambda cell: True, caches=caches))
+    assert point.caches == (CacheUse("classifier", 460, 40), CacheUse("digits", 0, 500))
+    [remark] = point.remarks
+    assert remark == (
+        "92% of the requests to classifier were answered from the response cache: what is measured is the cache; give "
+        "as many different inputs as there will be, or measure without it "
+        "(--vary models.classifier.response_cache.enable=false)"
+    )
 
 
 def test_batch_sizes_add_up_and_times_are_medians(make_sweep: Callable[..., Sweep]) -> None:

@@ -101,6 +101,9 @@ class TritonPythonModel:
             except ValueError as error:
                 responses[place] = _failure(error, pb_utils.TritonError.INVALID_ARG)
                 continue
+            except Exception as error:  # whatever fails must fail one request, not the batch
+                responses[place] = _failure(error, pb_utils.TritonError.INTERNAL)
+                continue
             if job is None:
                 responses[place] = pb_utils.InferenceResponse([])
             else:
@@ -114,17 +117,15 @@ class TritonPythonModel:
 
         At concurrency 1 every request comes this way, and what Python does between two waits runs on cold caches.
         """
-        inputs = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
-        names = list(request.requested_output_names())
-        started_s = perf_counter()
         try:
+            inputs = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
+            names = list(request.requested_output_names())
+            started_s = perf_counter()
             arrays = self.sessions.pick(names).run(names, inputs, self.run_options)
+            self.clock.took(1, perf_counter() - started_s)
+            return pb_utils.InferenceResponse(list(map(self._tensor, names, arrays)))
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
             return _failure(error, pb_utils.TritonError.INTERNAL)
-        self.clock.took(1, perf_counter() - started_s)
-        return pb_utils.InferenceResponse(
-            [pb_utils.Tensor(name, array) for name, array in zip(names, arrays, strict=True)]
-        )
 
     def _read(self, place, request):
         """The request as a Job; None for a row that pads the direct sequence batcher's batch."""
@@ -158,12 +159,17 @@ class TritonPythonModel:
                     self._answer([job], requests, responses)
             return
         for job, outputs in zip(group, parts, strict=True):
-            request = requests[job.place]
-            if self.sequences is not None:
-                self.sequences.keep(request.correlation_id(), request.flags(), outputs)
-                wanted = request.requested_output_names()
-                outputs = {name: array for name, array in outputs.items() if name in wanted}
-            responses[job.place] = pb_utils.InferenceResponse([self._tensor(*output) for output in outputs.items()])
+            try:
+                responses[job.place] = self._response(requests[job.place], outputs)
+            except Exception as error:
+                responses[job.place] = _failure(error, pb_utils.TritonError.INTERNAL)
+
+    def _response(self, request, outputs):
+        if self.sequences is not None:
+            self.sequences.keep(request.correlation_id(), request.flags(), outputs)
+            wanted = request.requested_output_names()
+            outputs = {name: array for name, array in outputs.items() if name in wanted}
+        return pb_utils.InferenceResponse(list(map(self._tensor, outputs.keys(), outputs.values())))
 
     def _infer(self, group):
         """For each job of the group its outputs by name."""
@@ -190,11 +196,14 @@ class TritonPythonModel:
         return parts
 
     def _tensor(self, name, array):
-        if name in self.scalar_outputs and not np.ndim(array):
-            array = np.reshape(array, self.scalar_outputs[name])
-        if name in self.bf16:
-            return pb_utils.Tensor.from_dlpack(name, dlpack_of_bits(array))
-        return pb_utils.Tensor(name, array)
+        try:
+            if name in self.scalar_outputs and not np.ndim(array):
+                array = np.reshape(array, self.scalar_outputs[name])
+            if name in self.bf16:
+                return pb_utils.Tensor.from_dlpack(name, dlpack_of_bits(array))
+            return pb_utils.Tensor(name, array)
+        except Exception as error:
+            raise RuntimeError(f"output '{name}' cannot be sent: {error}") from error
 
     def finalize(self):
         self.session = self.sessions = None

@@ -46,6 +46,12 @@ def test_each_object_of_a_file_is_a_request_and_a_step_of_the_sequence() -> None
     assert all(r.parameters["sequence_id"] == 7 and r.parameters["k"] == 1 for r in requests)
 
 
+def test_a_number_of_a_file_that_would_become_infinite_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "rows.json").write_text('{"x": [1e400, 2]}')
+    with pytest.raises(UsageError, match=r"input 'x' \(FP32 \[-1, 2\]\): 1E\+400 is out of range"):
+        build_requests(Call("m", rows=read_rows(tmp_path / "rows.json")), target(optional="mask"))
+
+
 def test_a_sequence_needs_an_id() -> None:
     with pytest.raises(UsageError, match="belong to a sequence"):
         build_requests(Call("m", texts=["x=[1, 2]"], is_sequence_end=True), target(optional="mask"))
@@ -58,6 +64,8 @@ def test_unknown_names_are_corrected() -> None:
         build_requests(Call("m", texts=["x=[1, 2]"], outputs=["z"]), target(optional="mask"))
     with pytest.raises(UsageError, match="'x' is no input"):
         build_requests(Call("m", texts=["x"]), target())
+    with pytest.raises(UsageError, match="'=3' is no input"):
+        build_requests(Call("m", texts=["=3"]), target())
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,9 @@ def spec(datatype: str, *shape: int) -> TensorSpec:
         ("[NaN, -Infinity]", "FP16", [np.nan, -np.inf]),
         ("18446744073709551615", "UINT64", 2**64 - 1),
         ("2.0", "INT32", 2),
+        ("65519", "FP16", 65504),  # rounded, as every number that lies between two of the type
+        ("1180591620717411303424", "FP32", 2.0**70),
+        ("[Infinity, 3.3e38]", "BF16", [np.inf, np.float32(3.3e38)]),
         ("[true, 0]", "BOOL", [True, False]),
         ("hello, world", "BYTES", b"hello, world"),
         ("42", "BYTES", b"42"),  # not JSON's number: the text
@@ -44,6 +47,15 @@ def test_text_becomes_the_models_type(text: str, datatype: str, expected: Any) -
         ("300", "UINT8", "300 is out of range"),
         ("-1", "UINT64", "-1 is out of range"),
         ("1.5", "INT32", "1.5 is not whole"),
+        ("Infinity", "INT32", "Infinity is not whole"),
+        ("1180591620717411303424", "INT64", "1.1805916207174113e+21 is out of range"),
+        ("[1, 70000]", "FP16", "70000 is out of range"),
+        ("-1e300", "FP32", "-1e+300 is out of range"),
+        ("3.4e38", "BF16", "3.4e+38 is out of range"),
+        ("1e39", "BF16", "1e+39 is out of range"),
+        ("1e400", "FP64", "1E+400 is out of range"),
+        ("[1, 1e400]", "INT8", "1E+400 is out of range"),
+        (f"1{400 * '0'}", "FP64", "is out of range"),
         ("[[1], [2, 3]]", "FP32", "unequal lengths"),
         ('[["a"], "b"]', "BYTES", "unequal lengths"),
         ("abc", "FP32", "abc is not JSON"),
@@ -61,6 +73,25 @@ def test_what_does_not_fit_is_refused_with_the_inputs_type(text: str, datatype: 
         read_value(text, spec(datatype))
     assert reason in caught.value.message
     assert caught.value.where == f"input 'x' ({datatype} [-1])"
+
+
+@pytest.mark.parametrize(
+    ("text", "datatype", "numbers"),
+    [("300", "UINT8", "0 to 255"), ("7e4", "FP16", "-65504 to 65504"), ("1e39", "BF16", "-3.38953e+38 to 3.38953e+38")],
+)
+def test_what_is_out_of_range_is_told_the_range(text: str, datatype: str, numbers: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_value(text, spec(datatype))
+    assert caught.value.hint == f"{datatype} holds {numbers}"
+
+
+def test_a_file_whose_numbers_do_not_fit_is_refused_with_the_first_of_them(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([1.0, np.inf, 1e300, 1e301]))
+    with pytest.raises(UsageError, match=r": 1e\+300 is out of range"):
+        read_value("@a.npy", spec("FP32"), tmp_path)
+    (tmp_path / "b.json").write_text("[1e400]")
+    with pytest.raises(UsageError, match=r"1E\+400 is out of range"):
+        read_value("@b.json", spec("FP64"), tmp_path)
 
 
 def test_files_are_read_by_their_ending(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,14 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.server.adapt import (
     Host,
-    backend_of_model,
     fit_to_host,
     load_order,
     refusal,
-    version_folders,
     without_newer_fields,
 )
+from tritonsmith.generator.repository.complete import backend_of
+from tritonsmith.generator.repository.core import Model
+from tritonsmith.generator.repository.read import read_model
 
 LAPTOP = Host(0, frozenset({"python", "onnxruntime"}), "24.10", stand_ins=frozenset({"onnxruntime"}))
 GPUS = Host(2, LAPTOP.backends, "24.10", LAPTOP.stand_ins)
@@ -22,6 +24,10 @@ GPUS = Host(2, LAPTOP.backends, "24.10", LAPTOP.stand_ins)
 
 def config(text: str) -> ModelConfig:
     return text_format.Parse(text, ModelConfig())
+
+
+def model(folder: Path, text: str = "") -> Model:
+    return replace(read_model(folder), config=config(text))
 
 
 def test_gpu_groups_go_to_the_cpu_with_their_count() -> None:
@@ -80,6 +86,9 @@ def test_fields_newer_than_the_server_are_left_out() -> None:
         ({"1/model.onnx": "", "1/model.py": ""}, "", "onnxruntime"),
         ({"1/model.plan": ""}, "", "tensorrt"),
         ({"10/model.py": "", "2/model.onnx": ""}, "", "python"),  # versions are looked at as text
+        ({"0warmup/model.plan": "", "1/model.py": ""}, "", "tensorrt"),  # the first folder, a version or not
+        ({}, 'platform: "libtorch"', "pytorch"),
+        ({}, 'default_model_filename: "model.onnx"', "onnxruntime"),
         ({"x": ""}, "", ""),
     ],
 )
@@ -87,45 +96,40 @@ def test_a_backend_is_named_or_inferred_from_files(
     files: dict[str, str], text: str, backend: str, tmp_path: Path
 ) -> None:
     write(tmp_path / "m", files)
-    assert backend_of_model(tmp_path / "m", config(text)) == backend
+    assert backend_of(model(tmp_path / "m", text)) == backend
 
 
 def test_a_folder_names_its_backend_after_the_first_dot(tmp_path: Path) -> None:
     write(tmp_path / "m.identity", {"1/weights": ""})
-    assert backend_of_model(tmp_path / "m.identity", config("")) == "identity"
+    assert backend_of(model(tmp_path / "m.identity")) == "identity"
 
 
 def test_a_backend_that_is_not_here_is_refused_by_name(tmp_path: Path) -> None:
     write(tmp_path, {"1/model.plan": ""})
-    reason = refusal(tmp_path, config('platform: "tensorrt_plan"'), LAPTOP)
+    reason = refusal(model(tmp_path, 'platform: "tensorrt_plan"'), LAPTOP)
     assert "the backend 'tensorrt'" in reason
     assert "it has onnxruntime, python" in reason
     assert "NVIDIA GPU" in reason
-    assert refusal(tmp_path, config('backend: "onnxruntime"'), LAPTOP) == ""
-    assert refusal(tmp_path, config('platform: "ensemble"'), LAPTOP) == ""
+    assert refusal(model(tmp_path, 'backend: "onnxruntime"'), LAPTOP) == ""
+    assert refusal(model(tmp_path, 'platform: "ensemble"'), LAPTOP) == ""
 
 
 def test_a_backend_that_no_container_has_is_suggested_or_asked_for(tmp_path: Path) -> None:
-    assert refusal(tmp_path, config('backend: "onxruntime"'), LAPTOP).endswith(". Did you mean 'onnxruntime'?")
-    assert "libtriton_mine.so" in refusal(tmp_path, config('backend: "mine"'), LAPTOP)
-    assert "--container" not in refusal(tmp_path, config('backend: "mine"'), LAPTOP)
+    assert refusal(model(tmp_path, 'backend: "onxruntime"'), LAPTOP).endswith(". Did you mean 'onnxruntime'?")
+    assert "libtriton_mine.so" in refusal(model(tmp_path, 'backend: "mine"'), LAPTOP)
+    assert "--container" not in refusal(model(tmp_path, 'backend: "mine"'), LAPTOP)
 
 
 def test_a_model_that_brings_its_own_library_is_not_refused(tmp_path: Path) -> None:
     write(tmp_path, {"1/libtriton_mine.so": ""})
-    assert refusal(tmp_path, config('backend: "mine"'), LAPTOP) == ""
+    assert refusal(model(tmp_path, 'backend: "mine"'), LAPTOP) == ""
 
 
 def test_a_missing_python_file_is_named(tmp_path: Path) -> None:
     write(tmp_path, {"1/model.py": "", "2/other.py": ""})
-    assert refusal(tmp_path, config('backend: "python"'), LAPTOP).startswith("2/model.py is not there")
-    named = config('backend: "python" default_model_filename: "other.py"')
-    assert refusal(tmp_path, named, LAPTOP).startswith("1/other.py is not there")
-
-
-def test_version_folders_are_numbers_without_leading_zeros(tmp_path: Path) -> None:
-    write(tmp_path, {f"{name}/x": "" for name in ("0", "1", "10", "01", "v1", "1a", "configs")})
-    assert [folder.name for folder in version_folders(tmp_path)] == ["0", "1", "10"]
+    assert refusal(model(tmp_path, 'backend: "python"'), LAPTOP).startswith("2/model.py is not there")
+    named = model(tmp_path, 'backend: "python" default_model_filename: "other.py"')
+    assert refusal(named, LAPTOP).startswith("1/other.py is not there")
 
 
 def test_composing_and_called_models_come_first() -> None:

@@ -6,16 +6,44 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tritonsmith.backends.server import leftovers
 from tritonsmith.backends.server.leftovers import PREFIX, SHARED_MEMORY, remove_dead_runs, run_folder, run_processes
+
+HOLD = """
+import mmap, sys, time
+with open(sys.argv[1], "rb") as library:
+    held = mmap.mmap(library.fileno(), 0, access=mmap.ACCESS_READ)
+path = bytearray("/".join(sys.argv[2:]).encode())
+print("holding", flush=True)
+time.sleep(60)
+"""
 
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(leftovers, "ENVIRONMENTS", tmp_path)
+
+
+@contextmanager
+def holding(environment: Path) -> Iterator[None]:
+    """Let a process live that has the Python backend's library open and the folder's path in its memory."""
+    library = environment.parent / "libtriton_python.so"
+    library.write_bytes(b"ELF")
+    argv = [sys.executable, "-c", HOLD, str(library), str(environment.parent), environment.name]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 def pretend_server(folder: Path) -> subprocess.Popen[bytes]:
@@ -84,6 +112,41 @@ def test_a_run_that_is_just_being_made_or_is_alive_is_left_alone(tmp_path: Path)
     os.utime(fresh, (0, 0))
     remove_dead_runs()
     assert not fresh.exists()
+
+
+def test_a_run_that_was_ended_before_it_had_a_lock_is_removed_once_it_is_old(tmp_path: Path) -> None:
+    bare = tmp_path / f"{PREFIX}bare"
+    bare.mkdir()
+    remove_dead_runs()
+    assert list(tmp_path.iterdir()) == [bare]
+    assert list(bare.iterdir()) == []
+    os.utime(bare, (0, 0))
+    remove_dead_runs()
+    assert not bare.exists()
+
+
+def test_an_old_run_whose_lock_is_held_is_alive(tmp_path: Path) -> None:
+    with run_folder() as run:
+        os.utime(run, (0, 0))
+        remove_dead_runs()
+        assert run.exists()
+
+
+def test_the_empty_environment_folders_of_a_killed_server_go_with_its_run(tmp_path: Path) -> None:
+    older, used, of_another, own = (
+        tmp_path / f"python_env_{name}" for name in ("older1", "used12", "other1", "own123")
+    )
+    older.mkdir()
+    os.utime(older, (0, 0))
+    with run_folder(), holding(of_another):
+        with run_folder():
+            for folder in (own, of_another, used / "0"):
+                folder.mkdir(parents=True)
+        assert not own.exists()
+        assert of_another.exists()
+    assert not of_another.exists()  # nobody holds it any more
+    assert older.exists()
+    assert used.exists()
 
 
 def test_a_link_of_that_name_is_not_followed(tmp_path: Path) -> None:

@@ -61,6 +61,32 @@ def test_links_of_the_user_are_followed(tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere" / "m" / "1" / "model.onnx").read_text() == "big"
 
 
+def test_linked_folders_are_mirrored_and_links_that_lead_nowhere_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("r/m/1", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "model.py").write_text("")
+    model = tmp_path / "r" / "m"
+    (model / "2").symlink_to(tmp_path / "elsewhere")
+    for name in ("a", "b"):  # two circles: each way through them is another path
+        (model / "1" / name).symlink_to("..")
+    (model / "labels").symlink_to("nowhere")
+    make_view(tmp_path / "r", tmp_path / "view")
+    view = tmp_path / "view" / "m"
+    assert sorted(str(path.relative_to(view)) for path in view.rglob("*") if "__pycache__" not in path.parts) == [
+        "1",
+        "1/model.py",
+        "2",
+        "2/model.py",
+    ]
+    assert capsys.readouterr().err.splitlines() == [
+        f"{model}/labels is a link to nothing: left out",
+        f"{model}/1/a is a link to a folder that holds it: left out",
+        f"{model}/1/b is a link to a folder that holds it: left out",
+    ]
+
+
 def test_what_does_not_compile_is_left_to_the_server(tmp_path: Path) -> None:
     (tmp_path / "r" / "m" / "1").mkdir(parents=True)
     (tmp_path / "r" / "m" / "1" / "model.py").write_text("def (\n")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,8 +29,17 @@ def test_the_interpreters_own_folders_come_first() -> None:
 def test_perf_analyzer_is_missing_until_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITONSMITH_HOME", str(tmp_path))
     with pytest.raises(ToolMissingError) as caught:
-        toolchain.find_toolchain().require_perf_analyzer()
+        toolchain.require_perf_analyzer()
     assert caught.value.hint == "run `tritonsmith doctor --install`"
+
+
+def test_perf_analyzer_finds_its_own_libraries_before_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRITONSMITH_HOME", str(tmp_path))
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/cuda")
+    folders = toolchain.perf_analyzer_environment()["LD_LIBRARY_PATH"].split(os.pathsep)
+    assert folders == [str(tmp_path / "perf_analyzer-2.51.0" / "lib"), "/opt/cuda"]
 
 
 @pytest.mark.slow
@@ -54,7 +64,8 @@ def test_perf_analyzer_is_installed_whole_or_not_at_all_and_runs(tmp_path: Path)
         ("Darwin", "arm64", (2, 36), "this is Darwin arm64"),
         ("Linux", "aarch64", (2, 36), "this is Linux aarch64"),
         ("Linux", "x86_64", None, "GNU C library"),
-        ("Linux", "x86_64", (2, 31), "needs glibc 2.34; this system has 2.31"),
+        ("Linux", "x86_64", (2, 31), "needs glibc 2.35; this system has 2.31"),
+        ("Linux", "x86_64", (2, 34), "needs glibc 2.35; this system has 2.34"),
     ],
 )
 def test_a_machine_that_cannot_run_the_server_is_told_why(
@@ -78,7 +89,16 @@ def test_glibc_is_at_least_what_the_binaries_ask_for() -> None:
     for binary in (found.tritonserver, found.python_stub, found.python_backend / "libtriton_python.so"):
         symbols = subprocess.run([objdump, "-T", binary], capture_output=True, text=True, check=True).stdout
         asked |= {word.strip("()").removeprefix("GLIBC_") for word in symbols.split() if "GLIBC_2" in word}
-    assert max(tuple(map(int, version.split(".")[:2])) for version in asked) == machine.GLIBC_NEEDED
+    assert max(tuple(map(int, version.split(".")[:2])) for version in asked) <= machine.GLIBC_NEEDED
+
+
+def test_the_glibc_asked_for_is_the_one_below_which_pip_refuses_the_wheel() -> None:
+    wheel = importlib.metadata.distribution(toolchain.SERVER_PACKAGE).read_text("WHEEL") or ""
+    assert re.findall(r"manylinux_(\d+)_(\d+)_x86_64", wheel) == [tuple(map(str, machine.GLIBC_NEEDED))]
+    root = Path(__file__).parents[3]
+    major, minor = machine.GLIBC_NEEDED
+    assert f"GLIBC = {machine.GLIBC_NEEDED}" in (root / ".ci" / "prepare.py").read_text()
+    assert f"glibc {major}.{minor}" in (root / "README.md").read_text()
 
 
 def test_python_versions_without_a_stub_or_numpy_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,6 +93,21 @@ def test_a_field_is_judged_by_the_targets_release(tmp_path: Path) -> None:
     assert found(tmp_path, {"m": f"{PLAIN}model_metrics {{}}"}, target) == []
 
 
+def test_links_that_lead_nowhere_are_found(tmp_path: Path) -> None:
+    folder = tmp_path / "m" / "1"
+    folder.mkdir(parents=True)
+    (folder / "weights").symlink_to("nowhere")
+    (folder / "up").symlink_to("..")
+    for script in ("1/model.py", "model.py"):
+        (tmp_path / "m" / script).write_text("")
+    (tmp_path / "m" / "config.pbtxt").write_text(PLAIN)
+    findings = check_repository(Case(read_repository(tmp_path), Target()))
+    assert [(finding.code, finding.message) for finding in findings] == [
+        ("TS205", "m/1/up is a link to a folder that holds it"),
+        ("TS205", "m/1/weights is a link to nothing"),
+    ]
+
+
 def test_a_missing_model_file_is_found_before_the_server_hangs_on_it(tmp_path: Path) -> None:
     findings = found(tmp_path, {"m": PLAIN}, script="1/modle.py")
     assert [finding.code for finding in findings] == ["TS202"]

@@ -1,5 +1,6 @@
 """What is read from an ONNX file, and what is refused with which reason."""
 
+import os
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
@@ -152,6 +153,13 @@ def test_a_batching_scalar_travels_as_one_element_and_is_reshaped(path: Path) ->
 def test_a_missing_file_is_an_error(path: Path) -> None:
     with pytest.raises(SpecError, match="No such file"):
         read_onnx(path)
+
+
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero"])
+def test_what_never_ends_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SpecError, match="neither a file nor a folder"):
+        read_onnx(tmp_path / name)
 
 
 @pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\n", b"\x00" * 3_000_000, b"{}"])

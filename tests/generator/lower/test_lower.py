@@ -263,6 +263,34 @@ def test_a_python_folder_may_have_another_name_and_a_package(write_spec: WriteSp
     assert sorted(model.files) == ["1/inner/__init__.py", "1/inner/deep.py", "1/model.py"]
 
 
+def test_a_python_folder_may_hold_links_to_folders_and_files(write_spec: WriteSpec, tmp_path: Path) -> None:
+    for folder in ("post", "elsewhere"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "model.py").write_text("")
+    (tmp_path / "post" / "package").symlink_to(tmp_path / "elsewhere")
+    model = built(write_spec("models: {m: {python: post}}")).models["m"]
+    assert sorted(model.files) == ["1/model.py", "1/package/model.py"]
+
+
+@pytest.mark.parametrize(
+    ("link", "target", "fault"),
+    [
+        ("weights", "nowhere", "a link to nothing"),
+        ("config.pbtxt", "nowhere", "a link to nothing"),
+        ("self", "self", "a link to itself"),
+        ("above", "..", "a link to a folder that holds it"),
+    ],
+)
+def test_a_link_of_a_python_folder_that_leads_nowhere_is_named(
+    write_spec: WriteSpec, tmp_path: Path, link: str, target: str, fault: str
+) -> None:
+    (tmp_path / "post").mkdir()
+    (tmp_path / "post" / "model.py").write_text("")
+    (tmp_path / "post" / link).symlink_to(target)
+    (said,) = errors_of(write_spec("models: {m: {python: post}}"))
+    assert said == f"'post/{link}' is {fault}"
+
+
 @pytest.mark.parametrize(
     ("script", "message"),
     [

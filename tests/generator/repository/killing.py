@@ -98,7 +98,7 @@ def end(child: int, number: signal.Signals) -> None:
     """Send a signal until the child is gone: Python loses a KeyboardInterrupt that hits a `__del__`."""
     while True:
         os.kill(child, number)
-        for _ in range(2000):
+        for _ in range(5000):
             if os.waitpid(child, os.WNOHANG)[0]:
                 return
             time.sleep(0.001)
@@ -123,8 +123,11 @@ def assert_models_are_whole(target: Path) -> None:
         assert mine in expected, f"m{i}: {sorted(mine)}"
 
 
-def main(target: Path, way: str, kills: int) -> None:
-    """Kill many builds; after each, the repository must be wholly old or new (inside: each model)."""
+def main(target: Path, way: str, kills: int, build_s: float) -> None:
+    """Kill many builds; after each, the repository must be wholly old or new (inside: each model).
+
+    `build_s` is how long a build takes on this machine now: some are killed early, some after they were done.
+    """
     if way == "renames":
         exchange.exchange = lacking  # type: ignore[assignment]
     if way == "inside":
@@ -133,7 +136,7 @@ def main(target: Path, way: str, kills: int) -> None:
     unfinished = leftovers = 0
     for _ in range(kills):
         builder = forked(build_for_ever, target)
-        time.sleep(random.uniform(0.0, 0.04))
+        time.sleep(random.uniform(0.0, min(max(0.04, 3 * build_s), 0.2)))
         end(builder, signal.SIGINT if way == "interrupt" else signal.SIGKILL)
         leftovers += bool(leftover(target))
         assert way != "interrupt" or not leftovers, leftover(target)
@@ -170,9 +173,10 @@ if __name__ == "__main__":
     TARGET = Path(sys.argv[1])
     random.seed(int(sys.argv[4]))
     WHOLE: list[dict[str, bytes]] = []
+    started_s = time.monotonic()
     for number in (0, 1):
         write.write_repository(TARGET, version(number))
         (TARGET / THEIRS).parent.mkdir(parents=True, exist_ok=True)
         (TARGET / THEIRS).write_bytes(b"theirs")
         WHOLE.append(read_whole(f"{TARGET}/."))
-    main(TARGET, sys.argv[2], int(sys.argv[3]))
+    main(TARGET, sys.argv[2], int(sys.argv[3]), (time.monotonic() - started_s) / 2)

@@ -1,5 +1,6 @@
 """Reading any model repository: what is there, what does not parse and where, and what is no repository."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,10 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.repository.core import Content, Model, Repository, SourceFile
+from tritonsmith.generator.repository.names import is_version_folder
 from tritonsmith.generator.repository.origins import find_origins
 from tritonsmith.generator.repository.pbtxt import parse_config, render_config
-from tritonsmith.generator.repository.read import is_version_folder, read_repository
+from tritonsmith.generator.repository.read import read_repository
 from tritonsmith.generator.repository.write import write_repository
 
 CONFIG = """\
@@ -63,11 +65,21 @@ def test_links_are_followed_but_not_in_circles_and_bytecode_is_left_out(tmp_path
     (root / "l").symlink_to(tmp_path / "elsewhere")
     (root / "m" / "1" / "again").symlink_to(root / "m")
     (root / "m" / "dangling").symlink_to("nowhere")
+    (root / "gone").symlink_to("nowhere")
     found = read_repository(root)
     assert list(found.models["l"].files) == ["1/x"]
     assert found.models["l"].name == "l"
     assert found.models["m"].folders == ("1",)
-    assert list(found.models["m"].files) == ["1/model.py", "dangling"]
+    assert list(found.models["m"].files) == ["1/model.py"]
+    assert found.models["m"].faults == {"1/again": "a link to a folder that holds it", "dangling": "a link to nothing"}
+    assert [finding.message for finding in found.models["gone"].findings] == ["the model's folder is a link to nothing"]
+
+
+def test_a_configuration_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    root = write(tmp_path, {"m/1/model.py": "pass"})
+    os.mkfifo(root / "m" / "config.pbtxt")
+    (finding,) = read_repository(root).models["m"].findings
+    assert finding.message == "cannot read it: neither a file nor a folder"
 
 
 @pytest.mark.parametrize(
@@ -116,11 +128,14 @@ def test_a_missing_folder_and_a_file_are_no_repository(tmp_path: Path) -> None:
         read_repository(tmp_path / "file")
 
 
-@pytest.mark.parametrize(
-    ("name", "is_version"), [("1", True), ("0", True), ("01", False), ("v1", False), ("1abc", True)]
-)
-def test_version_folders_are_what_triton_takes_for_them(name: str, is_version: bool) -> None:
-    assert is_version_folder(name) is is_version
+@pytest.mark.parametrize("name", ["0", "1", "10", str(2**63 - 1)])
+def test_version_folders_are_those_that_triton_can_load(name: str) -> None:
+    assert is_version_folder(name)
+
+
+@pytest.mark.parametrize("name", ["01", "v1", "1abc", "-1", "+1", "²", "", "configs", str(2**63)])
+def test_other_folders_hold_no_version(name: str) -> None:
+    assert not is_version_folder(name)
 
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:

@@ -41,6 +41,10 @@ def messages(spec: Spec) -> list[str]:
         ("models: {a: {file: dangling}}", "'dangling' is a link to nothing"),
         ("models: {a: {file: folder}}", "'folder' is a folder, not a file"),
         ("models: {a: {files: {x: folder}}}", "the folder 'folder' is empty"),
+        ("models: {a: {files: {x: broken}}}", "1: models.a.files.x: 'broken/1' is a link to nothing"),
+        ("models: {a: {files: {x: pipe}}}", "1: models.a.files.x: 'pipe' is neither a file nor a folder"),
+        ("models: {a: {file: pipe}}", "1: models.a.file: 'pipe' is neither a file nor a folder"),
+        ("models: {a: {file: /dev/zero}}", "1: models.a.file: '/dev/zero' is neither a file nor a folder"),
         ("models: {a: {file: {99999999999999999999: tritonsmith.yaml}}}", "is no version"),
         ("models: {a: {python: .}}", "'.' holds the spec too"),
         ("models: {a: {backend: x, expose: [y]}}", "only an ensemble has tensors to expose"),
@@ -66,8 +70,20 @@ def test_a_mistake_is_told_with_line_key_and_value(write_spec: WriteSpec, text: 
     (path.parent / "loop").symlink_to("loop")
     (path.parent / "dangling").symlink_to("nowhere")
     (path.parent / "folder").mkdir()
+    (path.parent / "broken").mkdir()
+    (path.parent / "broken" / "1").symlink_to("nowhere")
+    os.mkfifo(path.parent / "pipe")
     found = messages(read_spec(path))
     assert any(message in line for line in found), found
+
+
+def test_links_in_a_folder_of_files_are_followed(write_spec: WriteSpec, tmp_path: Path) -> None:
+    for folder in ("files", "elsewhere"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x").write_text("")
+    (tmp_path / "files" / "more").symlink_to(tmp_path / "elsewhere")
+    spec = read_spec(write_spec("models: {a: {backend: x, files: {1: files}}}"))
+    assert sorted(spec.models["a"].files) == ["1/more/x", "1/x"]
 
 
 def test_all_mistakes_are_told_at_once(write_spec: WriteSpec) -> None:

@@ -1,6 +1,9 @@
 from typing import Any
 
+from tritonsmith.perf.measure.measurement import CacheUse
 from tritonsmith.perf.measure.server_statistics import (
+    ModelCounters,
+    caches_between,
     composing_models,
     mean_request_us,
     parse_counters,
@@ -56,6 +59,18 @@ def test_numbers_may_be_strings_and_missing_as_in_protobufs_json() -> None:
     versions = [{"name": "clf", "execution_count": "5", "inference_stats": {"success": {"count": "7", "ns": "14000"}}}]
     counters = parse_counters({"model_stats": versions}, "clf")
     assert (counters.requests, counters.request_ns, counters.executions, counters.failures) == (7, 14000, 5, 0)
+
+
+def test_cache_hits_and_misses_are_differences_for_each_model_that_was_looked_up() -> None:
+    def counters(hits: int, misses: int) -> ModelCounters:
+        caching = entry(hits + misses, {1: misses})
+        caching["inference_stats"] |= {"cache_hit": {"count": hits, "ns": 1}, "cache_miss": {"count": misses, "ns": 1}}
+        return parse_counters({"model_stats": [caching]}, "clf")
+
+    plain = parse_counters(BEFORE, "clf")
+    before, after = {"clf": counters(10, 5), "pre": plain}, {"clf": counters(102, 13), "pre": plain}
+    assert caches_between(before, after) == (CacheUse("clf", 92, 8),)
+    assert caches_between(before, after)[0].hit_share == 0.92
 
 
 def test_an_idle_model_has_no_times() -> None:

@@ -1,10 +1,12 @@
 import csv
+import html
 import io
 import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,6 +15,7 @@ import pytest
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.document import Sweep
 from tritonsmith.perf.measure.load import Load
+from tritonsmith.perf.measure.measurement import CacheUse
 from tritonsmith.perf.report import render_report, table_text, write_report
 from tritonsmith.perf.report.numbers import duration, significant
 
@@ -95,6 +98,25 @@ def test_a_bar_is_as_long_as_its_time(make_sweep: MakeSweep) -> None:
     assert bars["fill infer"] / bars["fill queue"] == pytest.approx(2000 / 200, rel=0.01)
 
 
+def test_a_batch_size_is_the_darker_the_more_often_it_ran(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep([Load("concurrency", 8)])
+    sizes = {1: 1, 2: 30, 3: 100, 4: 869}  # 0.1 %, 3 %, 10 %, 86.9 %
+    cells = [replace(cell.measurement.steps[1], batch_sizes=sizes) for cell in sweep.cells]
+    measured = [
+        replace(cell, measurement=replace(cell.measurement, steps=(step,)))
+        for cell, step in zip(sweep.cells, cells, strict=True)
+    ]
+    page = render_report(replace(sweep, cells=tuple(measured)), "html")
+    [drawing] = [one for one in drawings(page) if one.get("aria-label") == "Batch sizes of classifier"]
+    shades = [float(str(cell.get("fill-opacity"))) for cell in drawing.iter("rect") if cell.get("fill-opacity")]
+    assert all(darker - lighter > 0.1 for lighter, darker in pairwise(shades)), shades
+
+
+def test_one_load_has_one_command(make_sweep: MakeSweep) -> None:
+    assert "<summary>The command</summary>" in render_report(make_sweep([Load("concurrency", 8)]), "html")
+    assert "<summary>The 3 commands, one per load</summary>" in render_report(make_sweep(), "html")
+
+
 def test_names_from_outside_are_escaped(make_sweep: MakeSweep) -> None:
     sweep = make_sweep()
     wild = '<b onload="x">&'
@@ -161,7 +183,7 @@ def test_the_markdown_is_one_table(make_sweep: MakeSweep) -> None:
 
 def test_the_json_is_the_document_and_its_points(make_sweep: MakeSweep) -> None:
     document = json.loads(render_report(make_sweep(), "json"))
-    assert document["schema"] == "tritonsmith.sweep/1"
+    assert document["schema"] == "tritonsmith.sweep/2"
     assert [point["load"]["value"] for point in document["points"]] == [1, 8, 100]
     assert document["points"][0]["throughput_per_s"]["interval"]["coverage"] == 0.9375
 
@@ -180,6 +202,30 @@ def test_a_doubtful_p99_has_an_asterisk(make_sweep: MakeSweep, change_measuremen
     text = table_text(change_measurements(sweep, lambda cell: True, latency=few))
     assert ")*" in text
     assert "fewer than 1,000 requests" in text
+
+
+def test_what_was_changed_to_serve_here_is_in_every_report(make_sweep: MakeSweep) -> None:
+    changes = ("classifier: instance_group[0] KIND_GPU -> KIND_CPU (no GPU here)", "a response cache was opened")
+    sweep = replace(make_sweep(), notices=changes)
+    assert f"measured with: {sweep.notices[0]}" in table_text(sweep)
+    [said] = re.findall("<dt>Measured with</dt><dd>(.*?)</dd>", render_report(sweep, "html"))
+    assert html.unescape(said) == "; ".join(changes)
+    assert sweep.notices[0] in render_report(sweep, "markdown")
+    assert json.loads(render_report(sweep, "json"))["notices"] == list(sweep.notices)
+
+
+def test_what_came_from_the_cache_is_said_wherever_a_person_looks(
+    make_sweep: MakeSweep, change_measurements: Callable[..., Sweep]
+) -> None:
+    caches = (CacheUse("classifier", 1900, 100),)
+    sweep = change_measurements(make_sweep(), lambda cell: cell.measurement.load.value == 8, caches=caches)
+    remark = "95% of the requests to classifier were answered from the response cache"
+    assert table_text(sweep).count(remark) == 1
+    notice = render_report(sweep, "html").partition('role="note"')[2].partition("</div>")[0]
+    assert f"8 in flight: {remark}" in notice
+    assert remark in render_report(sweep, "markdown")
+    rows = list(csv.DictReader(io.StringIO(render_report(sweep, "csv"))))
+    assert [row["classifier.cache_hits"] for row in rows] == ["", "9500", ""]
 
 
 def test_the_page_is_written_into_a_folder_that_is_made(make_sweep: MakeSweep, tmp_path: Path) -> None:
