@@ -80,6 +80,8 @@ def _header(path: Path) -> tuple[Mapping[str, Any], int]:
             if length > LONGEST_HEADER:
                 raise EngineError(f"{path}: a header of {length} bytes; this is no safetensors file")
             header = json.loads(file.read(length))
+        if not isinstance(header, dict):
+            raise EngineError(f"{path}: cannot be read as safetensors (its header is no object)")
     except (OSError, struct.error, ValueError) as problem:
         if isinstance(problem, EngineError):
             raise

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tritonsmith.backends.python_based.tensorrtllm.llm.cpu.export import export_engine
+from tritonsmith.backends.python_based.tensorrtllm.llm.cpu.kernels import open_kernels
 from tritonsmith.backends.python_based.tensorrtllm.llm.request import Request
 
 ROOT = Path(__file__).parents[5]
@@ -40,3 +42,15 @@ def test_64_mixed_requests_in_flight_equal_transformers(open_engine: Any, settin
         end = case["near_tie_at"]
         assert answer[:end] == case["tokens"][:end]
     assert running.engine.counters().reused_blocks > 0
+
+
+def test_with_int8_weights_nearly_every_next_token_is_the_same(tmp_path: Path) -> None:
+    folder = export_engine(DEMO, tmp_path / "int8", "int8")
+    kernels = open_kernels(folder, rows=1, max_seq_len=0, max_tokens=0, threads=1)
+    agree = []
+    for case in EXPECTED:
+        tokens = np.array(case["prompt"] + case["tokens"], np.int32)
+        for end in range(len(case["prompt"]), len(tokens), 7):
+            kernels.read(0, tokens[:end], 0)
+            agree.append(kernels.next[0] == tokens[end])
+    assert np.mean(agree) > 0.97
