@@ -33,17 +33,28 @@ class ParameterReader:
 
     use: Use
     version: Version
+    at: tuple[str, ...] = ("with", "parameters")  # where they stand in the pipeline
 
-    def values(self, given: Values) -> dict[str, str]:
-        """Return the parameters to be written, by name; what cannot be written is left out."""
+    def values(self, given: Values, defaults: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return the parameters to be written, by name; what cannot be written is left out.
+
+        `defaults` are those of this engine, over the backend's.
+        """
         known = parameters_of(TENSORRT_LLM, self.version)
         written = {name: row.default for name, row in known.items() if row.is_written and row.default}
+        written |= {name: text for name, text in (defaults or {}).items() if name in known}
         for name, value in given.items():
             if value is None:
                 written.pop(name, None)
             elif name in known and (text := known[name].normalised(_text(value))) is not None:
                 written[name] = text
         return {name: written[name] for name in known if name in written}
+
+    def given(self, given: Values) -> dict[str, str]:
+        """Return the parameters of the spec that can be written, as the backend reads them."""
+        known = parameters_of(TENSORRT_LLM, self.version)
+        read = {name: known[name].normalised(_text(value)) for name, value in given.items() if name in known and value}
+        return {name: text for name, text in read.items() if text is not None}
 
     def findings(self, given: Values) -> Iterator[Finding]:
         """Yield what is wrong with the parameters that the spec gives."""
@@ -60,24 +71,18 @@ class ParameterReader:
                 yield self._error(name, message, f"{row.form}{default}")
 
     def _unknown(self, name: str, known: Mapping[str, Parameter]) -> Finding:
-        rows = [row for row in TENSORRT_LLM if row.name == name]
-        own = f"TensorRT-LLM {self.use.release.tensorrt_llm}"
-        if rows:
-            later = [row.since for row in rows if parse_version(row.since) > self.version]
-            if later:
-                first = first_release(later[0])
-                message = f"'{name}' appeared in TensorRT-LLM {later[0]} ({first}); {self.use.release.name} has {own}"
-                return self._error(name, message, f'leave it out, or write triton: "{first}"')
-            gone = rows[-1].until
-            return self._error(
-                name, f"'{name}' is gone since TensorRT-LLM {gone} ({first_release(gone)})", "leave it out"
-            )
+        later = [row.since for row in TENSORRT_LLM if row.name == name]
+        if later:
+            first, release = first_release(later[0]), self.use.release
+            own = f"{release.name} has TensorRT-LLM {release.tensorrt_llm}"
+            message = f"'{name}' appeared in TensorRT-LLM {later[0]} ({first}); {own}"
+            return self._error(name, message, f'leave it out, or write triton: "{first}"')
         placeholder = _PLACEHOLDERS.get(name)
         meant = f" Did you mean '{placeholder}'?" if placeholder else did_you_mean(name, known)
         return self._error(name, f"the backend has no parameter '{name}'.{meant}", f"known are {', '.join(known)}")
 
     def _error(self, name: str, message: str, hint: str) -> Finding:
-        return self.use.error(message, "with", "parameters", name, hint=hint)
+        return self.use.error(message, *self.at, name, hint=hint)
 
 
 def first_release(version: str) -> str:

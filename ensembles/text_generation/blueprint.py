@@ -30,7 +30,7 @@ def expand(settings: Settings, use: Use) -> dict[str, Any]:
     version = parse_version(use.release.tensorrt_llm)
     refusal = _refusal(settings, use, version)
     if refusal is not None or use.engine is None:
-        use.findings.append(refusal or _no_engine(use))
+        use.findings.extend([refusal] if refusal else _no_engine(use))
         return {}
     try:
         source = read_engine_source(use.engine.path) if use.engine.path else None
@@ -88,9 +88,10 @@ def _refusal(settings: Settings, use: Use, version: Version) -> Finding | None:
     return None
 
 
-def _no_engine(use: Use) -> Finding:
+def _no_engine(use: Use) -> list[Finding]:
     hint = "engine: ./folder, of an engine, a checkpoint or a Hugging Face model"
-    return use.error("the pipeline has no engine", hint=hint)
+    is_told = "engine" in use.tree.entries  # what is wrong with it
+    return [] if is_told else [use.error("the pipeline has no engine", hint=hint)]
 
 
 BLUEPRINT = Blueprint(

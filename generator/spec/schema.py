@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -83,11 +84,18 @@ def _pipeline(definitions: dict[str, Any], pipelines: dict[str, dict[str, Any]])
     }
     rules = []
     for name, schema in sorted(pipelines.items()):
-        definitions.update(schema.get("$defs", {}))
-        definitions[name] = {key: value for key, value in schema.items() if key != "$defs"}
+        own = _prefixed(schema, name)
+        definitions.update({f"{name}.{key}": value for key, value in own.pop("$defs", {}).items()})
+        definitions[name] = own
         condition = {"properties": {"use": {"const": name}}}
         rules.append({"if": condition, "then": {"properties": {"with": {"$ref": f"#/$defs/{name}"}}}})
     return {**base, "allOf": rules} if rules else base
+
+
+def _prefixed(schema: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a blueprint's schema whose definitions bear its name: others have definitions of the same names."""
+    renamed: dict[str, Any] = json.loads(json.dumps(schema).replace('"#/$defs/', f'"#/$defs/{name}.'))
+    return renamed
 
 
 def _model(config: dict[str, Any]) -> dict[str, Any]:

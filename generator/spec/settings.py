@@ -139,7 +139,7 @@ def validation_findings(problems: ValidationError, kind: type[BaseModel], node: 
 def _finding(kind: type[BaseModel], node: Mapping, key: str, problem: Any) -> Finding:
     """Return pydantic's problem as a finding at the value's own place."""
     place, names = node.place, []
-    known: list[str] = list(kind.model_fields)
+    known = [row.alias or name for name, row in kind.model_fields.items()]
     current: Node = node
     for part in problem["loc"]:
         names.append(str(part))
