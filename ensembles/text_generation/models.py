@@ -50,6 +50,7 @@ class Pipeline:
             "parameters": {
                 "tokenizer_dir": self.tokenizer.path,
                 "add_special_tokens": _flag(self.settings.add_special_tokens),
+                **({"apply_chat_template": "true"} if self.settings.apply_chat_template else {}),
                 "gpt_model_path": self.engine.path,
             },
         }
