@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .base import Engine
-from .wire.parameters import Settings
+from .wire.parameters import Settings, SettingsError
 
 
 def has_tensorrt_llm() -> bool:
@@ -24,6 +24,7 @@ def open_engine(folder: Path, settings: Settings) -> Engine:
         from .llmapi import open_llm
 
         return open_llm(folder, settings)
+    _refuse_engine(folder)
     from .cpu import Options, load_engine
 
     asked = {
@@ -37,3 +38,11 @@ def open_engine(folder: Path, settings: Settings) -> Engine:
     return load_engine(
         folder, Options(max_batch_size=settings.max_batch_size, max_queue_size=settings.max_queue_size, **given)
     )
+
+
+def _refuse_engine(folder: Path) -> None:
+    if any(folder.glob("rank*.engine")):
+        raise SettingsError(
+            f"{folder} holds a TensorRT-LLM engine, which needs NVIDIA's container and a GPU "
+            "(tritonsmith serve --container); without them name the Hugging Face folder"
+        )

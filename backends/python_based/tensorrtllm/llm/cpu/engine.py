@@ -36,9 +36,12 @@ def load_engine(folder: Path, options: Options) -> CpuEngine:
 
 
 class CpuEngine:
-    """Completes requests on ONNX Runtime's CPU kernels; see `llm.base.Engine` for what each method promises."""
+    """Completes requests on ONNX Runtime's CPU kernels; see `llm.base.Engine` for what each method promises.
 
-    def __init__(self, kernels: Kernels, options: Options) -> None:
+    `batching` decides what a step does; a benchmark compares in-flight batching with another.
+    """
+
+    def __init__(self, kernels: Kernels, options: Options, batching: type[InflightBatch] = InflightBatch) -> None:
         size = options.tokens_per_block
         tokens = options.max_tokens_in_cache
         max_blocks = tokens // size if tokens else options.max_batch_size * -(-kernels.room // size)
@@ -55,7 +58,7 @@ class CpuEngine:
             max_queue_size=options.max_queue_size,
         )
         self._kernels, self._options = kernels, options
-        self._batch = InflightBatch(kernels, options, max_blocks, time.monotonic_ns)
+        self._batch = batching(kernels, options, max_blocks, time.monotonic_ns)
         self._wake = threading.Condition()
         self._arrived: list[Sequence] = []
         self._cancelled: list[Request] = []

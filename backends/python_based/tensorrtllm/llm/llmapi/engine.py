@@ -22,8 +22,6 @@ class LlmEngine:
     def __init__(self, llm: Llm, make_sampling_params: MakeSamplingParams, limits: Limits) -> None:
         self.limits = limits
         self._llm, self._make_sampling_params = llm, make_sampling_params
-        self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._loop.run_forever, name="llm")
         self._lock = Lock()  # of _tasks
         self._tasks: dict[Request, asyncio.Task[None] | None] = {}  # None: not begun yet
         self._results: dict[Request, RequestOutput] = {}  # of the loop alone, as all below
@@ -34,6 +32,8 @@ class LlmEngine:
     def start(self, on_step: OnStep) -> None:
         """Begin; `on_step` is called from the loop's thread."""
         self._on_step = on_step
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, name="llm")
         self._thread.start()
 
     def submit(self, request: Request) -> None:
