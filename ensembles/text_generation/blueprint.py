@@ -6,67 +6,56 @@ from typing import Any
 
 from tritonsmith.ensembles.blueprint import Blueprint, Use
 from tritonsmith.ensembles.text_generation import rules
-from tritonsmith.ensembles.text_generation.backend_parameters import ParameterReader, first_release
+from tritonsmith.ensembles.text_generation.backend_parameters import first_release
+from tritonsmith.ensembles.text_generation.llms import llms_of
 from tritonsmith.ensembles.text_generation.models import Pipeline
-from tritonsmith.ensembles.text_generation.places import place_engine, place_tokenizer, tokenizer_findings
+from tritonsmith.ensembles.text_generation.places import place_tokenizer, tokenizer_findings
 from tritonsmith.ensembles.text_generation.settings import Settings
 from tritonsmith.generator.catalog.releases import RELEASES
 from tritonsmith.generator.catalog.tensorrtllm.tensors import ENCODER, LOGITS, PROMPT
 from tritonsmith.generator.catalog.tensorrtllm.versions import OLDEST, Version, parse_version
-from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.findings import Finding
-from tritonsmith.generator.inspect.engine import EngineFacts
-from tritonsmith.generator.inspect.engine_source import SourceFacts, read_engine_source
-from tritonsmith.generator.spec.document import Engine
 
-ROLES = ("preprocessing", "tensorrt_llm", "postprocessing", "tensorrt_llm_bls", "ensemble")
+ROLES = (
+    "preprocessing",
+    "tensorrt_llm",
+    "tensorrt_llm_draft",
+    "context",
+    "generation",
+    "disaggregated_serving_bls",
+    "postprocessing",
+    "tensorrt_llm_bls",
+    "ensemble",
+)
 DEFAULT_BATCH = 8
-# TensorRT-LLM's types and Triton's
-TYPES = {"float32": "TYPE_FP32", "float16": "TYPE_FP16", "bfloat16": "TYPE_BF16"}
 
 
 def expand(settings: Settings, use: Use) -> dict[str, Any]:
     """Return the pipeline's models for the release; nothing where the release or the engine makes that impossible."""
     version = parse_version(use.release.tensorrt_llm)
-    refusal = _refusal(settings, use, version)
-    if refusal is not None or use.engine is None:
-        use.findings.extend([refusal] if refusal else _no_engine(use))
+    if refusal := _refusal(settings, use, version):
+        use.findings.append(refusal)
         return {}
-    try:
-        source = read_engine_source(use.engine.path) if use.engine.path else None
-    except SpecError as problem:
-        use.findings.extend(
-            problem.findings or [use.error(f"{problem.where}: {problem.message}", "engine", hint=problem.hint)]
-        )
+    llms = llms_of(settings, use, version)
+    if not llms:
         return {}
-    reader = ParameterReader(use, version)
-    use.findings.extend(source.findings if source else ())
-    use.findings.extend(reader.findings(settings.parameters))
-    use.findings.extend(tokenizer_findings(settings, use))
-    use.findings.extend(rules.findings(settings, source, use))
-    return _pipeline(settings, source, use, use.engine, reader).models()
-
-
-def _pipeline(
-    settings: Settings, source: SourceFacts | None, use: Use, engine: Engine, reader: ParameterReader
-) -> Pipeline:
-    shape = source.architecture if source else None
-    built = source.limits.max_batch_size if isinstance(source, EngineFacts) else DEFAULT_BATCH
-    return Pipeline(
+    facts = llms[0].facts
+    pipeline = Pipeline(
         settings=settings,
-        version=reader.version,
+        version=version,
         names=use.names,
         types={
-            LOGITS: settings.logits_datatype or TYPES[shape.logits_type if shape else "float32"],
-            ENCODER: settings.encoder_input_features_data_type,
-            PROMPT: settings.prompt_embedding_table_data_type
-            or TYPES.get(shape.data_type if shape else "", "TYPE_FP16"),
+            LOGITS: settings.logits_datatype or facts.logits_datatype,
+            ENCODER: settings.encoder_input_features_data_type or facts.encoder_datatype,
+            PROMPT: settings.prompt_embedding_table_data_type or facts.data_type,
         },
-        max_batch_size=settings.max_batch_size or built,
-        parameters=reader.values(settings.parameters),
-        engine=place_engine(engine, use.names["tensorrt_llm"]),
+        max_batch_size=settings.max_batch_size or facts.max_batch_size or DEFAULT_BATCH,
+        llms={llm.role: llm for llm in llms},
         tokenizer=place_tokenizer(settings, use),
     )
+    use.findings.extend(tokenizer_findings(settings, use))
+    use.findings.extend(rules.findings(rules.Case(settings, use, version, llms, pipeline.max_batch_size)))
+    return pipeline.models()
 
 
 def _refusal(settings: Settings, use: Use, version: Version) -> Finding | None:
@@ -86,12 +75,6 @@ def _refusal(settings: Settings, use: Use, version: Version) -> Finding | None:
         message = f"the models for Triton {name} (TensorRT-LLM {use.release.tensorrt_llm or 'unknown'}) are not known"
         return use.error(message, "with", "target", hint=f'triton: "{first}" or later')
     return None
-
-
-def _no_engine(use: Use) -> list[Finding]:
-    hint = "engine: ./folder, of an engine, a checkpoint or a Hugging Face model"
-    is_told = "engine" in use.tree.entries  # what is wrong with it
-    return [] if is_told else [use.error("the pipeline has no engine", hint=hint)]
 
 
 BLUEPRINT = Blueprint(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tritonsmith.ensembles.text_generation.llms import Llm
 from tritonsmith.ensembles.text_generation.places import Placed
 from tritonsmith.ensembles.text_generation.settings import Settings
 from tritonsmith.generator.catalog.tensorrtllm.rows import TENSORS
@@ -28,15 +29,16 @@ class Pipeline:
     names: Mapping[str, str]
     types: Mapping[str, str]  # of the tensors whose type depends on the engine
     max_batch_size: int
-    parameters: Mapping[str, str]  # the backend's
-    engine: Placed
+    llms: Mapping[str, Llm]  # by role: tensorrt_llm with or without its draft; or context and generation
     tokenizer: Placed
 
     def models(self) -> dict[str, Fields]:
-        """Return the five models by name, steps first."""
+        """Return the models by name, steps first: the five, and those of a draft or of disaggregated serving."""
+        apart = {"disaggregated_serving_bls": self._disaggregated_bls()} if self._is_apart else {}
         made = {
             "preprocessing": self._preprocessing(),
-            "tensorrt_llm": self._tensorrt_llm(),
+            **{role: self._llm(llm) for role, llm in self.llms.items()},
+            **apart,
             "postprocessing": self._postprocessing(),
             "tensorrt_llm_bls": self._bls(),
             "ensemble": self._ensemble(),
@@ -51,20 +53,55 @@ class Pipeline:
                 "tokenizer_dir": self.tokenizer.path,
                 "add_special_tokens": _flag(self.settings.add_special_tokens),
                 **({"apply_chat_template": "true"} if self.settings.apply_chat_template else {}),
-                "gpt_model_path": self.engine.path,
+                "gpt_model_path": self._engine_path,
             },
         }
 
-    def _tensorrt_llm(self) -> Fields:
+    @property
+    def _is_apart(self) -> bool:
+        """Whether prompts are read by one model and answers written by another."""
+        return "context" in self.llms
+
+    @property
+    def _generating(self) -> str:
+        """The name of the model that makes tokens of tokens."""
+        return self.names["disaggregated_serving_bls" if self._is_apart else "tensorrt_llm"]
+
+    @property
+    def _engine_path(self) -> str:
+        return next(iter(self.llms.values())).placed.path
+
+    def _llm(self, llm: Llm) -> Fields:
         return {
             "backend": "tensorrtllm",
-            "files": dict(self.engine.files),
+            "files": dict(llm.placed.files),
             **self._tensors("tensorrt_llm"),
             "model_transaction_policy": {"decoupled": self.settings.streaming},
             "dynamic_batching": self._batching(),
-            # On the CPU although it runs on GPUs: the backend itself owns the devices, and one instance serves all.
-            "instance_group": [{"kind": "KIND_CPU", "count": 1}],
-            "parameters": {**self.parameters, "gpt_model_path": self.engine.path},
+            # On the CPU although it runs on GPUs: the backend itself owns the devices, an instance serves all requests.
+            "instance_group": [{"kind": "KIND_CPU", "count": llm.replicas}],
+            "parameters": dict(llm.parameters),
+        }
+
+    def _disaggregated_bls(self) -> Fields:
+        """Return the model between context and generation: it has tensorrt_llm's tensors.
+
+        Upstream leaves some out, and the reshape of all: what it gets goes on to models that want the batch axis.
+        """
+        tensors = self._tensors("tensorrt_llm")
+        handed_over = "context_phase_params"
+        return {
+            "python": "blueprint:text_generation/disaggregated_serving_bls",
+            "calls": [self.names["context"], self.names["generation"]],
+            "max_batch_size": self.max_batch_size,
+            "input": [_without(item, "reshape") for item in tensors["input"] if item["name"] != handed_over],
+            "output": [item for item in tensors["output"] if item["name"] != handed_over],
+            "model_transaction_policy": {"decoupled": self.settings.streaming},
+            "instance_group": [{"kind": "KIND_CPU", "count": self.settings.instances.disaggregated_serving_bls}],
+            "parameters": {
+                "context_model_name": self.names["context"],
+                "generation_model_name": self.names["generation"],
+            },
         }
 
     def _postprocessing(self) -> Fields:
@@ -75,15 +112,16 @@ class Pipeline:
         }
 
     def _bls(self) -> Fields:
-        calls = {role: self.names[role] for role in ("preprocessing", "tensorrt_llm")}
+        draft = self.names["tensorrt_llm_draft"] if "tensorrt_llm_draft" in self.llms else ""
         return {
             **self._python("tensorrt_llm_bls", self.settings.instances.tensorrt_llm_bls),
-            "calls": list(calls.values()),
+            "calls": [self.names["preprocessing"], self._generating, *([draft] if draft else [])],
             "model_transaction_policy": {"decoupled": self.settings.streaming},
             "parameters": {
                 "accumulate_tokens": "true",
-                "tensorrt_llm_model_name": calls["tensorrt_llm"],
-                "preprocessing_model_name": calls["preprocessing"],
+                "tensorrt_llm_model_name": self._generating,
+                **({"tensorrt_llm_draft_model_name": draft} if draft else {}),
+                "preprocessing_model_name": self.names["preprocessing"],
                 **self._detokenising(),
             },
         }
@@ -91,7 +129,7 @@ class Pipeline:
     def _ensemble(self) -> Fields:
         steps = [
             {
-                "model_name": self.names[step.role],
+                "model_name": self._generating if step.role == "tensorrt_llm" else self.names[step.role],
                 "input_map": map_of(step.inputs, self.version),
                 "output_map": map_of(step.outputs, self.version),
             }
@@ -127,6 +165,10 @@ class Pipeline:
             "tokenizer_dir": self.tokenizer.path,
             "skip_special_tokens": _flag(self.settings.skip_special_tokens),
         }
+
+
+def _without(item: Fields, name: str) -> Fields:
+    return {key: value for key, value in item.items() if key != name}
 
 
 def _flag(value: bool) -> str:

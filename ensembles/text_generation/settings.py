@@ -92,8 +92,8 @@ class Settings(BaseModel):
     )
     skip_special_tokens: bool = Field(True, description="leave the special tokens out of the text")
     logits_datatype: Literal["TYPE_FP32", "TYPE_FP16"] | None = Field(None, description="without it the engine's")
-    encoder_input_features_data_type: Literal["TYPE_FP16", "TYPE_BF16"] = Field(
-        "TYPE_FP16", description="TYPE_BF16 for mllama"
+    encoder_input_features_data_type: Literal["TYPE_FP16", "TYPE_BF16"] | None = Field(
+        None, description="without it the model's: TYPE_BF16 for mllama"
     )
     prompt_embedding_table_data_type: Literal["TYPE_FP16", "TYPE_BF16", "TYPE_FP32"] | None = Field(
         None, description="without it the engine's; TYPE_FP16 before TensorRT-LLM 1.1"
