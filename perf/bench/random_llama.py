@@ -1,62 +1,80 @@
-"""A Llama with random weights as a Hugging Face folder: for what measures or shakes engines, not for reading."""
+"""A Llama with random weights as a Hugging Face folder: for speed, not for sense."""
 
 from __future__ import annotations
 
 import json
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-EMBEDDING_SCALE = 0.5  # larger than the rest, so that the next token depends on the last ones
-WEIGHT_SCALE = 0.08
+Weights = npt.NDArray[np.float32]
 
 
-def write_random_llama(
-    folder: Path, *, layers: int = 4, hidden: int = 256, vocab: int = 2048, context: int = 1024, seed: int = 0
-) -> Path:
-    """Write config.json and model.safetensors (fp32), and return the folder; the defaults make 4.0 M parameters."""
-    heads, kv_heads, inner = 8, 4, hidden * 11 // 4
-    wide, narrow = hidden, hidden * kv_heads // heads
+@dataclass(frozen=True)
+class Dimensions:
+    """The model of the benchmarks: 4.0 M parameters."""
+
+    layers: int = 4
+    hidden: int = 256
+    heads: int = 8
+    kv_heads: int = 4
+    intermediate: int = 704
+    vocab: int = 2048
+    positions: int = 1024
+
+
+def write_llama(folder: Path, dimensions: Dimensions, *, spread: float = 0.08) -> Path:
+    """Write config.json and model.safetensors into a folder and return it; `spread` is that of the weights."""
+    size = dimensions.hidden // dimensions.heads
     config = {
         "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "torch_dtype": "float32",
-        "vocab_size": vocab,
-        "hidden_size": hidden,
-        "intermediate_size": inner,
-        "num_hidden_layers": layers,
-        "num_attention_heads": heads,
-        "num_key_value_heads": kv_heads,
-        "hidden_act": "silu",
-        "max_position_embeddings": context,
-        "rms_norm_eps": 1e-5,
-        "rope_theta": 10000.0,
+        "num_hidden_layers": dimensions.layers,
+        "hidden_size": dimensions.hidden,
+        "num_attention_heads": dimensions.heads,
+        "num_key_value_heads": dimensions.kv_heads,
+        "intermediate_size": dimensions.intermediate,
+        "vocab_size": dimensions.vocab,
+        "max_position_embeddings": dimensions.positions,
+        "rms_norm_eps": 1e-6,
         "tie_word_embeddings": True,
     }
-    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (vocab, hidden), "model.norm.weight": (hidden,)}
-    for layer in range(layers):
-        place = f"model.layers.{layer}"
-        shapes |= {f"{place}.self_attn.{name}_proj.weight": (wide if name == "q" else narrow, hidden) for name in "qkv"}
-        shapes[f"{place}.self_attn.o_proj.weight"] = (hidden, wide)
-        shapes |= {f"{place}.mlp.{name}_proj.weight": (inner, hidden) for name in ("gate", "up")}
-        shapes[f"{place}.mlp.down_proj.weight"] = (hidden, inner)
-        shapes |= {f"{place}.{name}_layernorm.weight": (hidden,) for name in ("input", "post_attention")}
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    (folder / "model.safetensors").write_bytes(_safetensors(shapes, seed))
+    hidden, narrow, inner = dimensions.hidden, dimensions.kv_heads * size, dimensions.intermediate
+    shapes: dict[str, tuple[int, ...]] = {
+        "model.embed_tokens": (dimensions.vocab, hidden),
+        "model.norm": (hidden,),
+    }
+    for layer in range(dimensions.layers):
+        for name, shape in (
+            ("input_layernorm", (hidden,)),
+            ("self_attn.q_proj", (hidden, hidden)),
+            ("self_attn.k_proj", (narrow, hidden)),
+            ("self_attn.v_proj", (narrow, hidden)),
+            ("self_attn.o_proj", (hidden, hidden)),
+            ("post_attention_layernorm", (hidden,)),
+            ("mlp.gate_proj", (inner, hidden)),
+            ("mlp.up_proj", (inner, hidden)),
+            ("mlp.down_proj", (hidden, inner)),
+        ):
+            shapes[f"model.layers.{layer}.{name}"] = shape
+    random = np.random.default_rng(0)
+    tensors = {
+        f"{name}.weight": random.normal(float(len(shape) == 1), spread, shape).astype(np.float32)
+        for name, shape in shapes.items()
+    }  # norms are around 1
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+    (folder / "model.safetensors").write_bytes(_packed(tensors))
     return folder
 
 
-def _safetensors(shapes: dict[str, tuple[int, ...]], seed: int) -> bytes:
-    """Return the tensors in Hugging Face's form: the length of a JSON header, the header, the data."""
-    values = np.random.default_rng(seed)
-    header, data = {}, bytearray()
-    for name, shape in shapes.items():
-        scale = EMBEDDING_SCALE if "embed" in name else WEIGHT_SCALE
-        array = np.ones(shape) if len(shape) == 1 else values.standard_normal(shape) * scale
-        piece = array.astype("<f4").tobytes()
-        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [len(data), len(data) + len(piece)]}
-        data += piece
+def _packed(tensors: dict[str, Weights]) -> bytes:
+    """Source: https://github.com/huggingface/safetensors#format."""
+    header, end = {}, 0
+    for name, tensor in tensors.items():
+        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [end, end + tensor.nbytes]}
+        end += tensor.nbytes
     text = json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + bytes(data)
+    return struct.pack("<Q", len(text)) + text + b"".join(tensor.tobytes() for tensor in tensors.values())

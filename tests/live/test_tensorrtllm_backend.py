@@ -18,7 +18,7 @@ from tritonclient.utils import InferenceServerException
 from tritonsmith.backends.server.embedded import Server, embedded_server
 from tritonsmith.perf.bench.llm_client import Stream, inputs_for, open_stream
 from tritonsmith.perf.bench.llm_model import MODEL, write_llm_model
-from tritonsmith.perf.bench.random_llama import write_random_llama
+from tritonsmith.perf.bench.random_llama import Dimensions, write_llama
 
 pytestmark = pytest.mark.live
 
@@ -64,7 +64,7 @@ class TritonPythonModel:
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_random_llama(tmp_path_factory.mktemp("llama") / "engine", context=CONTEXT)
+    return write_llama(tmp_path_factory.mktemp("llama"), Dimensions(positions=CONTEXT))
 
 
 @pytest.fixture(scope="module")
