@@ -91,6 +91,15 @@ def test_a_mounted_engine_is_named_where_the_server_has_it(write: Callable[..., 
     assert "1/tokenizer/tokenizer.json" in models["preprocessing"].files
 
 
+def test_a_profile_places_the_engine_elsewhere(write: Callable[..., Path]) -> None:
+    path = write()
+    profile = {"pipelines": {"chat": {"engine": {"from": "demo", "place": "mounted", "at": "/engines/llama"}}}}
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "profiles": {"production": profile}}))
+    model = lower(load_spec(path, "production")).models["tensorrt_llm"]
+    assert parameters(model)["gpt_model_path"] == "/engines/llama"
+    assert parameters(built(path)["tensorrt_llm"])["gpt_model_path"] == "/models/tensorrt_llm/1/engine"
+
+
 def test_the_tokenizer_lies_beside_each_model_that_reads_it(write: Callable[..., Path]) -> None:
     models = built(write())
     for name in ("preprocessing", "postprocessing", "tensorrt_llm_bls"):
@@ -135,14 +144,14 @@ def test_values_are_written_as_the_backend_reads_them(write: Callable[..., Path]
         "enable_chunked_context": True,
         "normalize_log_probs": "False",
         "max_attention_window_size": [4096, 256],
-        "gpu_device_ids": "0, 1; 2, 3",
+        "gpu_device_ids": " 0 ",
         "kv_cache_free_gpu_mem_fraction": None,
     }
     written = parameters(built(write(**{"with": {"parameters": given}}))["tensorrt_llm"])
     assert written["enable_chunked_context"] == "true"
     assert written["normalize_log_probs"] == "false"
     assert written["max_attention_window_size"] == "4096,256"
-    assert written["gpu_device_ids"] == "0,1;2,3"
+    assert written["gpu_device_ids"] == "0"
     assert "kv_cache_free_gpu_mem_fraction" not in written
 
 
@@ -223,7 +232,7 @@ def test_a_folder_without_a_model_or_a_tokenizer_is_refused(write: Callable[...,
     assert "neither an engine's" in refusals(write())
 
 
-def test_an_engine_s_batch_is_the_models_and_their_limit(write: Callable[..., Path], tmp_path: Path) -> None:
+def test_an_engine_s_batch_and_types_are_the_models(write: Callable[..., Path], tmp_path: Path) -> None:
     config = tmp_path / "demo" / "config.json"
     shape = json.loads(config.read_text())
     pretrained = {**shape, "architecture": "LlamaForCausalLM", "dtype": "bfloat16", "logits_dtype": "float16"}
@@ -232,6 +241,7 @@ def test_an_engine_s_batch_is_the_models_and_their_limit(write: Callable[..., Pa
         "max_input_len": 128,
         "max_seq_len": 256,
         "max_num_tokens": 256,
+        "kv_cache_type": "PAGED",
         "plugin_config": {"use_paged_context_fmha": True, "gpt_attention_plugin": "auto"},
     }
     version = "1.1.0"
@@ -244,7 +254,6 @@ def test_an_engine_s_batch_is_the_models_and_their_limit(write: Callable[..., Pa
     types = {tensor.name: tensor.data_type for tensor in engine.input}
     types |= {tensor.name: tensor.data_type for tensor in engine.output}
     assert (types["prompt_embedding_table"], types["context_logits"]) == (14, 10)  # BF16, FP16
-    assert "more than the engine was built for (4)" in refusals(write("25.12", **{"with": {"max_batch_size": 8}}))
 
 
 def test_engine_keys_are_refused_where_a_blueprint_has_none(tmp_path: Path, write_spec: WriteSpec) -> None:

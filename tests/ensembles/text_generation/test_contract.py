@@ -11,7 +11,9 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
+from tritonsmith.ensembles.blueprint import Use
 from tritonsmith.ensembles.pipelines import load_spec
+from tritonsmith.ensembles.text_generation.backend_parameters import ParameterReader
 from tritonsmith.generator.catalog.releases import RELEASES
 from tritonsmith.generator.catalog.tensorrtllm.parameters import TENSORRT_LLM, parameters_of
 from tritonsmith.generator.catalog.tensorrtllm.versions import parse_version
@@ -150,13 +152,23 @@ def sampled(release: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("release", NAMES)
-def test_every_parameter_of_the_backend_is_reachable_under_its_own_name(release: str, build: Build) -> None:
+def test_every_parameter_of_the_backend_is_reachable_under_its_own_name(release: str) -> None:
     expected = set(contract_of(release)["models"]["tensorrt_llm"]["parameters"])
     given = sampled(release)
     assert expected <= set(given) | {"gpt_model_path"}
     assert set(given) - expected <= NOT_IN_TEMPLATES
+    # What makes no sense together is for the rules; here each is read, and written as it was given.
+    reader = ParameterReader(Use({}, RELEASES[release]), parse_version(RELEASES[release].tensorrt_llm))
+    assert list(reader.findings(given)) == []
+    assert reader.values(given) == given
+
+
+@pytest.mark.parametrize("release", NAMES)
+def test_parameters_of_the_spec_are_written(release: str, build: Build) -> None:
+    given = {"enable_chunked_context": "true", "max_tokens_in_paged_kv_cache": "4096", "normalize_log_probs": "false"}
     written = {name: value.string_value for name, value in build(release, given)["tensorrt_llm"].parameters.items()}
-    assert written == {**given, "gpt_model_path": "/engines/llama"}
+    assert given.items() <= written.items()
+    assert written["gpt_model_path"] == "/engines/llama"
 
 
 def fields_of(configs: Configs, *models: str) -> Iterator[pb.ModelConfig]:

@@ -34,6 +34,9 @@ def test_every_blueprints_spec_is_valid(name: str) -> None:
         {"models": {"a": {"ensemble": [{"input_map": {}}]}}},
         {"server": {"http_port": 70000}},
         {"pipelines": {"p": {"use": "image_classification", "with": {"fil": "x"}}}},
+        {"pipelines": {"p": {"use": "text_generation", "engine": {"form": "x"}}}},
+        {"pipelines": {"p": {"use": "text_generation", "replicas": 0}}},
+        {"pipelines": {"p": {"use": "text_generation", "with": {"instances": {"classifier": 1}}}}},
         {"profiles": {"p": {"profiles": {}}}},
     ],
     ids=str,
@@ -48,6 +51,16 @@ def test_short_forms_are_valid() -> None:
         "  e: {ensemble: [a, {model_name: a, output_map: {x: y}}], calls: [a], expose: [x]}\n  b: null\n"
     )
     assert not [error for error in VALIDATOR.iter_errors(spec) if "propertyNames" not in error.schema_path]
+
+
+def test_an_engine_is_a_folder_or_a_mapping() -> None:
+    spec = yaml.safe_load(
+        "pipelines:\n"
+        "  a: {use: text_generation, engine: demo, replicas: 2, nodes: 2}\n"
+        "  b: {use: text_generation, engine: {from: demo, place: mounted, at: /x}}\n"
+        "  c: {use: text_generation, with: {parameters: {enable_kv_cache_reuse: true, max_beam_width: 1, x: null}}}\n"
+    )
+    assert not list(VALIDATOR.iter_errors(spec))
 
 
 def test_null_is_valid_wherever_it_deletes() -> None:
