@@ -119,8 +119,10 @@ def specs(write_onnx: WriteOnnx, tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "script" / "model.py").write_text("")
     (tmp_path / "demo").symlink_to(find_blueprint("image_classification").folder / "demo")
     (tmp_path / "readings").symlink_to(find_blueprint("streaming_sequence").folder / "demo")
+    (tmp_path / "model").symlink_to(find_blueprint("text_generation").folder / "demo")
     texts = {name: (find_blueprint(name).folder / "spec.yaml").read_text() for name in blueprint_names()}
     texts["streaming_sequence"] = texts["streaming_sequence"].replace("demo/", "readings/")
+    texts["text_generation"] = texts["text_generation"].replace("from: demo", "from: model")
     return {name: yaml.safe_load(text) for name, text in {**texts, "rich": RICH}.items()}
 
 
