@@ -70,7 +70,7 @@ def read_chat_template(folder: Path) -> ChatTemplate:
     config = read_json(folder / "tokenizer_config.json")
     source = _source(folder, config)
     if source is None:
-        raise ValueError(f"'{folder}' has no chat template: neither chat_template.jinja nor one in tokenizer_config.json")
+        raise ValueError(f"'{folder}' has no chat template: no chat_template.jinja, none in tokenizer_config.json")
     try:
         template = _environment().from_string(source)
     except jinja2.TemplateError as problem:
@@ -78,7 +78,7 @@ def read_chat_template(folder: Path) -> ChatTemplate:
     return ChatTemplate(folder, template, read_special_tokens(folder, config))
 
 
-def render_chat(messages: Sequence[Message], folder: Path, add_generation_prompt: bool = True) -> str:  # noqa: FBT001, FBT002
+def render_chat(messages: Sequence[Message], folder: Path, add_generation_prompt: bool = True) -> str:
     """Return the prompt for messages of {"role", "content"} by the chat template of a tokenizer's folder.
 
     Raises: ValueError where there is no template; ClientError where it refuses the messages.
@@ -112,7 +112,7 @@ def _source(folder: Path, config: Mapping[str, Any]) -> str | None:
 
 
 def _environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(  # noqa: S701  (prompts are no HTML)
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols]
     )
     environment.filters["tojson"] = _to_json
@@ -123,10 +123,10 @@ def _environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
 
 def _to_json(
     value: Any,
-    ensure_ascii: bool = False,  # noqa: FBT001, FBT002
+    ensure_ascii: bool = False,
     indent: int | None = None,
     separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,  # noqa: FBT001, FBT002
+    sort_keys: bool = False,
 ) -> str:
     """Return JSON without the HTML escapes of jinja2's own filter."""
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,17 @@ PARAMETERS = (
     "max_num_images",
 )
 TAKEN = frozenset(
-    "QUERY DECODER_QUERY REQUEST_OUTPUT_LEN BAD_WORDS_DICT STOP_WORDS_DICT EMBEDDING_BIAS_WORDS EMBEDDING_BIAS_WEIGHTS "
-    "END_ID PAD_ID".split()
+    [
+        "QUERY",
+        "DECODER_QUERY",
+        "REQUEST_OUTPUT_LEN",
+        "BAD_WORDS_DICT",
+        "STOP_WORDS_DICT",
+        "EMBEDDING_BIAS_WORDS",
+        "EMBEDDING_BIAS_WEIGHTS",
+        "END_ID",
+        "PAD_ID",
+    ]
 )
 
 Tensors = Mapping[str, npt.NDArray[Any]]
@@ -125,11 +134,13 @@ def encode_request(inputs: Tensors, wanted: frozenset[str], encoding: Encoding) 
     end_ids = _column(inputs.get("END_ID"), tokenizer.end_id, batch)
     pad_ids = _column(inputs.get("PAD_ID"), tokenizer.pad_id, batch)
     rows = [_within_limits(encoding.ids(query), encoding.limits) for query in queries]
-    decoder_rows = [encoding.ids(text) for text in as_texts(inputs["DECODER_QUERY"].reshape(-1))] if (
-        "DECODER_QUERY" in inputs
-    ) else [[int(pad)] for pad in pad_ids[:, 0]]
+    decoder_rows = (
+        [encoding.ids(text) for text in as_texts(inputs["DECODER_QUERY"].reshape(-1))]
+        if ("DECODER_QUERY" in inputs)
+        else [[int(pad)] for pad in pad_ids[:, 0]]
+    )
     codec = tokenizer.codec
-    makers = {
+    makers: dict[str, Callable[[], npt.NDArray[Any]]] = {
         "INPUT_ID": lambda: _padded(rows, pad_ids),
         "REQUEST_INPUT_LEN": lambda: _lengths(rows),
         "DECODER_INPUT_ID": lambda: _padded(decoder_rows, pad_ids),
@@ -158,7 +169,9 @@ def _within_limits(ids: list[int], limits: Limits) -> list[int]:
     if not ids:
         raise ClientError("the prompt has no tokens: QUERY is empty")
     if limits.max_input_len is not None and len(ids) > limits.max_input_len:
-        raise ClientError(f"the prompt has {len(ids)} tokens; the engine takes at most {limits.max_input_len} (max_input_len)")
+        raise ClientError(
+            f"the prompt has {len(ids)} tokens; the engine takes at most {limits.max_input_len} (max_input_len)"
+        )
     if limits.max_seq_len is not None and len(ids) >= limits.max_seq_len:
         raise ClientError(
             f"the prompt has {len(ids)} tokens, which leaves no room for an answer; "

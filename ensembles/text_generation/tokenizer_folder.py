@@ -87,7 +87,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as problem:
         raise ValueError(f"'{path}' cannot be read: {problem}") from problem
     if not isinstance(value, dict):
-        raise ValueError(f"'{path}' holds {type(value).__name__}, not an object")
+        raise ValueError(f"'{path}' holds {type(value).__name__}, not an object")  # noqa: TRY004  (a file, no argument)
     return value
 
 
@@ -127,7 +127,9 @@ class FastCodec:
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
         except Exception as problem:  # the library raises nothing narrower
-            raise ValueError(f"'{path}' is not a tokenizer.json that tokenizers {tokenizers.__version__} reads: {problem}") from problem
+            raise ValueError(
+                f"'{path}' is not a tokenizer.json that tokenizers {tokenizers.__version__} reads: {problem}"
+            ) from problem
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._adds = {role: config.get(f"add_{role}_token") for role in ("bos", "eos")}

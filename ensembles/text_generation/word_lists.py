@@ -1,4 +1,4 @@
-"""Words of a request -> the tensors that TensorRT-LLM takes: stop words, bad words, embedding bias. Runs inside Triton."""
+"""A request's stop words, bad words and embedding bias -> what TensorRT-LLM takes. Runs inside Triton."""
 
 from __future__ import annotations
 

@@ -23,5 +23,7 @@ class TritonPythonModel:
         try:
             outputs = encode_request(inputs, frozenset(request.requested_output_names()), self.encoding)
         except ClientError as problem:
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(problem), pb_utils.TritonError.INVALID_ARG))
+            return pb_utils.InferenceResponse(
+                error=pb_utils.TritonError(str(problem), pb_utils.TritonError.INVALID_ARG)
+            )
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, value) for name, value in outputs.items()])
