@@ -1,4 +1,7 @@
-"""A null backend: answers every request with ones of the shapes that its configuration says, -1 being 1."""
+"""A null backend: answers every request with ones of the shapes that its configuration says, -1 being 1.
+
+An index is 0: there is one row, and one sequence.
+"""
 
 import json
 
@@ -14,7 +17,8 @@ class TritonPythonModel:
         self.outputs = {}
         for output in config["output"]:
             shape = batch + [max(int(size), 1) for size in output["dims"]]
-            self.outputs[output["name"]] = np.ones(shape, pb.triton_string_to_numpy(output["data_type"]))
+            value = 0 if output["name"].endswith("_index") else 1
+            self.outputs[output["name"]] = np.full(shape, value, pb.triton_string_to_numpy(output["data_type"]))
 
     def execute(self, requests):
         responses = [self.answer(request) for request in requests]
