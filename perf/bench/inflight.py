@@ -1,0 +1,281 @@
+"""In-flight against static batching on the CPU engine: `python -m tritonsmith.perf.bench.inflight`.
+
+A 4.0 M parameter Llama with random weights, one thread. Prompts of 16 to 256 tokens, answers of 8 to 256, uniform. A
+number of streams, each of which sends its next request when its last one is answered. In every round both ways of
+batching get the same requests, in an order that is shuffled; every ratio is between numbers of one round.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+import numpy as np
+
+from tritonsmith.backends.python_based.tensorrtllm.llm.cpu.engine import CpuEngine
+from tritonsmith.backends.python_based.tensorrtllm.llm.cpu.inflight import InflightBatch
+from tritonsmith.backends.python_based.tensorrtllm.llm.cpu.kernels import Kernels, open_kernels
+from tritonsmith.backends.python_based.tensorrtllm.llm.cpu.options import Options
+from tritonsmith.backends.python_based.tensorrtllm.llm.request import Event, Request
+from tritonsmith.generator import console
+from tritonsmith.perf.bench.random_llama import Dimensions, write_llama
+from tritonsmith.perf.bench.record import write_result
+from tritonsmith.perf.bench.static_batching import StaticBatch
+from tritonsmith.perf.statistics import median, median_interval, quantile
+
+STREAMS = (1, 4, 16, 32)
+REQUESTS = {1: 24, 4: 48, 16: 96, 32: 128}  # answered in one measurement: about a second
+PREFIX_TOKENS, PREFIX_REQUESTS = 200, 30
+GOALS = {
+    **{f"throughput_ratio_{streams}": ">= 1, low end >= 0.95" for streams in STREAMS},
+    "ttft_ratio_16": ">= 10",
+    "itl_p99_over_p50_16": "<= 3",
+    "prefix_ttft_ratio": "<= 0.5",
+}
+Round = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One closed loop: output tokens per second, and times in ms of every first token and every later one."""
+
+    tokens_per_s: float
+    ttft_ms: Sequence[float]
+    itl_ms: Sequence[float]
+
+
+@click.command()
+@click.option("--rounds", default=15, show_default=True, help="How often everything is measured.")
+@click.option("--quick", is_flag=True, help="3 rounds of half the requests; nothing is written.")
+def main(rounds: int, quick: bool) -> None:
+    """Measure what in-flight batching and prefix reuse gain."""
+    rounds, part = (3, 2) if quick else (rounds, 1)
+    with tempfile.TemporaryDirectory(prefix="tritonsmith-inflight-") as folder:
+        kernels = open_kernels(
+            write_llama(Path(folder), Dimensions()), rows=max(STREAMS), max_seq_len=0, max_tokens=0, threads=1
+        )
+    bench = Bench(kernels)
+    measured = bench.measure(rounds, {streams: count // part for streams, count in REQUESTS.items()})
+    bench.close()
+    summary = {key: described([values[key] for values in measured]) for key in measured[0]}
+    if not quick:
+        write_result("inflight", {"rounds": rounds, "requests": REQUESTS, "values": summary, "goals": GOALS})
+    console.result(as_markdown(summary))
+
+
+class Bench:
+    """The engines that are compared, each made once; they share the model, and are used one at a time."""
+
+    def __init__(self, kernels: Kernels) -> None:
+        self.inflight = {streams: self._open(kernels, streams, InflightBatch) for streams in STREAMS}
+        self.static = {streams: self._open(kernels, streams, StaticBatch) for streams in STREAMS}
+        self.without_reuse = Streams(CpuEngine(kernels, Options(max_batch_size=1, enable_kv_cache_reuse=False)))
+
+    def measure(self, rounds: int, requests: Mapping[int, int]) -> list[Round]:
+        """Return the numbers of each round."""
+        order = random.Random(0)  # noqa: S311
+        measured = []
+        with console.progress("rounds", total=rounds) as bar:
+            for number in range(rounds):
+                bar.update(number)
+                values: Round = {}
+                for streams in order.sample([0, *STREAMS], len(STREAMS) + 1):
+                    if streams:
+                        values |= self._compare(streams, requests[streams], number, order)
+                    else:
+                        values |= self._compare_prefix(number, order)
+                measured.append(values)
+        return measured
+
+    def close(self) -> None:
+        """End the engines."""
+        for streams in (*self.inflight.values(), *self.static.values(), self.without_reuse):
+            streams.close()
+
+    def _compare(self, streams: int, count: int, seed: int, order: random.Random) -> Round:
+        """Measure both ways of batching with as many rows as there are streams."""
+        ways = [self.inflight[streams], self.static[streams]]
+        order.shuffle(ways)
+        found = {way: way.run(requests_of(seed), streams, count) for way in ways}
+        values = compared(found[self.inflight[streams]], found[self.static[streams]])
+        return {f"{name}_{streams}": value for name, value in values.items()}
+
+    def _compare_prefix(self, seed: int, order: random.Random) -> Round:
+        """Measure the time to the first token of prompts that begin alike, with reuse and without, one at a time."""
+        ways = [self.inflight[1], self.without_reuse]
+        order.shuffle(ways)
+        ttft_ms = {way: median(way.run(prefixed_requests_of(seed), 1, PREFIX_REQUESTS).ttft_ms) for way in ways}
+        reused_ms, read_ms = (ttft_ms[way] for way in (self.inflight[1], self.without_reuse))
+        return {
+            "prefix_ttft_ratio": reused_ms / read_ms,
+            "prefix_ttft_p50_ms": reused_ms,
+            "no_reuse_ttft_p50_ms": read_ms,
+        }
+
+    def _open(self, kernels: Kernels, streams: int, batching: type[InflightBatch]) -> Streams:
+        return Streams(CpuEngine(kernels, Options(max_batch_size=streams), batching))
+
+
+def compared(inflight: Measured, static: Measured) -> Round:
+    """Return the numbers of two closed loops over the same requests, and their ratios."""
+    return {
+        "throughput_ratio": inflight.tokens_per_s / static.tokens_per_s,
+        "ttft_ratio": median(static.ttft_ms) / median(inflight.ttft_ms),
+        "itl_p99_over_p50": quantile(inflight.itl_ms, 0.99) / median(inflight.itl_ms),
+        "inflight_tokens_per_s": inflight.tokens_per_s,
+        "static_tokens_per_s": static.tokens_per_s,
+        "inflight_ttft_p50_ms": median(inflight.ttft_ms),
+        "static_ttft_p50_ms": median(static.ttft_ms),
+        "inflight_itl_p50_ms": median(inflight.itl_ms),
+        "inflight_itl_p99_ms": quantile(inflight.itl_ms, 0.99),
+        "static_itl_p50_ms": median(static.itl_ms),
+        "static_itl_p99_ms": quantile(static.itl_ms, 0.99),
+    }
+
+
+def requests_of(seed: int) -> Iterator[Request]:
+    """Yield requests without end: prompts of 16 to 256 tokens, answers of 8 to 256."""
+    values = np.random.default_rng(seed)
+    while True:
+        tokens = values.integers(0, Dimensions.vocab, values.integers(16, 257)).astype(np.int32)
+        yield Request(tokens, int(values.integers(8, 257)))
+
+
+def prefixed_requests_of(seed: int) -> Iterator[Request]:
+    """Yield requests whose first 200 tokens are the same, with 16 to 64 of their own and short answers."""
+    values = np.random.default_rng(seed)
+    prefix = values.integers(0, Dimensions.vocab, PREFIX_TOKENS)
+    while True:
+        own = values.integers(0, Dimensions.vocab, values.integers(16, 65))
+        yield Request(np.concatenate([prefix, own]).astype(np.int32), 8)
+
+
+class Streams:
+    """An engine under a closed loop: every stream sends its next request when its last one is answered.
+
+    The engine stays between measurements, as a server's does: its memory is touched, its bindings are made.
+    """
+
+    def __init__(self, engine: CpuEngine) -> None:
+        self._engine = engine
+        self._loop: _Loop | None = None
+        engine.start(self._on_step)
+
+    def run(self, requests: Iterator[Request], streams: int, wanted: int) -> Measured:
+        """Run until so many requests are answered. The first request of each stream is not in the times."""
+        loop = self._loop = _Loop(self._engine, requests, streams, wanted)
+        for _ in range(streams):
+            loop.send()
+        loop.is_over.wait()
+        for request in list(loop.open):
+            self._engine.cancel(request)
+        loop.is_empty.wait()
+        return Measured(loop.tokens / (loop.end_s - loop.begin_s), loop.ttft_ms, loop.itl_ms)
+
+    def close(self) -> None:
+        """End the engine."""
+        self._engine.close()
+
+    def _on_step(self, events: Sequence[Event]) -> None:
+        if self._loop is not None:
+            self._loop.note(events)
+
+
+@dataclass
+class _Loop:
+    """One closed loop; every event is told by the engine's thread."""
+
+    engine: CpuEngine
+    requests: Iterator[Request]
+    streams: int
+    wanted: int  # answers
+    open: dict[Request, float] = field(default_factory=dict)  # when the newest token came, or the request was sent
+    warm: set[Request] = field(default_factory=set)  # whose times count
+    begun: set[Request] = field(default_factory=set)
+    ttft_ms: list[float] = field(default_factory=list)
+    itl_ms: list[float] = field(default_factory=list)
+    tokens: int = 0
+    answered: int = 0
+    begin_s: float = field(default_factory=time.perf_counter)
+    end_s: float = 0.0
+    is_over: threading.Event = field(default_factory=threading.Event)
+    is_empty: threading.Event = field(default_factory=threading.Event)
+
+    def send(self) -> None:
+        """Send the next request."""
+        request = next(self.requests)
+        if self.streams:
+            self.streams -= 1
+        else:
+            self.warm.add(request)
+        self.open[request] = time.perf_counter()
+        self.engine.submit(request)
+
+    def note(self, events: Sequence[Event]) -> None:
+        """Note times; where an answer is complete, its stream sends the next request."""
+        now_s = time.perf_counter()
+        for event in events:
+            if event.finish:
+                self._finish(event.request, now_s, len(event.tokens))
+            else:
+                self._token(event.request, now_s)
+        if not self.end_s and self.answered >= self.wanted:
+            self.end_s = now_s
+            self.is_over.set()
+        if self.end_s and not self.open:
+            self.is_empty.set()
+
+    def _token(self, request: Request, now_s: float) -> None:
+        if self.end_s:
+            return
+        self.tokens += 1
+        if request in self.warm:
+            times = self.itl_ms if request in self.begun else self.ttft_ms
+            times.append((now_s - self.open[request]) * 1000)
+            self.begun.add(request)
+        self.open[request] = now_s
+
+    def _finish(self, request: Request, now_s: float, tokens: int) -> None:
+        if tokens:
+            self._token(request, now_s)
+        del self.open[request]
+        if not self.end_s:
+            self.answered += 1
+            self.send()
+
+
+def described(values: Sequence[float]) -> dict[str, float]:
+    """Return the median over the rounds, and its interval."""
+    interval = median_interval(values)
+    numbers = {"median": median(values), "low": interval.low, "high": interval.high, "coverage": interval.coverage}
+    return {key: round(value, 4) for key, value in numbers.items()}
+
+
+def as_markdown(summary: Mapping[str, Mapping[str, float]]) -> str:
+    """Return the numbers as a table, with the goals."""
+    rows = [
+        *((f"throughput, in-flight / static, {s} streams", f"throughput_ratio_{s}") for s in STREAMS),
+        *((f"in-flight, {s} streams: tokens/s", f"inflight_tokens_per_s_{s}") for s in STREAMS),
+        *((f"TTFT p50, static / in-flight, {s} streams", f"ttft_ratio_{s}") for s in STREAMS),
+        ("in-flight TTFT p50 at 16, ms", "inflight_ttft_p50_ms_16"),
+        *((f"in-flight ITL p99 / p50, {s} streams", f"itl_p99_over_p50_{s}") for s in STREAMS),
+        ("in-flight ITL p50 at 16, ms", "inflight_itl_p50_ms_16"),
+        ("200 tokens of shared prefix: TTFT with reuse / without", "prefix_ttft_ratio"),
+        ("TTFT p50 with reuse, ms", "prefix_ttft_p50_ms"),
+    ]
+    lines = ["| | median | interval | goal |", "|---|---|---|---|"]
+    for text, key in rows:
+        value = summary[key]
+        interval = f"{value['low']:.4g} to {value['high']:.4g}"
+        lines.append(f"| {text} | {value['median']:.4g} | {interval} | {GOALS.get(key, '')} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
