@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
 from tritonsmith.backends.server.embedded import embedded_server
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import RepositoryError, UnstableError, UsageError
+from tritonsmith.generator.suggest import did_you_mean
 from tritonsmith.perf.commands import DEFAULT_CONCURRENCY
 from tritonsmith.perf.document import DOCUMENT_NAME, Sweep, SweepPlan
 from tritonsmith.perf.folder import sweep_folder
 from tritonsmith.perf.measure.given_inputs import expand_inputs, write_given_inputs
 from tritonsmith.perf.measure.input_data import INPUT_NAME, require_input_data
+from tritonsmith.perf.measure.lengths import parse_lengths
 from tritonsmith.perf.measure.load import MAX_LOAD, Load, LoadKind
+from tritonsmith.perf.measure.streams import Goals
+from tritonsmith.perf.prompting import PromptWishes, write_prompts
 from tritonsmith.perf.report.tables import as_report_json, name_of, table_text
 from tritonsmith.perf.report.write import write_report
 from tritonsmith.perf.summary import UNSTABLE_SHARE, summarise
@@ -42,6 +46,11 @@ class SweepOptions:
     vary: tuple[str, ...]
     inputs: tuple[str, ...]
     input_data: Path | None
+    prompts: Path | None
+    prompt_tokens: str | None
+    output_tokens: str | None
+    tokenizer: Path | None
+    goals: tuple[str, ...]
     protocol: Literal["grpc", "http"]
     seed: int
     output: Path
@@ -50,21 +59,25 @@ class SweepOptions:
 def measure(options: SweepOptions) -> Sweep:
     """Run the sweep that the options ask for; what is wrong with them is told before a server is started."""
     loads, variations = read_loads(options), tuple(parse_variation(text) for text in options.vary)
+    goals = read_goals(options.goals)
     require_inputs(options)
     if not options.url:
         require_variations(variations, models_of(options.repository))
     find_analyzer()
     with sweep_folder(options.output) as folder, _target(options) as target:
         model = options.model or only_model(target.control)
+        input_data, prompts = _input_data(options, model, target, folder)
         plan = SweepPlan(
             model=model,
             loads=loads,
             repeats=options.repeats,
             window_ms=options.window_ms,
             protocol=options.protocol,
-            input_data=_input_data(options, model, target, folder),
+            input_data=input_data,
             seed=options.seed,
             variations=variations,
+            goals=goals,
+            prompts=prompts,
         )
         console.say(f"{plan.model}: {plan.cells} cells, about {plan.seconds:.0f} s")
         with console.progress("sweep", plan.cells) as progress:
@@ -78,9 +91,30 @@ def require_inputs(options: SweepOptions) -> None:
     """
     if options.inputs and options.input_data:
         raise UsageError("--input and --input-data exclude each other", hint="--input-data holds every input")
+    read_prompt_wishes(options)
     expand_inputs(options.inputs)
     if options.input_data:
         require_input_data(options.input_data)
+
+
+def read_prompt_wishes(options: SweepOptions) -> PromptWishes:
+    """Return what the options ask of prompts.
+
+    Raises: UsageError for lengths that are none, and for options that exclude each other.
+    """
+    wishes = PromptWishes(
+        options.prompts,
+        parse_lengths(options.prompt_tokens, "--prompt-tokens") if options.prompt_tokens else None,
+        parse_lengths(options.output_tokens, "--output-tokens") if options.output_tokens else None,
+        options.tokenizer,
+        options.seed,
+    )
+    if wishes and (options.inputs or options.input_data):
+        given = "--input" if options.inputs else "--input-data"
+        raise UsageError(f"{given} leaves no room for prompts", hint=f"leave out {given}, or the options on prompts")
+    if wishes.file and wishes.prompt_tokens:
+        raise UsageError("--prompts and --prompt-tokens exclude each other", hint="the file's prompts are as they are")
+    return wishes
 
 
 def models_of(repository: Path) -> list[str]:
@@ -125,6 +159,29 @@ def read_loads(options: SweepOptions) -> tuple[Load, ...]:
     return tuple(dict.fromkeys(loads))
 
 
+def read_goals(texts: Sequence[str]) -> Goals:
+    """Return the goals of `ttft_ms=200`, `tpot_ms=50`, `latency_ms=2000`, each given once at most.
+
+    Raises: UsageError.
+    """
+    names = [field.name for field in fields(Goals)]
+    limits: dict[str, float] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in names:
+            hint = f"there are {', '.join(names)}; write --goal {names[0]}=200"
+            raise UsageError(f"--goal: '{name}' is no time of an answer.{did_you_mean(name, names)}", hint=hint)
+        try:
+            limit_ms = float(value)
+        except ValueError:
+            limit_ms = math.nan
+        if not 0 < limit_ms < math.inf or name in limits:
+            why = "is given twice" if name in limits else "is no number of milliseconds above 0"
+            raise UsageError(f"--goal: '{text}' {why}", hint=f"write --goal {name}=200")
+        limits[name] = limit_ms
+    return Goals(**limits)
+
+
 def grpc_beside(http_url: str) -> str:
     """Return where Triton answers gRPC by default: the port after HTTP's.
 
@@ -150,10 +207,13 @@ def _levels(kind: LoadKind, text: str) -> Iterator[Load]:
         yield Load(kind, value)
 
 
-def _input_data(options: SweepOptions, model: str, target: Target, folder: Path) -> Path | None:
-    if not options.inputs:
-        return options.input_data
-    return write_given_inputs(options.inputs, model, target.http_url, folder / INPUT_NAME)
+def _input_data(options: SweepOptions, model: str, target: Target, folder: Path) -> tuple[Path | None, str]:
+    """Return the input data's file, None where all is to be made up, and how its prompts were made."""
+    if options.inputs:
+        return write_given_inputs(options.inputs, model, target.http_url, folder / INPUT_NAME), ""
+    if options.input_data:
+        return options.input_data, ""
+    return write_prompts(read_prompt_wishes(options), model, target, folder / INPUT_NAME)
 
 
 @contextmanager

@@ -31,6 +31,15 @@ DEFAULT_CONCURRENCY = "1,2,4,8"
     "--input", "-i", "inputs", multiple=True, metavar="NAME=VALUE", help="As for infer; @FOLDER and @*.png are rows."
 )
 @click.option("--input-data", type=click.Path(path_type=Path), help="A perf_analyzer input-data JSON file.")
+@click.option(
+    "--prompts", type=click.Path(path_type=Path), help="Prompts for a model of text, one JSON value per line."
+)
+@click.option("--prompt-tokens", metavar="LENGTHS", help="Else their lengths: 128, uniform:16:256 or normal:100:20.")
+@click.option("--output-tokens", metavar="LENGTHS", help="The answers' lengths, likewise.")
+@click.option("--tokenizer", type=click.Path(path_type=Path), help="A tokenizer.json.  [default: the served model's]")
+@click.option(
+    "--goal", "goals", multiple=True, metavar="TIME=MS", help="For the goodput: ttft_ms, tpot_ms, latency_ms."
+)
 @click.option("--protocol", type=click.Choice(["grpc", "http"]), default="grpc", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order and the arrivals.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("build/sweep"), show_default=True)

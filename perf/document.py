@@ -3,6 +3,7 @@
 Versions of the schema; the earlier ones are still read, but their cells are measured anew:
 - 1
 - 2: `caches` in a measurement (a 1 does not say what came from the response cache), `notices`
+- 3: `streams` in a measurement (a 2 does not say how the answers of a decoupled model came), `goals` in the plan
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from tritonsmith.perf.files import write_by_rename, writing
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import Environment
 from tritonsmith.perf.measure.measurement import Measurement
+from tritonsmith.perf.measure.streams import NO_GOALS, Goals
 
-Schema = Literal["tritonsmith.sweep/1", "tritonsmith.sweep/2"]
-SCHEMA: Schema = "tritonsmith.sweep/2"
+Schema = Literal["tritonsmith.sweep/1", "tritonsmith.sweep/2", "tritonsmith.sweep/3"]
+SCHEMA: Schema = "tritonsmith.sweep/3"
 DOCUMENT_NAME, CELL_FOLDER = "sweep.json", "cells"
 Scalar = bool | int | float | str
 
@@ -38,7 +40,10 @@ class Variation:
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """What to measure. `input_data` is a perf_analyzer input file; without one, plausible tensors are made up."""
+    """What to measure. `input_data` is a perf_analyzer input file; without one, plausible tensors are made up.
+
+    `goals` judge what was measured; another goal measures nothing anew.
+    """
 
     model: str
     loads: tuple[Load, ...]
@@ -49,6 +54,8 @@ class SweepPlan:
     input_data: Path | None = None
     seed: int = 0
     variations: tuple[Variation, ...] = ()
+    goals: Goals = NO_GOALS  # since schema 3
+    prompts: str = ""  # since schema 3: how those in `input_data` were made, in words
 
     def __post_init__(self) -> None:
         if not self.loads:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tritonsmith.perf.document import Cell, Sweep
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.measurement import CacheUse, Measurement, Step
-from tritonsmith.perf.statistics import Interval, median, median_interval, relative_spread
+from tritonsmith.perf.measure.profile import TokenSource
+from tritonsmith.perf.measure.streams import NO_GOALS, Goals, Quantiles, Streams, good_requests
+from tritonsmith.perf.statistics import Interval, median, median_interval, relative_spread, requests_needed
 from tritonsmith.perf.variants import variant_name
 
 # A point is unstable where the median absolute deviation of its repeats, as a standard deviation, exceeds this share
@@ -19,6 +21,8 @@ UNSTABLE_SHARE = 0.25
 STOLEN_SHARE = 0.02
 CACHED_SHARE = 0.01
 LATENCIES = ("mean_us", "p50_us", "p90_us", "p95_us", "p99_us")
+STREAM_TIMES = ("ttft", "tpot", "inter_token")
+STREAM_QUANTILES = {"mean_us": 0.0, "p50_us": 0.5, "p90_us": 0.9, "p99_us": 0.99}
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,24 @@ class Estimate:
     value: float
     interval: Interval
     relative_spread: float
+
+
+@dataclass(frozen=True)
+class StreamPoint:
+    """How answers streamed at one load, over all repeats.
+
+    `times` is by name: ttft_, tpot_ and inter_token_ with mean_us, p50_us, p90_us, p99_us; without the last two where
+    answers had a single response. `unreliable` names those with fewer than ten values beyond them in a repeat.
+    `goodput_per_s` counts the requests that met every goal; None without goals.
+    """
+
+    tokens_by: TokenSource
+    output_tokens_per_s: Estimate
+    output_tokens: Estimate  # of a request, mean
+    times: dict[str, Estimate]
+    unreliable: tuple[str, ...]
+    goodput_per_s: Estimate | None
+    good_share: float
 
 
 @dataclass(frozen=True)
@@ -53,6 +75,7 @@ class Point:
     steal_share: float
     is_unstable: bool
     remarks: tuple[str, ...]
+    streams: StreamPoint | None = None  # of decoupled models
 
     @property
     def is_streamed(self) -> bool:
@@ -72,12 +95,15 @@ def summarise(sweep: Sweep) -> list[Point]:
             (variant, labels.get(variant, "")),
             [cell.measurement for cell in sorted(cells, key=lambda cell: cell.repeat)],
             sweep.plan.repeats,
+            sweep.plan.goals,
         )
         for (variant, _), cells in ordered
     ]
 
 
-def summarise_point(variant: tuple[str, str], repeats: Sequence[Measurement], planned: int) -> Point:
+def summarise_point(
+    variant: tuple[str, str], repeats: Sequence[Measurement], planned: int, goals: Goals = NO_GOALS
+) -> Point:
     """Return one point from its repeats, of which `planned` were wanted; `variant` is its name and label."""
     throughput = estimate(repeats, lambda one: one.throughput_per_s)
     latencies = {name: estimate(repeats, lambda one, name=name: getattr(one.latency, name)) for name in LATENCIES}  # type: ignore[misc]
@@ -102,12 +128,49 @@ def summarise_point(variant: tuple[str, str], repeats: Sequence[Measurement], pl
         steal_share=max(one.machine.steal_share for one in repeats),
         is_unstable=is_unstable,
         remarks=tuple(_remarks(repeats, planned, throughput, latencies["p50_us"], is_unstable)),
+        streams=summarise_streams(repeats, goals),
     )
+
+
+def summarise_streams(repeats: Sequence[Measurement], goals: Goals) -> StreamPoint | None:
+    """Return how answers streamed over the repeats; None where any repeat's did not."""
+    pairs = [(one.streams, one.measured_s) for one in repeats if one.streams]
+    if len(pairs) < len(repeats):
+        return None
+    streams = [one for one, _ in pairs]
+    good = [good_requests(one, goals) for one in streams]
+    rates = [count / measured_s for count, (_, measured_s) in zip(good, pairs, strict=True)]
+    times = dict(_stream_times(streams))
+    return StreamPoint(
+        tokens_by=streams[0].tokens_by,
+        output_tokens_per_s=estimate_of([one.output_tokens_per_s for one in streams]),
+        output_tokens=estimate_of([sum(one.output_tokens) / len(one.output_tokens) for one in streams]),
+        times={name: one for name, (one, _) in times.items()},
+        unreliable=tuple(name for name, (_, is_reliable) in times.items() if not is_reliable),
+        goodput_per_s=estimate_of(rates) if goals else None,
+        good_share=sum(good) / sum(len(one.ttft_us) for one in streams),
+    )
+
+
+def _stream_times(streams: Sequence[Streams]) -> Iterator[tuple[str, tuple[Estimate, bool]]]:
+    """Yield each time's name with its estimate, and whether every repeat had enough values for it."""
+    for kind in STREAM_TIMES:
+        ones: list[Quantiles] = [getattr(one, kind) for one in streams if getattr(one, kind)]
+        if len(ones) < len(streams):
+            continue
+        least = min(one.count for one in ones)
+        for name, share in STREAM_QUANTILES.items():
+            is_reliable = least >= requests_needed(share)
+            yield f"{kind}_{name}", (estimate_of([getattr(one, name) for one in ones]), is_reliable)
 
 
 def estimate(repeats: Sequence[Measurement], read: Callable[[Measurement], float]) -> Estimate:
     """Return the median of one number over the repeats, with its spread."""
-    values = [read(one) for one in repeats]
+    return estimate_of([read(one) for one in repeats])
+
+
+def estimate_of(values: Sequence[float]) -> Estimate:
+    """Return the median of a value per repeat, with its spread."""
     return Estimate(median(values), median_interval(values), relative_spread(values))
 
 

@@ -67,7 +67,7 @@ class Bench:
     @property
     def is_decoupled(self) -> bool:
         """Return whether a request may have any number of responses."""
-        return any(c.get("model_transaction_policy", {}).get("decoupled", False) for c in self.configs.values())
+        return is_decoupled(self.configs)
 
 
 def run_sweep(plan: SweepPlan, target: Target, folder: Path, progress: Progress) -> Sweep:
@@ -117,6 +117,11 @@ def only_model(control: Control) -> str:
     raise UsageError(f"which model? The server has {', '.join(names) or 'none that is ready'}", hint="name one")
 
 
+def is_decoupled(configs: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Return whether one of a model's and its steps' configurations allows any number of responses."""
+    return any(config.get("model_transaction_policy", {}).get("decoupled", False) for config in configs.values())
+
+
 def find_analyzer() -> AnalyzerTool:
     """Find the installed perf_analyzer.
 
@@ -144,8 +149,13 @@ def _fingerprint(path: Path) -> bytes:
 
 
 def _set_up(plan: SweepPlan, target: Target, folder: Path) -> Bench:
-    configs = _read_configs(target.control, plan.model, plan.version)
+    configs = read_configs(target.control, plan.model, plan.version)
     require_variations(plan.variations, configs)
+    if plan.goals and not is_decoupled(configs):
+        raise UsageError(
+            f"goals ({plan.goals}) are for models whose answers stream, and '{plan.model}' is not decoupled",
+            hint="leave out --goal; p50 and p99 are measured of every model",
+        )
     steps = tuple(name for name, config in configs.items() if not composing_models(config))
     if plan.input_data:
         require_input_data(plan.input_data)
@@ -156,11 +166,11 @@ def _set_up(plan: SweepPlan, target: Target, folder: Path) -> Bench:
     return Bench(plan, target, folder, find_analyzer(), configs, steps, input_data)
 
 
-def _read_configs(control: Control, model: str, version: str = "") -> dict[str, dict[str, Any]]:
+def read_configs(control: Control, model: str, version: str = "") -> dict[str, dict[str, Any]]:
     """Read the configurations of a model and of the models below it, ensembles within ensembles included."""
     configs = {model: control.config(model, version)}
     for name in composing_models(configs[model]):
-        configs |= _read_configs(control, name)
+        configs |= read_configs(control, name)
     return configs
 
 

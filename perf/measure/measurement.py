@@ -9,6 +9,7 @@ from tritonsmith.perf.measure.analyzer import AnalyzerResult
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import MachineLoad
 from tritonsmith.perf.measure.profile import Floats, Profile
+from tritonsmith.perf.measure.streams import Streams, measure_streams
 from tritonsmith.perf.statistics import quantile, requests_needed
 
 QUANTILES = {"p50_us": 0.50, "p90_us": 0.90, "p95_us": 0.95, "p99_us": 0.99}
@@ -101,6 +102,7 @@ class Measurement:
     machine: MachineLoad
     attempts: int
     caches: tuple[CacheUse, ...] = ()  # since schema 2
+    streams: Streams | None = None  # since schema 3; of decoupled models
 
     @property
     def overhead_us(self) -> float:
@@ -129,6 +131,7 @@ def compose_measurement(
 ) -> Measurement:
     """Put together what perf_analyzer, the server and the machine said about one run."""
     profile = result.profile
+    is_decoupled = "Response Throughput" in result.columns
     latency = summarise_latencies(profile.latencies_us)
     return Measurement(
         load=load,
@@ -149,6 +152,7 @@ def compose_measurement(
         machine=machine,
         attempts=result.attempts,
         caches=caches,
+        streams=measure_streams(profile) if is_decoupled else None,
     )
 
 

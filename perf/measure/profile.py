@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -25,23 +27,42 @@ class TruncatedExportError(ValueError):
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+# What says how many tokens a response holds: TensorRT-LLM's outputs, the exact one first; else a response is a token.
+TokenSource = Literal["sequence_length", "output_ids", "responses"]
+PADDING = -1  # of output_ids
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Every request that finished within the measurement windows, in the order of the export; arrays are [requests].
+    """Every request that finished within the measurement windows, in the order of the export.
 
-    Times are nanoseconds of the system clock. `finished_ns` is the last response with content. `window_ends_ns` has
-    one more entry than there are windows: the first is the start. `before_last_ns` is the last response but one.
+    Times are nanoseconds of the system clock. `sent_ns` and `responses` (their number, at least 1) are [requests];
+    `arrived_ns` and `tokens` are [responses], those with content of all requests, one request after the other.
+    `window_ends_ns` has one more entry than there are windows: the first is the start.
     """
 
     sent_ns: Integers
-    first_response_ns: Integers
-    before_last_ns: Integers
-    finished_ns: Integers
     responses: Integers
+    arrived_ns: Integers
+    tokens: Integers
+    tokens_by: TokenSource
     window_ends_ns: Integers
     analyzer_version: str
+
+    @cached_property
+    def last(self) -> Integers:
+        """Return where each request's last response is in the arrays of responses, [requests]."""
+        return np.asarray(np.cumsum(self.responses) - 1)
+
+    @property
+    def first_response_ns(self) -> Integers:
+        """Return when each request's first response came, [requests]."""
+        return np.asarray(self.arrived_ns[self.last - self.responses + 1])
+
+    @property
+    def finished_ns(self) -> Integers:
+        """Return when each request's last response with content came, [requests]."""
+        return np.asarray(self.arrived_ns[self.last])
 
     @property
     def latencies_us(self) -> Floats:
@@ -118,35 +139,72 @@ def parse_profile(data: bytes) -> Profile:
         raise TruncatedExportError(f"the export of {len(data)} bytes is not whole: {problem}") from None
     if not requests:
         raise TruncatedExportError("the export has no request")
-    responses = [_content_timestamps(request) for request in requests]
+    kept = [_responses_with_content(request) for request in requests]
+    source = _token_source(requests)
+    counts = [request["tokens"].get(source) or [1] * kept for request, kept in zip(requests, kept, strict=True)]
     return Profile(
         sent_ns=np.array([request["timestamp"] for request in requests], dtype=np.int64),
-        first_response_ns=np.array([times[0] for times in responses], dtype=np.int64),
-        before_last_ns=np.array([times[max(0, len(times) - 2)] for times in responses], dtype=np.int64),
-        finished_ns=np.array([times[-1] for times in responses], dtype=np.int64),
-        responses=np.array([len(times) for times in responses], dtype=np.int64),
+        responses=np.array(kept, dtype=np.int64),
+        arrived_ns=_joined([request["response_timestamps"] for request in requests], kept),
+        tokens=_joined(counts, kept),
+        tokens_by=source,
         window_ends_ns=np.array(windows, dtype=np.int64),
         analyzer_version=str(document.get("version", "")),
     )
 
 
+def _joined(lists: list[list[int]], kept: list[int]) -> Integers:
+    """Return the first `kept` entries of each list, one list after the other."""
+    return np.array([one for entries, count in zip(lists, kept, strict=True) for one in entries[:count]], np.int64)
+
+
 def _without_tensors(value: dict[str, Any]) -> dict[str, Any]:
-    """Drop a request's tensors as soon as they are parsed; of the outputs keep only whether the last one is empty."""
+    """Drop a request's tensors as soon as they are parsed; keep whether the last answer is empty, and token counts."""
     if "response_timestamps" in value:
         outputs = value.get("response_outputs") or []
         value["is_last_empty"] = len(outputs) > 1 and all(tensor in ("", [], None) for tensor in outputs[-1].values())
+        value["tokens"] = _tokens_of(outputs[:-1] if value["is_last_empty"] else outputs)
         value.pop("request_inputs", None)
         value.pop("response_outputs", None)
     return value
 
 
-def _content_timestamps(request: dict[str, Any]) -> list[int]:
-    """Return the times of the responses with content.
+def _tokens_of(outputs: list[Mapping[str, Any]]) -> dict[str, list[int]]:
+    """Return each response's tokens by what says so, where every response says so; all beams count."""
+    counts: dict[str, list[int]] = {}
+    if _all_have("sequence_length", outputs):
+        counts["sequence_length"] = [sum(_flat(output["sequence_length"])) for output in outputs]
+    if _all_have("output_ids", outputs):
+        counts["output_ids"] = [sum(one != PADDING for one in _flat(output["output_ids"])) for output in outputs]
+    return counts
+
+
+def _all_have(name: str, outputs: list[Mapping[str, Any]]) -> bool:
+    """Tell whether each response has the output, in whole numbers."""
+    return bool(outputs) and all(
+        name in output and all(isinstance(one, int) for one in _flat(output[name])) for output in outputs
+    )
+
+
+def _flat(tensor: Any) -> list[int]:
+    """Return an exported tensor of numbers as a list; one element is exported without its list."""
+    return tensor if isinstance(tensor, list) else [tensor]
+
+
+def _token_source(requests: list[dict[str, Any]]) -> TokenSource:
+    """Return the best source of token counts that every request has."""
+    return next(
+        (one for one in get_args(TokenSource) if all(one in request["tokens"] for request in requests)), "responses"
+    )
+
+
+def _responses_with_content(request: dict[str, Any]) -> int:
+    """Return how many responses have content.
 
     A decoupled model that sends the FINAL flag by itself adds one empty response (0.2 ms later) that is no answer.
     """
-    times: list[int] = request["response_timestamps"]
-    return times[:-1] if request["is_last_empty"] and len(times) > 1 else times
+    count = len(request["response_timestamps"])
+    return count - 1 if request["is_last_empty"] and count > 1 else count
 
 
 def without_final_flags(profile: Profile, responses_per_request: float) -> Profile:
@@ -157,7 +215,12 @@ def without_final_flags(profile: Profile, responses_per_request: float) -> Profi
     """
     if profile.responses.min() < 2 or float(profile.responses.mean()) - responses_per_request < 0.5:
         return profile
-    return replace(profile, finished_ns=profile.before_last_ns, responses=profile.responses - 1)
+    return replace(
+        profile,
+        responses=profile.responses - 1,
+        arrived_ns=np.delete(profile.arrived_ns, profile.last),
+        tokens=np.delete(profile.tokens, profile.last),
+    )
 
 
 def parse_csv(text: str) -> list[dict[str, float]]:

@@ -4,25 +4,64 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from tritonsmith.generator import console
 from tritonsmith.perf.document import Sweep, as_json
+from tritonsmith.perf.measure.profile import TokenSource
 from tritonsmith.perf.report.numbers import interval_words, ms_between, rate_between
-from tritonsmith.perf.summary import LATENCIES, Point, summarise
+from tritonsmith.perf.summary import LATENCIES, Estimate, Point, StreamPoint, summarise
 
 HEADER = ("load", "requests/s", "p50 ms", "p99 ms")
+FIRST_HEADER = ("load", "tokens/s", "TTFT p50 ms", "TTFT p99 ms")
+TOKENS_BY: dict[TokenSource, str] = {
+    "sequence_length": "Tokens as the model counts them (sequence_length).",
+    "output_ids": "Tokens are those in output_ids.",
+    "responses": "A response counts as one token: nothing in the answers says how many it holds.",
+}
+TOKEN_HEADER = ("load", "inter-token p50 ms", "inter-token p99 ms", "TPOT p50 ms")
 
 
 def table_text(sweep: Sweep) -> str:
     """Return load -> throughput, p50, p99, each with the interval of its median; remarks follow below."""
     points = summarise(sweep)
     rows = [(name_of(point), *_numbers(point)) for point in points]
+    tables = [console.table(HEADER, rows), *(console.table(*one) for one in stream_tables(sweep, points))]
     remarks = [f"{name_of(point)}: {remark}" for point in points for remark in point.remarks]
     notices = [f"measured with: {line}" for line in sweep.notices]
-    return "\n".join([console.table(HEADER, rows), "", intervals_note(sweep, points), *notices, *remarks])
+    return "\n".join(["\n\n".join(tables), "", intervals_note(sweep, points), *notices, *remarks])
+
+
+def stream_tables(sweep: Sweep, points: Sequence[Point]) -> Iterator[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
+    """Yield header and rows of what streamed answers were like: first tokens, then the others, with the goodput."""
+    streamed = [(name_of(point), point.streams) for point in points if point.streams]
+    if not streamed:
+        return
+    goodput = (f"goodput/s ({sweep.plan.goals})",) if sweep.plan.goals else ()
+    yield FIRST_HEADER, [(name, *_first_tokens(one)) for name, one in streamed]
+    yield (*TOKEN_HEADER, *goodput), [(name, *_later_tokens(one)) for name, one in streamed]
+
+
+def _first_tokens(point: StreamPoint) -> tuple[str, ...]:
+    return rate_between(point.output_tokens_per_s), *(_time(point, f"ttft_{name}") for name in ("p50_us", "p99_us"))
+
+
+def _later_tokens(point: StreamPoint) -> tuple[str, ...]:
+    times = [_time(point, name) for name in ("inter_token_p50_us", "inter_token_p99_us", "tpot_p50_us")]
+    return (
+        (*times, f"{rate_between(point.goodput_per_s)}, {point.good_share:.0%}")
+        if point.goodput_per_s
+        else tuple(times)
+    )
+
+
+def _time(point: StreamPoint, name: str) -> str:
+    """Return a time in milliseconds; a dash where answers had a single response."""
+    if name not in point.times:
+        return "-"
+    return ms_between(point.times[name]) + ("*" if name in point.unreliable else "")
 
 
 def render_markdown(sweep: Sweep) -> str:
@@ -38,6 +77,9 @@ def render_markdown(sweep: Sweep) -> str:
         batches = ", ".join(f"{step.model} {step.mean_batch_size:.2f}" for step in point.steps)
         cells = (name_of(point), *_numbers(point), batches, "; ".join(point.remarks))
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+    for header, rows in stream_tables(sweep, points):
+        lines += ["", "| " + " | ".join(header) + " |", "|---|" + "--:|" * (len(header) - 1)]
+        lines += ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
     server = f"tritonserver {machine.server}, perf_analyzer {machine.perf_analyzer}"
     notices = "".join(f"; {line}" for line in sweep.notices)
     lines += ["", f"{intervals_note(sweep, points)} {machine.cpu}, {machine.cores} cores; {server}{notices}."]
@@ -72,6 +114,9 @@ def intervals_note(sweep: Sweep, points: Sequence[Point]) -> str:
     coverage = min(point.throughput_per_s.interval.coverage for point in points)
     note = f"Medians over {sweep.plan.repeats} repeats; in brackets {interval_words(coverage)}."
     is_any_doubtful = any("p99_us" in point.unreliable for point in points)
+    if streams := next((point.streams for point in points if point.streams), None):
+        is_any_doubtful = is_any_doubtful or bool(streams.unreliable)
+        note += f" {TOKENS_BY[streams.tokens_by]}"
     return note + (" * fewer than 1,000 requests in a repeat: take this p99 as a hint." if is_any_doubtful else "")
 
 
@@ -79,6 +124,14 @@ def _numbers(point: Point) -> tuple[str, str, str]:
     doubt = "*" if "p99_us" in point.unreliable else ""
     p50, p99 = point.latencies["p50_us"], point.latencies["p99_us"]
     return rate_between(point.throughput_per_s), ms_between(p50), ms_between(p99) + doubt
+
+
+def _stream_estimates(streams: StreamPoint | None) -> dict[str, Estimate]:
+    """Return the estimates of streamed answers by column."""
+    if streams is None:
+        return {}
+    estimates = {"output_tokens_per_s": streams.output_tokens_per_s, "output_tokens": streams.output_tokens}
+    return estimates | streams.times | ({"goodput_per_s": streams.goodput_per_s} if streams.goodput_per_s else {})
 
 
 def _csv_row(point: Point) -> dict[str, Any]:
@@ -96,9 +149,13 @@ def _csv_row(point: Point) -> dict[str, Any]:
         **{name: point.latencies[name] for name in LATENCIES},
         "responses_per_s": point.responses_per_s,
         "first_response_p50_us": point.first_response_p50_us,
+        **_stream_estimates(point.streams),
     }
     for name, one in estimates.items():
         row |= {name: one.value, f"{name}_low": one.interval.low, f"{name}_high": one.interval.high}
+    if point.streams:
+        row |= {"tokens_by": point.streams.tokens_by}
+        row |= {"good_share": round(point.streams.good_share, 4)} if point.streams.goodput_per_s else {}
     row |= {"client_us": point.client_us, "overhead_us": point.overhead_us, "server_us": point.server_us}
     for step in point.steps:
         times = ("queue_us", "compute_input_us", "compute_infer_us", "compute_output_us")

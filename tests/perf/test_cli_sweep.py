@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -5,9 +6,18 @@ from typing import Any
 import pytest
 
 from tritonsmith.generator.errors import UnstableError, UsageError
-from tritonsmith.perf.cli_sweep import SweepOptions, grpc_beside, models_of, read_loads, require_inputs, require_stable
+from tritonsmith.perf.cli_sweep import (
+    SweepOptions,
+    grpc_beside,
+    models_of,
+    read_goals,
+    read_loads,
+    require_inputs,
+    require_stable,
+)
 from tritonsmith.perf.document import Sweep
 from tritonsmith.perf.measure.load import Load
+from tritonsmith.perf.measure.streams import Goals
 
 
 def options(concurrency: str | None = None, request_rate: str | None = None, **others: Any) -> SweepOptions:
@@ -20,6 +30,7 @@ def options(concurrency: str | None = None, request_rate: str | None = None, **o
         "inputs": (),
     }
     given |= {"repeats": 5, "window_ms": 500, "input_data": None, "protocol": "grpc", "seed": 0, "output": Path("o")}
+    given |= {"prompts": None, "prompt_tokens": None, "output_tokens": None, "tokenizer": None, "goals": ()}
     return SweepOptions(**{**given, "concurrency": concurrency, "request_rate": request_rate, **others})
 
 
@@ -51,6 +62,38 @@ def test_a_rate_is_at_most_a_million_per_second(text: str) -> None:
 def test_input_and_input_data_exclude_each_other(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exclude each other"):
         require_inputs(options(inputs=("x=1",), input_data=tmp_path / "in.json"))
+
+
+@pytest.mark.parametrize("other", [{"inputs": ("x=1",)}, {"input_data": Path("in.json")}])
+def test_inputs_leave_no_room_for_prompts(other: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="leaves no room for prompts"):
+        require_inputs(options(prompt_tokens="16", **other))
+
+
+def test_a_files_prompts_have_their_own_lengths() -> None:
+    with pytest.raises(UsageError, match="--prompts and --prompt-tokens exclude each other"):
+        require_inputs(options(prompts=Path("p.jsonl"), prompt_tokens="16"))
+
+
+def test_goals_are_read_by_name() -> None:
+    assert read_goals(("ttft_ms=200", "tpot_ms=12.5")) == Goals(ttft_ms=200, tpot_ms=12.5)
+    assert read_goals(()) == Goals()
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (("ttft=200",), "'ttft' is no time of an answer. Did you mean 'ttft_ms'?"),
+        (("tpot_ms",), "'tpot_ms' is no number of milliseconds above 0"),
+        (("tpot_ms=fast",), "'tpot_ms=fast' is no number of milliseconds above 0"),
+        (("tpot_ms=0",), "'tpot_ms=0' is no number"),
+        (("tpot_ms=nan",), "'tpot_ms=nan' is no number"),
+        (("tpot_ms=1", "tpot_ms=2"), "'tpot_ms=2' is given twice"),
+    ],
+)
+def test_a_wrong_goal_is_named(texts: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        read_goals(texts)
 
 
 def test_a_repositorys_models_are_its_folders(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tritonsmith.perf.document import (
 )
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.measurement import CacheUse, Latency, Measurement, Step
+from tritonsmith.perf.measure.streams import Goals, Quantiles, Streams
 from tritonsmith.perf.report import render_report
 from tritonsmith.perf.summary import summarise
 
@@ -34,13 +35,13 @@ def test_a_sweep_is_read_as_it_was_written(make_sweep: Callable[..., Sweep], tmp
 
 
 def test_the_document_names_its_schema(make_sweep: Callable[..., Sweep], tmp_path: Path) -> None:
-    assert json.loads(write_sweep(make_sweep(), tmp_path).read_bytes())["schema"] == "tritonsmith.sweep/2"
+    assert json.loads(write_sweep(make_sweep(), tmp_path).read_bytes())["schema"] == "tritonsmith.sweep/3"
 
 
 def test_another_schema_is_refused(make_sweep: Callable[..., Sweep], tmp_path: Path) -> None:
     path = write_sweep(make_sweep(), tmp_path)
-    path.write_text(path.read_text().replace("tritonsmith.sweep/2", "tritonsmith.sweep/3"))
-    with pytest.raises(RepositoryError, match=r"sweep/3.* is not"):
+    path.write_text(path.read_text().replace("tritonsmith.sweep/3", "tritonsmith.sweep/4"))
+    with pytest.raises(RepositoryError, match=r"sweep/4.* is not"):
         read_sweep(path)
 
 
@@ -153,12 +154,36 @@ def test_a_recorded_sweep_of_the_second_schema_is_read() -> None:
     assert use.hits > 200 > use.misses
 
 
+def test_a_recorded_sweep_of_the_third_schema_is_read() -> None:
+    sweep = read_sweep(RECORDED / "sweep_3.json")
+    [point] = summarise(sweep)
+    assert str(sweep.plan.goals) == "TTFT 100 ms, TPOT 6 ms"
+    assert point.streams
+    assert 20_000 < point.streams.times["ttft_p50_us"].value < 30_000
+    assert 5_000 < point.streams.times["inter_token_p50_us"].value < 6_000
+
+
+def test_documents_before_the_third_schema_know_of_no_streams() -> None:
+    for name in ("sweep.json", "sweep_2.json"):
+        sweep = read_sweep(RECORDED / name)
+        assert {cell.measurement.streams for cell in sweep.cells} == {None}
+        assert not sweep.plan.goals
+
+
 def test_the_schema_changes_only_with_its_version() -> None:
-    kinds = (Sweep, SweepPlan, Cell, Measurement, Latency, Step, CacheUse)
+    kinds = (Sweep, SweepPlan, Cell, Measurement, Latency, Step, CacheUse, Streams, Quantiles, Goals)
     names = {field.name for kind in kinds for field in fields(kind)}
-    recorded = json.loads((RECORDED / "sweep_2.json").read_bytes())
-    cell = next(cell for cell in recorded["cells"] if cell["measurement"]["caches"])
+    recorded = json.loads((RECORDED / "sweep_3.json").read_bytes())
+    cell = recorded["cells"][0]
     measurement = cell["measurement"]
-    parts: list[dict[str, object]] = [recorded, recorded["plan"], cell, measurement, measurement["latency"]]
-    parts += [measurement["steps"][0], measurement["caches"][0]]
+    cached = json.loads((RECORDED / "sweep_2.json").read_bytes())["cells"]
+    caches = next(one["measurement"]["caches"] for one in cached if one["measurement"]["caches"])
+    parts: list[dict[str, object]] = [recorded, recorded["plan"], recorded["plan"]["goals"], cell, measurement]
+    parts += [measurement["latency"], measurement["steps"][0], caches[0]]
+    parts += [measurement["streams"], measurement["streams"]["ttft"]]
     assert names == {name for part in parts for name in part}
+
+
+def test_another_goal_measures_nothing_anew() -> None:
+    judged = replace(PLAN, goals=Goals(ttft_ms=100))
+    assert cell_digest(judged, LOAD, {}, 0, "identity") == cell_digest(PLAN, LOAD, {}, 0, "identity")

@@ -133,7 +133,7 @@ def test_tensors_are_not_kept() -> None:
     value = module._without_tensors(
         {"response_timestamps": [1, 2], "request_inputs": {"x": [0.0] * 9}, "response_outputs": [{"y": 1}, {"y": ""}]}
     )
-    assert value == {"response_timestamps": [1, 2], "is_last_empty": True}
+    assert value == {"response_timestamps": [1, 2], "is_last_empty": True, "tokens": {}}
 
 
 def test_latencies_are_microseconds() -> None:
