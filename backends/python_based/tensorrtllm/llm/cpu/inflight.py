@@ -20,7 +20,6 @@ from .options import Options
 from .sampling import choose
 from .sequence import Sequence
 
-IDLE_TOKENS = 512  # of a prompt in one run where no answer waits; bounds the memory that attention needs
 Clock = Callable[[], int]
 
 
@@ -89,7 +88,7 @@ class InflightBatch:
         return self.remove([sequence.request for sequence in inside], finish, error)
 
     def _read_prompts(self) -> Iterator[list[Event]]:
-        while self.context_tokens < (room := self._prompt_room()):
+        while self.context_tokens < (room := self._options.prompt_tokens(len(self.running))):
             sequence = self.reading or self._admit()
             if sequence is None:
                 return
@@ -105,10 +104,6 @@ class InflightBatch:
             self.context_tokens += count
             if sequence.computed == sequence.length:
                 yield self._begin_answer(sequence)
-
-    def _prompt_room(self) -> int:
-        """Return how many tokens of prompts this step may read."""
-        return self._options.step_tokens - len(self.running) if self.running else IDLE_TOKENS
 
     def _admit(self) -> Sequence | None:
         """Take the first waiting sequence, if there is a row and blocks for it; known blocks of it need not be read."""
