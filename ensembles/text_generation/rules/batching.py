@@ -62,21 +62,7 @@ def stream_keeps_its_order(case: Case) -> Iterator[Finding]:
         yield case.use.error(message, "with", "instances", "postprocessing", hint=hint)
 
 
-@rule("TL005", "tensorrt_llm_bls answers several requests at once")
-def one_bls_instance_serialises(case: Case) -> Iterator[Finding]:
-    """Each instance holds one request until its answer is complete; about five keep an engine busy.
-
-    Source: TensorRT-LLM: docs of tensorrt_llm_bls (bls_instance_count).
-    """
-    if case.settings.instances.tensorrt_llm_bls == 1 and case.max_batch_size > 1:
-        message = (
-            f"1 instance of tensorrt_llm_bls answers one request at a time; the engine takes {case.max_batch_size}"
-        )
-        path = ("with", "instances", "tensorrt_llm_bls")
-        yield case.use.warning(message, *path, hint=f"about 5, at most {case.max_batch_size}")
-
-
-@rule("TL006", "requests do not wait to be batched")
+@rule("TL005", "requests do not wait to be batched")
 def delay_gains_nothing(case: Case) -> Iterator[Finding]:
     """In-flight batching takes a request into the next step; waiting for others only adds to its latency."""
     delay = case.settings.max_queue_delay_microseconds
@@ -85,7 +71,7 @@ def delay_gains_nothing(case: Case) -> Iterator[Finding]:
         yield case.use.warning(message, "with", "max_queue_delay_microseconds", hint="leave it out")
 
 
-@rule("TL007", "every prompt that the engine takes fits into a step, or is read in pieces")
+@rule("TL006", "every prompt that the engine takes fits into a step, or is read in pieces")
 def long_prompts_fit_a_step(case: Case) -> Iterator[Finding]:
     """Without chunked context a prompt is read in one step, so it is limited by max_num_tokens too."""
     for llm in case.llms:

@@ -176,18 +176,7 @@ def draft_has_its_target(case: Case) -> Iterator[Finding]:
         yield case.use.error(message, *draft.where("exclude_input_in_output"), hint="leave it out")
 
 
-@rule("TL036", "a draft's answers are not streamed")
-def drafts_do_not_stream(case: Case) -> Iterator[Finding]:
-    """tensorrt_llm_bls confirms tokens in rounds, for one request at a time: no stream, no batch, no images."""
-    if case.settings.draft is not None and case.settings.streaming:
-        message = (
-            "with a draft, tensorrt_llm_bls answers when all is generated: requests with num_draft_tokens cannot stream"
-        )
-        hint = "streaming: false, or clients that stream leave num_draft_tokens out"
-        yield case.use.warning(message, "with", "draft", hint=hint)
-
-
-@rule("TL037", "a draft's logits are moved fast only between processes")
+@rule("TL036", "a draft's logits are moved fast only between processes")
 def fast_logits_have_processes(case: Case) -> Iterator[Finding]:
     """They go from the draft's process to the target's by MPI, which needs an orchestrator without spawned processes.
 
