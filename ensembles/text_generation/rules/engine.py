@@ -62,9 +62,17 @@ def logits_type_is_the_engine_s(case: Case) -> Iterator[Finding]:
         if asked and llm.facts.kind in ("engine", "checkpoint") and asked != built:
             key = "pretrained_config.logits_dtype" if llm.facts.engine else "logits_dtype"
             message = f"logits_datatype {asked}, but the engine's logits are {built} ({llm.facts.says(key)})"
-            yield case.use.error(
-                message, "with", "logits_datatype", hint=f"leave it out: {built} follows from the engine"
+            hint = f"leave it out: {built} follows from the engine"
+            yield case.use.error(message, "with", "logits_datatype", hint=hint)
+        options = llm.facts.engine.options if llm.facts.engine else None
+        gathers = options and (options.gathers_context_logits or options.gathers_generation_logits)
+        if gathers and case.version < (0, 17) and built != "TYPE_FP32":
+            message = (
+                f"{case.release} returns logits as TYPE_FP32, but the engine's are {built} "
+                f"({llm.facts.says('pretrained_config.logits_dtype')})"
             )
+            hint = 'build the engine with --logits_dtype float32, or write triton: "25.01" or later'
+            yield case.use.error(message, "engine", hint=hint)
 
 
 @rule("TL013", "prompt embedding tables have the engine's type")

@@ -76,6 +76,10 @@ BROKEN: list[Broken] = [
         ),
     ),
     (
+        *("TL012", "llama-0.16.0-beam4", {"build_config.gather_context_logits": 1}, {}),
+        "Triton 24.12 (TensorRT-LLM 0.16.0) returns logits as TYPE_FP32, but the engine's are TYPE_FP16",
+    ),
+    (
         *("TL013", "llama-0.16.0", {"build_config.max_prompt_embedding_table_size": 8}, {}),
         "prompt_embedding_table is TYPE_FP16, but the engine computes in TYPE_BF16",
     ),
