@@ -17,7 +17,7 @@ from tritonsmith.generator.lower.ensemble import VERSION_FILES, facts_of_steps
 from tritonsmith.generator.lower.facts import Facts
 from tritonsmith.generator.lower.model_file import facts_of_file
 from tritonsmith.generator.lower.python_folder import facts_of_folder
-from tritonsmith.generator.repository.core import File, Model, Repository, SourceFile
+from tritonsmith.generator.repository.core import Content, File, Model, Repository, SourceFile
 from tritonsmith.generator.repository.names import CONFIG_FILE, is_plain_name, versions_in
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.document import ModelSpec, Spec
@@ -74,6 +74,7 @@ def _lower_model(
         )
     config.name = model.name
     files: dict[str, File] = {**facts.files, **{name: SourceFile(path) for name, path in model.files.items()}}
+    files |= {name: Content(text.encode()) for name, text in model.texts.items()}
     findings.extend(_bad_paths(model, files))
     if not versions_in(name for name in files if "/" in name):
         files.update(VERSION_FILES)
@@ -156,7 +157,7 @@ def _unknown_models(models: Mapping[str, ModelSpec]) -> Iterator[Finding]:
 def _bad_paths(model: ModelSpec, files: Mapping[str, File]) -> Iterator[Finding]:
     """Yield the files that could not be written: climbing out of the model's folder, with other letters, in a file."""
     for path in files:
-        key = "files" if path in model.files else "file" if model.file else "python"
+        key = "files" if path in model.files or path in model.texts else "file" if model.file else "python"
         place = model.place_of(key)
         if not all(map(is_plain_name, path.split("/"))):
             message = f"'{path}' cannot be a file in the model's folder"

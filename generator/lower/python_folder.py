@@ -36,8 +36,9 @@ def facts_of_folder(model: ModelSpec, folder: Path, findings: list[Finding]) -> 
         message = f"'{folder.name}' holds no model.py"
         findings.append(error(message, model.place_of("python"), key=key, remedy=hint))
         return None
+    beside = {name: SourceFile(path) for name, path in model.files.items()}
     for script in scripts:
-        files.update(_neighbours(script, folder, files, model, findings))
+        files.update(_neighbours(script, folder, {**files, **beside}, model, findings))
     fields = _config_fields(folder / CONFIG_FILE, findings)
     fields.pop("name", None)  # the folder's own; the model may be called otherwise
     return Facts({"backend": "python", **fields}, files) if len(findings) == count else None

@@ -32,7 +32,8 @@ class Step:
 class ModelSpec:
     """One model: what is ours, and `fields`, the tree of ModelConfig fields that `lower` completes and checks.
 
-    Paths are absolute. `file` maps a version to its model file; `files` maps a path in the model's folder to a file.
+    Paths are absolute. `file` maps a version to its model file; `files` maps a path in the model's folder to a file,
+    `texts` to what stands in one.
     """
 
     name: str
@@ -40,6 +41,7 @@ class ModelSpec:
     fields: tree.Mapping
     file: Mapping[int, Path] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
     python: Path | None = None
     ensemble: tuple[Step, ...] = ()
     calls: tuple[str, ...] = ()
@@ -88,7 +90,7 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What of the spec a pipeline is expanded in: its release, hardware and server, the folder that paths count from."""
+    """What of the spec a pipeline is expanded in: release, hardware and server, and the folder that paths count from."""
 
     release: Release
     hardware: Hardware

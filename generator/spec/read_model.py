@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -11,8 +10,8 @@ from tritonsmith.generator.repository.names import CONFIG_FILE, NEWEST_VERSION, 
 from tritonsmith.generator.repository.walk import walk, whole
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.document import Locator, ModelSpec, Step
+from tritonsmith.generator.spec.paths import path_problem
 from tritonsmith.generator.spec.values import Values
-from tritonsmith.generator.suggest import did_you_mean
 
 MODEL_KEYS = ("file", "files", "python", "ensemble", "calls", "expose")
 STEP_KEYS = ("model_name", "model_version", "model_namespace", "input_map", "output_map")
@@ -46,6 +45,7 @@ class ModelReader:
             fields=tree.Mapping(fields, node.place, node.keys),
             file=self._file(node.entries.get("file"), f"{key}.file"),
             files=self._files(node, f"{key}.files"),
+            texts=self._texts(node, f"{key}.files"),
             python=self._python(node.entries.get("python"), f"{key}.python"),
             ensemble=self._steps(node.entries.get("ensemble"), f"{key}.ensemble"),
             calls=self.values.names(node, "calls", f"{key}.calls"),
@@ -86,10 +86,12 @@ class ModelReader:
         given = self.values.mapping(node, "files", key)
         for target, item in given.entries.items():
             pure = PurePosixPath(target)
-            if pure.is_absolute() or ".." in pure.parts or str(pure) in (".", CONFIG_FILE):
+            if not _is_inside(pure):
                 message = f"'{target}' is no path inside the model's folder"
                 self.values.error(message, given.place_of(target), f"{key}.{target}", "e.g. labels.txt or 1/extra.bin")
                 continue
+            if isinstance(item, tree.Mapping):
+                continue  # its text stands here
             path = self._path(item, f"{key}.{target}")
             if path is not None and path.is_dir():
                 beneath = self._beneath(path, given.place_of(target), f"{key}.{target}")
@@ -97,6 +99,18 @@ class ModelReader:
             elif path is not None:
                 files[str(pure)] = path
         return files
+
+    def _texts(self, node: tree.Mapping, key: str) -> dict[str, str]:
+        """Return the files whose text stands in the spec: `model.yaml: {text: ...}`."""
+        given = node.entries.get("files")
+        if not isinstance(given, tree.Mapping):
+            return {}
+        texts = {}
+        for target, item in given.entries.items():
+            if isinstance(item, tree.Mapping) and _is_inside(PurePosixPath(target)):
+                self.values.refuse_unknown(item, ("text",), "file", f"{key}.{target}.")
+                texts[str(PurePosixPath(target))] = self.values.text(item, "text", f"{key}.{target}.text")
+        return texts
 
     def _beneath(self, folder: Path, place: Place, key: str) -> list[str]:
         """Return the paths of the files in a folder, relative to it."""
@@ -140,14 +154,8 @@ class ModelReader:
         if not text:
             return None
         path = self.folder / text
-        try:
-            mode = path.stat().st_mode
-        except (OSError, ValueError) as problem:  # ValueError: a zero byte
-            hint = f"paths are relative to the spec, in {self.folder}"
-            self.values.error(_why_missing(path, text, problem), node.place, key, hint)
-            return None
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            self.values.error(f"'{text}' is neither a file nor a folder", node.place, key)
+        if problem := path_problem(path, text):
+            self.values.error(problem, node.place, key, f"paths are relative to the spec, in {self.folder}")
             return None
         return path
 
@@ -200,10 +208,6 @@ class ModelReader:
         return version
 
 
-def _why_missing(path: Path, text: str, problem: OSError | ValueError) -> str:
-    if not isinstance(problem, FileNotFoundError):
-        return f"cannot read {text!r}: {problem.strerror if isinstance(problem, OSError) else problem}"
-    if path.is_symlink():
-        return f"'{text}' is a link to nothing"
-    beside = path.parent.glob("*") if path.parent.is_dir() else ()
-    return f"there is no file '{text}'.{did_you_mean(path.name, (other.name for other in beside))}"
+def _is_inside(path: PurePosixPath) -> bool:
+    """Whether a path leads into the model's folder, and not to its configuration."""
+    return not path.is_absolute() and ".." not in path.parts and str(path) not in (".", CONFIG_FILE)

@@ -13,6 +13,12 @@ from tritonsmith.generator.spec.settings import EngineSettings, Hardware, Server
 
 _NAME = {"type": "string", "pattern": "^[A-Za-z0-9_.-]+$"}
 _NAMES = {"type": "array", "items": {"type": "string"}}
+_INLINE = {
+    "type": "object",
+    "properties": {"text": {"type": "string"}},
+    "required": ["text"],
+    "additionalProperties": False,
+}
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 _WHOLE = {FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64}
 _UNSIGNED = {FieldDescriptor.CPPTYPE_UINT32, FieldDescriptor.CPPTYPE_UINT64}
@@ -115,7 +121,11 @@ def _model(config: dict[str, Any]) -> dict[str, Any]:
     }
     ours = {
         "file": {"description": "the model file, or one per version", "oneOf": [{"type": "string"}, versions]},
-        "files": {**_TEXTS, "description": "path in the model's folder: file"},
+        "files": {
+            "type": "object",
+            "additionalProperties": {"anyOf": [{"type": "string"}, _INLINE]},
+            "description": "path in the model's folder: file, or {text: what stands in it}",
+        },
         "python": {"type": "string", "description": "a folder with model.py and config.pbtxt, or blueprint:NAME/MODEL"},
         "ensemble": {
             "description": "Triton's steps; a bare name is wired by tensor name",

@@ -11,7 +11,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.lower import lower
-from tritonsmith.generator.repository.core import Repository
+from tritonsmith.generator.repository.core import Content, Repository
 from tritonsmith.generator.spec.read import read_spec
 
 WriteSpec = Callable[[str], Path]
@@ -350,3 +350,23 @@ def test_settings_of_the_server_travel_with_the_repository(write_spec: WriteSpec
         "server": {"response_cache": {"size_bytes": 1024}},
         "calls": {"a": ["b"]},
     }
+
+
+def test_a_file_s_text_can_stand_in_the_spec(write_spec: WriteSpec) -> None:
+    model = lower(read_spec(write_spec("models: {m: {backend: b, files: {1/a.yaml: {text: 'x: 1'}}}}"))).models["m"]
+    assert model.files == {"1/a.yaml": Content(b"x: 1")}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("{1/a.yaml: {txt: x}}", "unknown key 'txt'. Did you mean 'text'?"),
+        ("{../a: {text: x}}", "'../a' is no path inside the model's folder"),
+        ("{config.pbtxt: {text: x}}", "'config.pbtxt' is no path inside the model's folder"),
+        ("{1/a.yaml: {text: [1]}}", "expected a value, got a list"),
+    ],
+)
+def test_a_text_that_is_none_is_told(write_spec: WriteSpec, given: str, message: str) -> None:
+    with pytest.raises(SpecError) as problem:
+        lower(read_spec(write_spec(f"models: {{m: {{backend: b, files: {given}}}}}")))
+    assert message in str(problem.value)
