@@ -37,6 +37,7 @@ ABOUT_TERM = (
     "What exactly is {a}?",
     "And what is {a}?",
     "{x}?",
+    "{x}?",
 )
 ABOUT_TERMS = ("What are {x}s?", "Explain {x}s.", "Can you explain {x}s?", "How do {x}s work?")
 HOW_TO = ("How can I {x}?", "How to {x}?", "I want to {x}.", "Show me how to {x}.", "How do you {x}?")
@@ -81,6 +82,7 @@ class Asker:
         self.entries = entries
         self.further = further
         self.dice = dice
+        self.told = [entry for entry in entries if not entry.answer.startswith(entry.questions)]
         self.strange = next(entry for entry in entries if STRANGE in entry.questions)
         texts = [text for entry in entries if entry is not self.strange for text in (entry.answer, *entry.questions)]
         known_words = set(re.findall(r"\w+", " ".join([*texts, *ABOUT_TERM]).lower()))
@@ -96,11 +98,17 @@ class Asker:
             return self.dice.choice(entry.questions), entry.answer
         return self._rephrase(entry), entry.answer
 
+    def tell(self) -> str:
+        """Return an answer that is known without its question; none that would go on from its question's own words."""
+        return self.dice.choice(self.told).answer
+
     def _rephrase(self, entry: Entry) -> str:
         question = self.dice.choice(entry.questions + tuple(self.further.get(entry.answer, ())))
         if (what := re.fullmatch(r"What (?:is|are) ((?:the|an|a)?) ?([^ ]+(?: [^ ]+){0,4})\?", question)) is not None:
             forms = ABOUT_TERM + (ABOUT_TERMS if what[1] in ("a", "an") else ())
-            question = self.dice.choice((question, *forms)).format(a=f"{what[1]} {what[2]}".strip(), x=what[2])
+            question = self.dice.choice((question, question, question, *forms)).format(
+                a=f"{what[1]} {what[2]}".strip(), x=what[2]
+            )
         elif (how := re.fullmatch(r"How do I (.+)\?", question)) is not None:
             question = self.dice.choice((question, *HOW_TO)).format(x=how[1])
         return self._misspell(question)
@@ -126,6 +134,6 @@ class Asker:
             thing = " ".join(words)
             question = self.dice.choice(("What is {a}?", *ABOUT_TERM)).format(a=f"the {thing}", x=thing)
         else:
-            letters = "".join(self.dice.choices("aabcdeefghiijklmnoopqrstuuvwxyz", k=self.dice.randint(3, 9)))
+            letters = "".join(self.dice.choices("aabcdeefghiijklmnoopqrstuuvwxyz", k=self.dice.randint(5, 10)))
             question = self.dice.choice(("What is {a}?", *ABOUT_TERM)).format(a=letters, x=letters)
         return self._misspell(question)

@@ -77,7 +77,7 @@ MODEL: dict[str, Any] = {
     "pad_token_id": 0,
 }
 
-STEPS = 1600
+STEPS = 1800
 # Windows of each length in turn, about as many tokens in each: an answer is known at the start and far into a context.
 WINDOWS = ((24, 96), (5, 512), (12, 192), (3, 1024))
 LEARNING_RATE = 6e-3
@@ -147,12 +147,12 @@ class Documents:
         if kind < 0.6:
             yield from self._conversation()
             return
-        question, answer = self.asker.ask()
         if kind < 0.85:
+            question, answer = self.asker.ask()
             yield self._given(question)
             yield self._learned(f" {answer}{END}")
         else:
-            yield self._learned(f"{answer}{END}")
+            yield self._learned(f"{self.asker.tell()}{END}")
 
     def _conversation(self) -> Iterator[Piece]:
         if self.dice.random() < 0.3:
@@ -202,6 +202,7 @@ def write_demo(folder: Path, tokenizer: Tokenizer, model: LlamaForCausalLM) -> N
     weights = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
     weights.pop("lm_head.weight")  # tied: the embedding's
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)  # safetensors writes for its user alone
     _write_json(folder / "config.json", MODEL)
     _write_json(
         folder / "generation_config.json",

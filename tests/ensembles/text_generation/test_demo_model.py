@@ -180,3 +180,15 @@ def test_it_answers_far_into_a_conversation(tokenizer: Tokenizer, answers: Answe
 def test_it_says_so_where_its_text_has_no_answer(tokenizer: Tokenizer, answers: Answers) -> None:
     said = ask(tokenizer, answers, ["What is the capital of France?"], f"{USER}{{}}{ASSISTANT}")
     assert said == ["I do not know that. I know only a small text about Triton. Ask me what a model repository is."]
+
+
+def test_it_understands_most_questions_that_it_was_never_asked(tokenizer: Tokenizer, answers: Answers) -> None:
+    held_out = read_further((EXPECTED / "held_out_questions.txt").read_text(encoding="utf-8"), ENTRIES)
+    asked = [(question, answer) for answer, questions in held_out.items() for question in questions]
+    known = {question for entry in ENTRIES for question in entry.questions}
+    further = read_further(FURTHER.read_text(encoding="utf-8"), ENTRIES).values()
+    assert not (known | {question for questions in further for question in questions}) & {question for question, _ in asked}
+    said = ask(tokenizer, answers, [question for question, _ in asked], f"{USER}{{}}{ASSISTANT}")
+    right = sum(text == answer for text, (_, answer) in zip(said, asked, strict=True))
+    assert len(asked) == 40
+    assert right >= 26, f"{right} of 40"
