@@ -12,6 +12,7 @@ from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.findings import Finding, Place, error
 from tritonsmith.generator.inspect.huggingface import read_tokenizer
 from tritonsmith.generator.spec.document import Engine
+from tritonsmith.generator.spec.paths import folder_problem
 
 # C++ wants an absolute path, and /models is where NVIDIA's containers see the repository. On the laptop the backend
 # looks such a path up in its own model folder.
@@ -44,7 +45,7 @@ def place_tokenizer(settings: Settings, use: Use) -> Placed:
     if settings.tokenizer_dir:
         return Placed(settings.tokenizer_dir)
     folder = _tokenizer_folder(settings, use)
-    names = _tokenizer_files(folder, []) if folder else ()
+    names = _tokenizer_files(folder, []) if folder and not folder_problem(folder, str(folder)) else ()
     return Placed("tokenizer", {f"1/tokenizer/{name}": str(folder / name) for name in names if folder})
 
 
@@ -63,8 +64,8 @@ def tokenizer_findings(settings: Settings, use: Use) -> Iterator[Finding]:
             yield use.error(message, "with", "tokenizer_dir", hint="tokenizer: FOLDER copies one from this machine")
     elif folder is None:
         yield use.error("the engine is not on this machine, and nothing says where the tokenizer is", "with", hint=hint)
-    elif not folder.is_dir():
-        yield use.error(f"there is no folder '{settings.tokenizer}'", "with", "tokenizer", hint=hint)
+    elif settings.tokenizer and (problem := folder_problem(folder, settings.tokenizer)):
+        yield use.error(problem, "with", "tokenizer", hint=hint)
     elif not _tokenizer_files(folder, found):
         where = ("with", "tokenizer") if settings.tokenizer else ("engine",)
         yield use.error(f"'{folder.name}' holds no tokenizer (no tokenizer.json)", *where, hint=hint)

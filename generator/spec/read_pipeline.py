@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.document import Engine, Pipeline
+from tritonsmith.generator.spec.paths import folder_problem
 from tritonsmith.generator.spec.settings import EngineSettings, read_settings
 from tritonsmith.generator.spec.values import Values
-from tritonsmith.generator.suggest import did_you_mean
 
 PIPELINE_KEYS = ("use", "with", "names", "engine", "replicas", "nodes")
 
@@ -51,25 +51,26 @@ class PipelineReader:
         if given is None:
             return None
         if isinstance(given, tree.Scalar):  # `engine: demo` is short for {from: demo, place: copy}
-            path = self._folder(given, self.values.word(given, key), key)
+            path = self._folder(given, self.values.word(given, key), key, "copy")
             return Engine(path) if path else None
         settings = read_settings(EngineSettings, given, key, self.values.findings)
         if settings is None or not isinstance(given, tree.Mapping):
             return None
         source = given.entries.get("from")
-        path = self._folder(source, settings.source, f"{key}.from") if source is not None else None
+        path = self._folder(source, settings.source, f"{key}.from", settings.place) if source is not None else None
         return Engine(path, settings.place, settings.at) if path or source is None else None
 
-    def _folder(self, node: tree.Node, text: str, key: str) -> Path | None:
-        """Return a folder relative to the spec; None where there is none."""
+    def _folder(self, node: tree.Node, text: str, key: str, place: str) -> Path | None:
+        """Return a folder relative to the spec; None where there is none, or where it cannot be copied."""
         path = self.folder / text
-        if text and not path.is_dir():
-            beside = [entry.name for entry in path.parent.glob("*") if entry.is_dir()]
-            what = "is no folder" if path.exists() else f"is not there.{did_you_mean(path.name, beside)}"
-            hint = f"the folder of an engine or a model; paths are relative to the spec, in {self.folder}"
-            self.values.error(f"'{text}' {what}", node.place, key, hint)
-            return None
-        return path if text else None
+        hint = f"the folder of an engine or a model; paths are relative to the spec, in {self.folder}"
+        problem = folder_problem(path, text) if text else ""
+        if not problem and place == "copy" and self.folder.is_relative_to(path.resolve()):
+            problem = f"'{text}' holds the spec too, and all that it holds would be copied"
+            hint = "give the engine a folder of its own, or name it where it lies: {from: ., place: link}"
+        if problem:
+            self.values.error(problem, node.place, key, hint)
+        return path if text and not problem else None
 
     def _count(self, node: tree.Mapping, name: str, key: str) -> int:
         given = node.entries.get(name)

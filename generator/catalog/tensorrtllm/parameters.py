@@ -16,15 +16,15 @@ from tritonsmith.generator.catalog.tensorrtllm.versions import Spanned, Version
 
 Kind = Literal["text", "path", "bool", "int", "fraction", "ints", "groups", "choices", "tree"]
 
-# What a value of each kind looks like, and how that is said.
+# What a value of each kind looks like, and how that is said; whole numbers are at most C++'s 64 bits.
 _FORMS: dict[Kind, tuple[str, str]] = {
     "text": (r".+", "some text"),
     "path": (r".+", "a path"),
     "bool": (r"true|false", "true or false"),
-    "int": (r"\d+", "a whole number"),
+    "int": (r"\d{1,18}", "a whole number"),
     "fraction": (r"0(\.\d*)?|\.\d+|1(\.0*)?", "a number from 0 to 1"),
-    "ints": (r"\d+(,\d+)*", "whole numbers with commas between them, e.g. 4096,256"),
-    "groups": (r"\d+(,\d+)*(;\d+(,\d+)*)*", "',' between members and ';' between groups, e.g. 0,1;2,3"),
+    "ints": (r"\d{1,18}(,\d{1,18})*", "whole numbers with commas between them, e.g. 4096,256"),
+    "groups": (r"\d{1,9}(,\d{1,9})*(;\d{1,9}(,\d{1,9})*)*", "',' between members and ';' between groups, e.g. 0,1;2,3"),
     "tree": (r"\{\d+(, ?\d+)*\}(, ?\{\d+(, ?\d+)*\})*", "paths of a tree, e.g. {0}, {0, 0}, {1}"),
 }
 

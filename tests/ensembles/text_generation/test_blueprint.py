@@ -213,7 +213,11 @@ def test_a_pipeline_without_an_engine_is_refused(write: Callable[..., Path]) -> 
 @pytest.mark.parametrize(
     ("engine", "message"),
     [
-        ("demos", "'demos' is not there. Did you mean 'demo'?"),
+        ("demos", "there is no file 'demos'. Did you mean 'demo'?"),
+        ("demo/config.json", "'demo/config.json' is a file, not a folder"),
+        ("x" * 300, "File name too long"),
+        ("\0", "embedded null byte"),
+        (".", "'.' holds the spec too"),
         ({"place": "copy"}, "place: copy takes `from`"),
         ({"place": "mounted"}, "place: mounted needs `at`"),
         ({"from": "demo", "at": "/x"}, "`at` belongs to place: mounted"),
