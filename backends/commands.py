@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path("model_repository")
 PORT = click.IntRange(0, LAST_PORT)
+OPENAI_PORT = 9000  # as NVIDIA's front end
 SECONDS = click.FloatRange(0, LONGEST_LIMIT_S, min_open=True)
 
 
@@ -55,6 +56,8 @@ def check(path: Path | None, profile: str, release: str, is_json: bool) -> None:
 @click.option("--http-port", type=PORT, default=None, help="8000 by default; 0 takes a free port.")
 @click.option("--grpc-port", type=PORT, default=None, help="8001 by default; 0 takes a free port.")
 @click.option("--metrics-port", type=PORT, default=None, help="8002 by default; 0 takes a free port.")
+@click.option("--openai", "is_openai", is_flag=True, help="Answer OpenAI's API too, for the text pipelines.")
+@click.option("--openai-port", type=PORT, default=None, help="With --openai: 9000 by default; 0 takes a free port.")
 @click.option(
     "--load-limit", type=SECONDS, default=None, help="Seconds that one model may take to load, 120 by default."
 )
@@ -70,6 +73,8 @@ def serve(
     http_port: int | None,
     grpc_port: int | None,
     metrics_port: int | None,
+    is_openai: bool,
+    openai_port: int | None,
     load_limit: float | None,
     keep_going: bool,
     log_file: Path | None,
@@ -85,19 +90,25 @@ def serve(
     given: dict[str, Any] = {"host": host, "http_port": http_port, "grpc_port": grpc_port, "metrics_port": metrics_port}
     given |= {"load_limit_s": load_limit, "log_file": log_file.absolute() if log_file else None}
     options = served.with_options(given)
+    front = _openai_port(is_openai, openai_port)
     if is_container:
-        _serve_container(repository, options, release or served.release, is_dry_run=dry_run)
+        _serve_container(repository, options, release or served.release, openai_port=front, is_dry_run=dry_run)
         return
     if release or dry_run:
         raise UsageError("--triton and --dry-run belong to --container", hint="the embedded server is release 24.10")
+    from tritonsmith.backends.openai.listen import front_end, require_front_end
     from tritonsmith.backends.server import show as shown
     from tritonsmith.backends.server.embedded import embedded_server
 
-    with embedded_server(repository, options, is_partial=keep_going) as server:
+    with ExitStack() as stack:
+        if front is not None:
+            require_front_end(options, front)
+        server = stack.enter_context(embedded_server(repository, options, is_partial=keep_going))
+        openai_url = "" if front is None else stack.enter_context(front_end(server, front)).url
         if is_json:
-            console.result_json(shown.as_json(server))
+            console.result_json(shown.as_json(server, openai_url))
         else:
-            console.result(shown.as_text(server))
+            console.result(shown.as_text(server, openai_url))
         console.say("serving until Ctrl-C")
         server.wait()
 
@@ -196,7 +207,16 @@ def doctor(is_install: bool, is_json: bool) -> None:
     tools.require(found)
 
 
-def _serve_container(repository: Path, options: ServerOptions, release: str, *, is_dry_run: bool) -> None:
+def _openai_port(is_openai: bool, port: int | None) -> int | None:
+    """Return the front end's port, None where there is to be none."""
+    if port is not None and not is_openai:
+        raise UsageError("--openai-port belongs to --openai")
+    return (OPENAI_PORT if port is None else port) if is_openai else None
+
+
+def _serve_container(
+    repository: Path, options: ServerOptions, release: str, *, openai_port: int | None, is_dry_run: bool
+) -> None:
     """Print the docker command, and run it unless `is_dry_run`."""
     import shlex
 

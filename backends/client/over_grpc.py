@@ -41,7 +41,7 @@ class GrpcClient:
 
     def infer(self, request: InferRequest, *, timeout_s: float = 60.0) -> InferResponse:
         """Send one request and return its response."""
-        return _response(self._call(self._stub.ModelInfer, request_message(request), timeout_s))
+        return read_response(self._call(self._stub.ModelInfer, request_message(request), timeout_s))
 
     def stream(self, requests: Iterable[InferRequest], *, timeout_s: float = 60.0) -> Iterator[InferResponse]:
         """Send requests on one stream and yield responses until each request has had its final one."""
@@ -54,7 +54,7 @@ class GrpcClient:
             for answer in call:
                 if answer.error_message:
                     raise ServerError(answer.error_message)
-                response = _response(answer.infer_response)
+                response = read_response(answer.infer_response)
                 yield response
                 waiting -= response.is_final
                 if not waiting:
@@ -143,7 +143,8 @@ def request_message(request: InferRequest) -> pb.ModelInferRequest:
     return message
 
 
-def _response(message: pb.ModelInferResponse) -> InferResponse:
+def read_response(message: pb.ModelInferResponse) -> InferResponse:
+    """Return what a response message holds."""
     raw = iter(message.raw_output_contents)  # a tensor in shared memory has none, but we never ask for that
     outputs = {t.name: Tensor(t.name, t.datatype, decode(next(raw), t.datatype, t.shape)) for t in message.outputs}
     parameters = {name: _parameter(value) for name, value in message.parameters.items()}

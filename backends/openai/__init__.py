@@ -1,0 +1,1 @@
+"""OpenAI's API before the text pipelines of a served repository: `serve --openai`."""
