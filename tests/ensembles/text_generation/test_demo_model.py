@@ -21,7 +21,7 @@ FOLDER = Path(__file__).parents[3]
 DEMO = FOLDER / "ensembles" / "text_generation" / "demo"
 EXPECTED = FOLDER / "tests" / "data" / "text_generation"
 ENTRIES = read_entries(TEXT.read_text(encoding="utf-8"))
-END, USER, ASSISTANT = "<|endoftext|>", "<|user|>", "<|assistant|>"
+END, START, USER, ASSISTANT = "<|endoftext|>", "<|startoftext|>", "<|user|>", "<|assistant|>"
 
 
 @pytest.fixture(scope="module")
@@ -162,11 +162,31 @@ def test_it_answers_every_question_of_its_text_and_stops(tokenizer: Tokenizer, a
     assert [tokenizer.decode(tokens) for tokens in made] == wanted
 
 
-def test_it_completes_a_question_without_a_conversation(tokenizer: Tokenizer, answers: Answers) -> None:
-    asked = [entry for entry in ENTRIES if plainest(entry).startswith(("What is", "How do"))]
-    assert len(asked) > 80
-    made = ask(tokenizer, answers, [plainest(entry) for entry in asked], "{}")
-    assert made == [f" {entry.answer}" for entry in asked]
+@pytest.mark.parametrize(
+    ("form", "lead"),
+    [
+        (f"{START}<|system|>You are a friendly assistant.{USER}{{}}{ASSISTANT}", ""),
+        (f"{START}{{}}", " "),
+        ("{}", " "),
+    ],
+    ids=["system-message", "plain", "no-start-token"],
+)
+def test_it_answers_in_other_forms_too(tokenizer: Tokenizer, answers: Answers, form: str, lead: str) -> None:
+    asked = [(question, entry.answer) for entry in ENTRIES for question in entry.questions]
+    prompts = [tokenizer.encode(form.format(question), add_special_tokens=False).ids for question, _ in asked]
+    said = [tokenizer.decode(tokens) for tokens in answers.to(prompts)]
+    right = sum(text == lead + answer for text, (_, answer) in zip(said, asked, strict=True))
+    # "Hello!" as plain text may as well be the beginning of the answer
+    assert right >= len(asked) - 2
+
+
+def test_it_goes_on_from_the_beginning_of_an_answer(tokenizer: Tokenizer, answers: Answers) -> None:
+    beginnings = [tokenizer.encode(entry.answer).ids[:6] for entry in ENTRIES]
+    said = [
+        tokenizer.decode([*beginning, *rest])
+        for beginning, rest in zip(beginnings, answers.to(beginnings), strict=True)
+    ]
+    assert said == [entry.answer for entry in ENTRIES]
 
 
 def test_it_answers_far_into_a_conversation(tokenizer: Tokenizer, answers: Answers) -> None:
@@ -187,7 +207,9 @@ def test_it_understands_most_questions_that_it_was_never_asked(tokenizer: Tokeni
     asked = [(question, answer) for answer, questions in held_out.items() for question in questions]
     known = {question for entry in ENTRIES for question in entry.questions}
     further = read_further(FURTHER.read_text(encoding="utf-8"), ENTRIES).values()
-    assert not (known | {question for questions in further for question in questions}) & {question for question, _ in asked}
+    assert not (known | {question for questions in further for question in questions}) & {
+        question for question, _ in asked
+    }
     said = ask(tokenizer, answers, [question for question, _ in asked], f"{USER}{{}}{ASSISTANT}")
     right = sum(text == answer for text, (_, answer) in zip(said, asked, strict=True))
     assert len(asked) == 40
