@@ -8,7 +8,7 @@ VENV := $(if $(ACTIVE),$(ACTIVE),$(CURDIR)/.venv)
 BIN := $(VENV)/bin
 PACKAGES := generator backends ensembles perf
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev links quickstart test test-quick lint types format regen bench bench-onnx clean wheel
+.PHONY: help setup setup-dev links quickstart test test-quick lint types format regen bench bench-onnx bench-inflight clean wheel
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -63,6 +63,9 @@ bench: setup-dev ## start-up, build of 1,000 models, overhead of the onnxruntime
 
 bench-onnx: setup-dev ## ONNX's own backend test suite through the real server; ten minutes, resumable
 	$(BIN)/python -m tritonsmith.perf.bench.onnx_suite
+
+bench-inflight: setup-dev ## in-flight against static batching on the CPU engine, and what prefix reuse gains; minutes
+	$(BIN)/python -m tritonsmith.perf.bench.inflight
 
 wheel: setup-dev ## build the wheel, from nothing stale
 	rm -rf build/lib build/bdist* dist

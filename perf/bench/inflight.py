@@ -24,6 +24,7 @@ from tritonsmith.backends.python_based.tensorrtllm.llm.cpu.kernels import Kernel
 from tritonsmith.backends.python_based.tensorrtllm.llm.cpu.options import Options
 from tritonsmith.backends.python_based.tensorrtllm.llm.request import Event, Request
 from tritonsmith.generator import console
+from tritonsmith.generator.errors import ServerError
 from tritonsmith.perf.bench.random_llama import Dimensions, write_llama
 from tritonsmith.perf.bench.record import write_result
 from tritonsmith.perf.bench.static_batching import StaticBatch
@@ -31,6 +32,7 @@ from tritonsmith.perf.statistics import median, median_interval, quantile
 
 STREAMS = (1, 4, 16, 32)
 REQUESTS = {1: 24, 4: 48, 16: 96, 32: 128}  # answered in one measurement: about a second
+LIMIT_S = 300  # for one closed loop, which takes a second or two
 PREFIX_TOKENS, PREFIX_REQUESTS = 200, 30
 GOALS = {
     **{f"throughput_ratio_{streams}": ">= 1, low end >= 0.95" for streams in STREAMS},
@@ -128,6 +130,7 @@ def compared(inflight: Measured, static: Measured) -> Round:
         "throughput_ratio": inflight.tokens_per_s / static.tokens_per_s,
         "ttft_ratio": median(static.ttft_ms) / median(inflight.ttft_ms),
         "itl_p99_over_p50": quantile(inflight.itl_ms, 0.99) / median(inflight.itl_ms),
+        "static_itl_p99_over_p50": quantile(static.itl_ms, 0.99) / median(static.itl_ms),
         "inflight_tokens_per_s": inflight.tokens_per_s,
         "static_tokens_per_s": static.tokens_per_s,
         "inflight_ttft_p50_ms": median(inflight.ttft_ms),
@@ -172,10 +175,10 @@ class Streams:
         loop = self._loop = _Loop(self._engine, requests, streams, wanted)
         for _ in range(streams):
             loop.send()
-        loop.is_over.wait()
+        _require(loop.is_over, f"{wanted} answers to {streams} streams")
         for request in list(loop.open):
             self._engine.cancel(request)
-        loop.is_empty.wait()
+        _require(loop.is_empty, "the end of what was cancelled")
         return Measured(loop.tokens / (loop.end_s - loop.begin_s), loop.ttft_ms, loop.itl_ms)
 
     def close(self) -> None:
@@ -250,6 +253,11 @@ class _Loop:
             self.send()
 
 
+def _require(event: threading.Event, what: str) -> None:
+    if not event.wait(LIMIT_S):
+        raise ServerError(f"the engine did not give {what} within {LIMIT_S} s")
+
+
 def described(values: Sequence[float]) -> dict[str, float]:
     """Return the median over the rounds, and its interval."""
     interval = median_interval(values)
@@ -265,6 +273,7 @@ def as_markdown(summary: Mapping[str, Mapping[str, float]]) -> str:
         *((f"TTFT p50, static / in-flight, {s} streams", f"ttft_ratio_{s}") for s in STREAMS),
         ("in-flight TTFT p50 at 16, ms", "inflight_ttft_p50_ms_16"),
         *((f"in-flight ITL p99 / p50, {s} streams", f"itl_p99_over_p50_{s}") for s in STREAMS),
+        ("static ITL p99 / p50 at 16: the machine's own unrest", "static_itl_p99_over_p50_16"),
         ("in-flight ITL p50 at 16, ms", "inflight_itl_p50_ms_16"),
         ("200 tokens of shared prefix: TTFT with reuse / without", "prefix_ttft_ratio"),
         ("TTFT p50 with reuse, ms", "prefix_ttft_p50_ms"),

@@ -6,11 +6,11 @@ longest answer ends, those that have ended included.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tritonsmith.backends.python_based.tensorrtllm.llm.cpu.inflight import InflightBatch
 from tritonsmith.backends.python_based.tensorrtllm.llm.cpu.sequence import Sequence
-from tritonsmith.backends.python_based.tensorrtllm.llm.request import Event, Finish
+from tritonsmith.backends.python_based.tensorrtllm.llm.request import Event, Finish, Request
 
 
 class StaticBatch(InflightBatch):
@@ -29,6 +29,11 @@ class StaticBatch(InflightBatch):
         if len(self._over) == len(self.running):
             for row in reversed(range(len(self.running))):
                 self._vacate(row)
+
+    def remove(self, requests: Iterable[Request], finish: Finish, error: str = "") -> list[Event]:
+        """End requests before their time; those that have ended keep their rows, and are left alone."""
+        over = {sequence.request for sequence in self._over}
+        return super().remove([request for request in requests if request not in over], finish, error)
 
     @property
     def _over(self) -> set[Sequence]:
