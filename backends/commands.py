@@ -228,11 +228,19 @@ def _serve_container(
     from tritonsmith.backends.toolchain import machine
 
     configs = read_configs(repository)
-    image, name = container.image_of(release), f"tritonsmith-{repository.resolve().name}"
+    has_engine = any(config is not None and config.backend == "tensorrtllm" for config in configs.values())
+    image = container.image_of(release, has_tensorrt_llm=has_engine)
+    name, gpus = f"tritonsmith-{repository.resolve().name}", machine.gpu_count()
     options, additions = with_needs(with_ports(with_certificates(options)), configs)
+    argv = container.docker_argv(repository, options, image, name=name, gpus=gpus)
+    if openai_port is not None:
+        from tritonsmith.backends.openai.container import container_front_end, front_end_argv
+
+        front = container_front_end(configs, options, release, openai_port)
+        argv = front_end_argv(front, repository, options, image, name=name, gpus=gpus)
+        additions = [*additions, *front.notices]
     for line in additions:
         console.say(f"note: {line}")
-    argv = container.docker_argv(repository, options, image, name=name, gpus=machine.gpu_count())
     if is_dry_run:
         console.result(shlex.join(argv))
     else:

@@ -101,7 +101,7 @@ def _read(name: str, config: ModelConfig, configs: Configs, repository: Path) ->
         return
     if "sampling_param_max_tokens" in inputs:
         encoding, engine = _llmapi_encoding(_version_folder(repository / name)), ""
-    elif "max_tokens" in inputs and (behind := _models_behind(config, configs)) is not None:
+    elif (behind := models_behind(config, configs)) is not None:
         preprocessing, engine = behind
         encoding = _encoding(preprocessing, configs, repository)
     else:
@@ -113,8 +113,10 @@ def _read(name: str, config: ModelConfig, configs: Configs, repository: Path) ->
     yield Pipeline(name, name, _inputs(config), outputs, encoding, template, engine)
 
 
-def _models_behind(config: ModelConfig, configs: Configs) -> tuple[str, str] | None:
-    """Return the names of the preprocessing and the engine's model behind a pipeline; None where it is another kind."""
+def models_behind(config: ModelConfig, configs: Configs) -> tuple[str, str] | None:
+    """Return the names of the preprocessing and the engine's model behind a text pipeline, None for another model."""
+    if not {"text_input", "max_tokens"} <= {one.name for one in config.input}:
+        return None
     if _is_ensemble(config):
         steps = [step.model_name for step in config.ensemble_scheduling.step]
         encoders = [name for name in steps if _has(configs.get(name), "QUERY", "INPUT_ID")]

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from tritonsmith.backends.server.options import ServerFolders, ServerOptions, server_argv
@@ -19,23 +20,30 @@ PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}  # inside the container
 
 
 def docker_argv(repository: Path, options: ServerOptions, image: str, *, name: str, gpus: int) -> list[str]:
-    """Return the docker command that serves a repository read-only; the options' TLS files have absolute paths.
+    """Return the docker command that serves a repository read-only; the options' TLS files have absolute paths."""
+    host_ports = {"http": options.http_port, "grpc": options.grpc_port, "metrics": options.metrics_port}
+    published = {PORTS[key]: port for key, port in host_ports.items() if key != "metrics" or options.allow_metrics}
+    argv = docker_run(repository, options, published, name=name, gpus=gpus)
+    everywhere = "0.0.0.0"  # noqa: S104 - inside the container; outside, --publish decides
+    inside = dataclasses.replace(options, host=everywhere, http_port=8000, grpc_port=8001, metrics_port=8002)
+    if options.model_control_mode == "explicit":
+        inside = dataclasses.replace(inside, load_models=("*",))
+    return [*argv, image, *server_argv(inside, "tritonserver", ServerFolders(MODELS))]
+
+
+def docker_run(
+    repository: Path, options: ServerOptions, published: Mapping[int, int], *, name: str, gpus: int
+) -> list[str]:
+    """Return the docker command up to the image; `published` are the host's ports by those in the container.
 
     Files that are links to the outside (big ones, `place: link`) are mounted where they lie.
     """
     argv = ["docker", "run", "--rm", "--init", f"--name={name}"]
     argv += ["--shm-size=1g", "--ulimit=memlock=-1", "--ulimit=stack=67108864"]
     argv += ["--gpus=all"] if gpus else []
-    host_ports = {"http": options.http_port, "grpc": options.grpc_port, "metrics": options.metrics_port}
-    published = {key: port for key, port in host_ports.items() if key != "metrics" or options.allow_metrics}
-    argv += [f"--publish={options.host}:{port}:{PORTS[key]}" for key, port in published.items()]
+    argv += [f"--publish={options.host}:{outside}:{inside}" for inside, outside in published.items()]
     argv.append(f"--volume={repository.resolve()}:{MODELS}:ro")
-    argv += [f"--volume={path}:{path}:ro" for path in [*linked_files(repository), *options.tls.values()]]
-    everywhere = "0.0.0.0"  # noqa: S104 - inside the container; outside, --publish decides
-    inside = dataclasses.replace(options, host=everywhere, http_port=8000, grpc_port=8001, metrics_port=8002)
-    if options.model_control_mode == "explicit":
-        inside = dataclasses.replace(inside, load_models=("*",))
-    return [*argv, image, *server_argv(inside, "tritonserver", ServerFolders(MODELS))]
+    return argv + [f"--volume={path}:{path}:ro" for path in [*linked_files(repository), *options.tls.values()]]
 
 
 def linked_files(repository: Path) -> list[Path]:
@@ -48,14 +56,14 @@ def linked_files(repository: Path) -> list[Path]:
     return sorted(found)
 
 
-def image_of(release: str) -> str:
-    """Return the image of a release such as 24.10.
+def image_of(release: str, *, has_tensorrt_llm: bool = False) -> str:
+    """Return the image of a release such as 24.10; NVIDIA has one of its own with TensorRT-LLM and its backend.
 
     Raises: UsageError for a release that is not in the catalog.
     """
     if release not in RELEASES:
         raise UsageError(f"no Triton release '{release}' is known.{did_you_mean(release, RELEASES)}", hint="e.g. 24.10")
-    return RELEASES[release].image
+    return RELEASES[release].tensorrt_llm_image if has_tensorrt_llm else RELEASES[release].image
 
 
 def run_container(argv: list[str], *, name: str, stop_limit_s: int) -> None:

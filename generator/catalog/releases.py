@@ -23,6 +23,11 @@ class Release:
         """The container's name in NVIDIA's registry."""
         return f"nvcr.io/nvidia/tritonserver:{self.name}-py3"
 
+    @property
+    def tensorrt_llm_image(self) -> str:
+        """The container with TensorRT-LLM, whose backend the other one lacks."""
+        return f"nvcr.io/nvidia/tritonserver:{self.name}-trtllm-python-py3"
+
 
 # Source: TRITON_VERSION on the server's release branches; TensorRT-LLM's versions from the release notes.
 _ROWS = (
