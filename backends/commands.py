@@ -261,8 +261,8 @@ def _client(url: str, repository: Path, protocol: WireProtocol) -> Iterator[Clie
 
 
 def _infer(client: Client, call: Call, timeout_s: float, folder: Path | None, *, is_json: bool) -> None:
-    """Send the requests and show each response as it comes."""
-    import json
+    """Send the requests and show each response as it comes: of a stream of text its pieces, joined."""
+    import itertools
 
     from tritonsmith.backends.client import outputs as shown
     from tritonsmith.backends.client.infer import build_requests, find_target, send
@@ -270,15 +270,26 @@ def _infer(client: Client, call: Call, timeout_s: float, folder: Path | None, *,
     target = find_target(client, call.model, call.version)
     requests = build_requests(call, target)
     is_stream = target.is_decoupled or len(requests) > 1
-    for number, response in enumerate(send(client, requests, target, timeout_s)):
-        if folder:
-            for path in shown.save(response, folder, f".{number}" if is_stream else ""):
-                console.say(f"wrote {path}")
-        if is_json and is_stream:
-            console.result(json.dumps(shown.as_json(response)))
-        elif is_json:
-            console.result_json(shown.as_json(response))
-        elif target.is_decoupled:
-            console.result(shown.as_line(response))
-        else:
-            console.result(shown.as_text(response, is_batched=target.is_batched))
+    numbers = itertools.count()
+    for request in requests:
+        is_open = False  # a line of text that is still being written
+        try:
+            for response in send(client, [request], target, timeout_s):
+                suffix = f".{next(numbers)}" if is_stream else ""
+                for path in shown.save(response, folder, suffix) if folder else ():
+                    console.say(f"wrote {path}")
+                piece = shown.as_piece(response) if target.is_decoupled and not is_json else None
+                if is_open and piece is None:
+                    console.result("")
+                is_open = piece is not None
+                if piece is not None:
+                    console.result_piece(piece)
+                elif is_json:
+                    console.result(shown.as_json_text(response, is_line=is_stream))
+                elif target.is_decoupled:
+                    console.result(shown.as_line(response))
+                else:
+                    console.result(shown.as_text(response, is_batched=target.is_batched))
+        finally:
+            if is_open:
+                console.result("")

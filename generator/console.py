@@ -27,6 +27,11 @@ def result(text: str) -> None:
     _write(sys.stdout, text if text.endswith("\n") else f"{text}\n")
 
 
+def result_piece(text: str) -> None:
+    """Print a piece of the verb's result as it is; whoever prints the last one ends the line."""
+    _write(sys.stdout, text)
+
+
 def result_json(value: Any) -> None:
     """Print the verb's result as JSON on stdout, for machines."""
     result(json.dumps(value, indent=2, sort_keys=False))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +18,7 @@ from tritonsmith.generator.errors import UsageError
 
 SHOWN_ELEMENTS = 8
 SHOWN_CHARACTERS = 200
+TEXT = "text_output"  # what TensorRT-LLM's and vLLM's models call the text that they stream
 
 
 def as_text(response: InferResponse, *, is_batched: bool) -> str:
@@ -33,6 +36,18 @@ def as_line(response: InferResponse) -> str:
     return "  ".join(f"{output.name}={cell(output.array)}" for output in response.outputs.values())
 
 
+def as_piece(response: InferResponse) -> str | None:
+    """Return what one response of a stream adds to a text; None where it says something else, or more.
+
+    Control characters other than line ends and tabs are written as escapes: no model speaks to a terminal.
+    """
+    text = response.outputs.get(TEXT)
+    if text is None or len(response.outputs) > 1 or text.datatype != "BYTES" or text.array.size != 1:
+        return None
+    piece = text.array.reshape(-1)[0].decode("utf-8", "replace")
+    return "".join(c if c in "\n\t" or unicodedata.category(c) != "Cc" else ascii(c)[1:-1] for c in piece)
+
+
 def as_json(response: InferResponse) -> dict[str, Any]:
     """Return a response as data, as the protocol's own JSON has it."""
     outputs = [
@@ -40,6 +55,11 @@ def as_json(response: InferResponse) -> dict[str, Any]:
         for o in response.outputs.values()
     ]
     return {"model_name": response.model, "model_version": response.version, "outputs": outputs}
+
+
+def as_json_text(response: InferResponse, *, is_line: bool) -> str:
+    """Return the same as text: in one line, as one of several, or for reading."""
+    return json.dumps(as_json(response), indent=None if is_line else 2)
 
 
 def save(response: InferResponse, folder: Path, suffix: str = "") -> list[Path]:

@@ -100,7 +100,7 @@ def _read(name: str, config: ModelConfig, configs: Configs, repository: Path) ->
     if "text_input" not in inputs or "text_output" not in outputs:
         return
     if "sampling_param_max_tokens" in inputs:
-        encoding, engine = _llmapi_encoding(_version_folder(repository / name)), ""
+        encoding, engine = _llmapi_encoding(config, repository / name), ""
     elif (behind := models_behind(config, configs)) is not None:
         preprocessing, engine = behind
         encoding = _encoding(preprocessing, configs, repository)
@@ -137,22 +137,22 @@ def _encoding(name: str, configs: Configs, repository: Path) -> Encoding:
     return read_encoding(as_triton_gives_it, str(folder), _version_folder(folder).name)
 
 
-def _llmapi_encoding(folder: Path) -> Encoding:
-    """Return how a model of the LLM API encodes: as the tokenizer that its model.yaml names."""
-    path = folder / "model.yaml"
+def _llmapi_encoding(config: ModelConfig, model: Path) -> Encoding:
+    """Return how a model of the LLM API encodes: by its parameter tokenizer_dir, else by what its model.yaml names."""
+    version = _version_folder(model)
+    path = version / "model.yaml"
     try:
         settings: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as problem:
         raise ValueError(f"{path} cannot be read: {problem}") from problem
     said = settings if isinstance(settings, dict) else {}
-    if not said.get("model"):
+    own = config.parameters["tokenizer_dir"].string_value if "tokenizer_dir" in config.parameters else ""
+    names = [str(text) for text in (own or said.get("tokenizer"), said.get("model")) if text]
+    if not names:
         raise ValueError(f"{path} names no model")
-    model, tokenizer = (
-        find_folder(str(text), folder.parent, folder.name)
-        for text in (said["model"], said.get("tokenizer") or said["model"])
-    )
+    places = [find_folder(name, model, version.name) for name in names]
     texts = {"max_seq_len": str(said["max_seq_len"])} if said.get("max_seq_len") else {}
-    return Encoding(read_tokenizer(tokenizer), None, True, read_limits(texts, [model, tokenizer]), frozenset())
+    return Encoding(read_tokenizer(places[0]), None, True, read_limits(texts, places[::-1]), frozenset())
 
 
 def _version_folder(model: Path) -> Path:
