@@ -104,8 +104,8 @@ def read_prompt_wishes(options: SweepOptions) -> PromptWishes:
     """
     wishes = PromptWishes(
         options.prompts,
-        parse_lengths(options.prompt_tokens, "--prompt-tokens") if options.prompt_tokens else None,
-        parse_lengths(options.output_tokens, "--output-tokens") if options.output_tokens else None,
+        parse_lengths(options.prompt_tokens, "--prompt-tokens") if options.prompt_tokens is not None else None,
+        parse_lengths(options.output_tokens, "--output-tokens") if options.output_tokens is not None else None,
         options.tokenizer,
         options.seed,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tritonsmith.perf.measure.load import LoadKind
 from tritonsmith.perf.report import svg
@@ -21,7 +22,7 @@ def throughput_latency(points: Sequence[Point]) -> str:
     x = svg.linear(max(point.throughput_per_s.interval.high for point in points), left, right)
     y = _latency_scale(points, bottom, top)
     unit, factor = unit_of(y.high)
-    variants = _variants(points)
+    variants = variant_colours(points)
     parts = [
         svg.axis_bottom(x, bottom, top, significant_short, "Requests answered per second"),
         svg.axis_left(y, left, right, lambda us: significant_short(us / factor), f"Latency, {unit}"),
@@ -50,9 +51,9 @@ def throughput_latency(points: Sequence[Point]) -> str:
 def load_curves(points: Sequence[Point], kind: LoadKind) -> str:
     """Draw throughput and latency quantiles over the loads of one kind, side by side."""
     series = [point for point in points if point.load.kind == kind]
-    variants = _variants(series)
+    variants = variant_colours(series)
     height, top, bottom, half = 340.0, 60.0, 340.0 - 52, WIDTH / 2
-    left_x, right_x = _load_scale(series, 56, half - 28), _load_scale(series, half + 56, WIDTH - 24)
+    left_x, right_x = load_scale(series, 56, half - 28), load_scale(series, half + 56, WIDTH - 24)
     rate = svg.linear(max(point.throughput_per_s.interval.high for point in series), bottom, top)
     latency = _latency_scale(series, bottom, top)
     unit, factor = unit_of(latency.high)
@@ -69,11 +70,11 @@ def load_curves(points: Sequence[Point], kind: LoadKind) -> str:
         parts.append(svg.line(left_x(0), rate(0), left_x(kept_up), rate(kept_up), "diagonal"))
     for variant, colour in variants.items():
         mine = [point for point in series if point.variant == variant]
-        parts.append(_whisker_line(mine, left_x, rate, "throughput", colour or "p50"))
+        parts.append(_quantile_line(mine, left_x, rate, "throughput", colour or "p50"))
         names = ("p50", "p99") if colour else ("p50", "p95", "p99")
-        parts += [_whisker_line(mine, right_x, latency, name, colour or name) for name in names]
+        parts += [_quantile_line(mine, right_x, latency, name, colour or name) for name in names]
     quantiles = [(name, name) for name in ("p50", "p95", "p99")]
-    parts.append(_variant_legend(variants) if len(variants) > 1 else svg.legend(quantiles, WIDTH - 188, 24, "line"))
+    parts.append(variant_legend(variants) if len(variants) > 1 else svg.legend(quantiles, WIDTH - 188, 24, "line"))
     return svg.chart(
         WIDTH,
         height,
@@ -121,17 +122,20 @@ def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, 
 
 
 def _latency_scale(points: Sequence[Point], bottom: float, top: float) -> svg.Scale:
-    """Return a linear scale, a logarithmic one where latencies span more than a factor of 12."""
     lows = [point.latencies["p50_us"].value for point in points]
-    p99s = [point.latencies["p99_us"] for point in points]
+    return time_scale(lows, [point.latencies["p99_us"] for point in points], bottom, top)
+
+
+def time_scale(lows_us: Sequence[float], highs: Sequence[Estimate], bottom: float, top: float) -> svg.Scale:
+    """Return a linear scale, a logarithmic one where times span more than a factor of 12."""
     # one disturbed repeat must not press all else flat: whiskers beyond this end in an arrow
-    high = min(max(one.interval.high for one in p99s), 1.5 * max(one.value for one in p99s))
-    if high / max(min(lows), 1.0) > 12:
-        return svg.logarithmic(min(lows), high, bottom, top)
+    high = min(max(one.interval.high for one in highs), 1.5 * max(one.value for one in highs))
+    if high / max(min(lows_us), 1.0) > 12:
+        return svg.logarithmic(min(lows_us), high, bottom, top)
     return svg.linear(high * 1.05, bottom, top)
 
 
-def _load_scale(points: Sequence[Point], start: float, end: float) -> svg.Scale:
+def load_scale(points: Sequence[Point], start: float, end: float) -> svg.Scale:
     """Return a logarithmic scale of concurrencies, a linear one of rates."""
     loads = [point.load.value for point in points]
     if points[0].load.kind == "request_rate":
@@ -148,7 +152,7 @@ def unit_of(high_us: float) -> tuple[str, float]:
     return ("ms", 1e3) if high_us < 2e6 else ("s", 1e6)
 
 
-def _variants(points: Sequence[Point]) -> dict[str, str]:
+def variant_colours(points: Sequence[Point]) -> dict[str, str]:
     """Return variant -> colour class; one variant alone has none, so that quantiles can have the colours."""
     names = list(dict.fromkeys(point.variant for point in points))
     if len(names) == 1:
@@ -196,18 +200,32 @@ def _whisker(x: float, interval: Interval, scale: svg.Scale, colour: str) -> str
     return bar + svg.line(x - 4, low, x + 4, low, f"whisker {colour}") + top
 
 
-def _whisker_line(points: Sequence[Point], x: svg.Scale, y: svg.Scale, name: str, colour: str) -> str:
-    dashed = " dashed" if name == "p99" and colour.startswith("s") else ""
-    parts = [svg.path([(x(p.load.value), y(_value(p, name).value)) for p in points], f"line {colour}{dashed}")]
-    for point in points:
-        at, one = x(point.load.value), _value(point, name)
-        parts.append(_whisker(at, one.interval, y, colour))
-        style = "ring" if f"{name}_us" in point.unreliable else "dot"
-        circle = svg.element(
-            "circle", svg.tooltip(describe(point)), cx=at, cy=y(one.value), r=4.0, class_=f"{style} {colour}"
-        )
-        parts.append(circle)
+@dataclass(frozen=True)
+class Mark:
+    """A value of a line, at `x` pixels; hollow where it rests on too few requests."""
+
+    x: float
+    estimate: Estimate
+    tip: str
+    is_hollow: bool = False
+
+
+def whisker_line(marks: Sequence[Mark], y: svg.Scale, colour: str, *, is_dashed: bool = False) -> str:
+    """Draw a line through values, each with its interval."""
+    places = [(mark.x, y(mark.estimate.value)) for mark in marks]
+    parts = [svg.path(places, f"line {colour}{' dashed' if is_dashed else ''}")]
+    for mark, (at, height) in zip(marks, places, strict=True):
+        parts.append(_whisker(at, mark.estimate.interval, y, colour))
+        class_ = f"{'ring' if mark.is_hollow else 'dot'} {colour}"
+        parts.append(svg.element("circle", svg.tooltip(mark.tip), cx=at, cy=height, r=4.0, class_=class_))
     return "".join(parts)
+
+
+def _quantile_line(points: Sequence[Point], x: svg.Scale, y: svg.Scale, name: str, colour: str) -> str:
+    marks = [
+        Mark(x(one.load.value), _value(one, name), describe(one), f"{name}_us" in one.unreliable) for one in points
+    ]
+    return whisker_line(marks, y, colour, is_dashed=name == "p99" and colour.startswith("s"))
 
 
 def describe(point: Point) -> str:
@@ -221,12 +239,13 @@ def describe(point: Point) -> str:
 
 def _throughput_latency_legend(points: Sequence[Point], variants: dict[str, str]) -> str:
     if len(variants) > 1:
-        return _variant_legend(variants)
+        return variant_legend(variants)
     entries = [("p50", "p50"), ("p99", "p99")]
     is_any_rate = any(point.load.kind == "request_rate" for point in points)
     note = "number: requests in flight" + ("; squares: requests sent per second" if is_any_rate else "")
     return svg.legend(entries, WIDTH - 112, 24) + svg.text(note, WIDTH - 132, 24, class_="tick", text_anchor="end")
 
 
-def _variant_legend(variants: dict[str, str]) -> str:
+def variant_legend(variants: dict[str, str]) -> str:
+    """Return the variants' short labels in their colours."""
     return svg.legend([(f"V{index}", colour) for index, colour in enumerate(variants.values(), 1)], 56, 14, "line")

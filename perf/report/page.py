@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.report.charts import SERIES, row_label
 from tritonsmith.perf.report.numbers import duration, interval_words, significant
 from tritonsmith.perf.report.sections import by_variant, sections
-from tritonsmith.perf.summary import UNSTABLE_SHARE, Estimate, Point, summarise
+from tritonsmith.perf.report.tables import TOKENS_BY
+from tritonsmith.perf.summary import UNSTABLE_SHARE, Estimate, Point, StreamPoint, summarise
 
+STREAM_TIMES_SHOWN = ("ttft", "inter_token", "tpot")
 # classes of the drawings that have a colour of their own in the style sheet
 COLOURS = ("p50", "p95", "p99", "client", "network", "queue", "input", "infer", "output", *SERIES)
 
@@ -40,6 +42,7 @@ def render_html(sweep: Sweep) -> str:
         is_streamed=any(point.is_streamed for point in points),
         is_any_unreliable=any(point.unreliable for point in points),
         groups=[{"variant": _title(group[0]), "rows": list(map(_row, group))} for group in by_variant(points)],
+        streams=_stream_table(sweep, points),
         facts=_facts(sweep),
         method=_method(sweep),
         commands=_commands(sweep),
@@ -137,6 +140,33 @@ def _row(point: Point) -> dict[str, Any]:
     }
 
 
+def _stream_table(sweep: Sweep, points: Sequence[Point]) -> dict[str, Any]:
+    """Return the table of streamed answers: a note, the columns, and a line per point; empty where none streamed."""
+    streamed = [(point, point.streams) for point in points if point.streams]
+    if not streamed:
+        return {}
+    columns = [f"{kind} {quantile}, ms" for kind in ("TTFT", "ITL", "TPOT") for quantile in ("p50", "p99")]
+    note = TOKENS_BY[streamed[0][1].tokens_by]
+    return {
+        "note": f"{note} Goodput counts the requests with {sweep.plan.goals} at most." if sweep.plan.goals else note,
+        "columns": ["Tokens/s", "Each", *columns, *(["Goodput/s"] if sweep.plan.goals else [])],
+        "rows": [{"load": _where(point), "cells": list(_stream_cells(one))} for point, one in streamed],
+    }
+
+
+def _stream_cells(streams: StreamPoint) -> Iterator[dict[str, Any]]:
+    for rate in (streams.output_tokens_per_s, streams.output_tokens):
+        yield _cell(significant(rate.value), _between(rate, significant))
+    for name in (f"{kind}_{quantile}_us" for kind in STREAM_TIMES_SHOWN for quantile in ("p50", "p99")):
+        one = streams.times.get(name)
+        if one is None:
+            yield _cell("-", "")
+        else:
+            yield _cell(_milliseconds(one.value), _between(one, _milliseconds), name in streams.unreliable)
+    if good := streams.goodput_per_s:
+        yield _cell(f"{significant(good.value)}, {streams.good_share:.0%}", _between(good, significant))
+
+
 def _cell(value: str, interval: str, is_doubtful: object = False) -> dict[str, Any]:
     return {"value": value, "interval": interval, "is_doubtful": is_doubtful}
 
@@ -155,7 +185,7 @@ def _facts(sweep: Sweep) -> list[tuple[str, str]]:
         ("Load generator", f"perf_analyzer {machine.perf_analyzer} over {plan.protocol}"),
         ("System", f"Linux {machine.kernel}, glibc {machine.glibc}, Python {machine.python}"),
         *([("Measured with", "; ".join(sweep.notices))] if sweep.notices else []),
-        ("Input", plan.input_data.name if plan.input_data else made_up),
+        ("Input", plan.prompts or (plan.input_data.name if plan.input_data else made_up)),
         (
             "Cells",
             f"{len(sweep.cells)} of {plan.cells}, {window_ms * 3 / 1000:.2g} s each in three windows; seed {plan.seed}",

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from tritonsmith.perf.report import bars, charts
+from tritonsmith.perf.measure.load import LoadKind
+from tritonsmith.perf.report import bars, charts, streams
 from tritonsmith.perf.summary import Point
 
 Points = Sequence[Point]
@@ -48,6 +49,7 @@ def sections(points: Points) -> Iterator[Section]:
         text = "Requests are sent whether or not earlier ones were answered. On the dotted line the server keeps up."
         drawing = _figure(charts.load_curves(points, "request_rate"))
         yield Section("rate", "With more requests per second", text, (drawing,))
+    yield from _stream_sections(points)
     yield from _server_sections(points)
     text = (
         "Every measurement window against the median of its load: flat rows can be believed. Windows more than 25% "
@@ -60,6 +62,23 @@ def by_variant(points: Points) -> list[list[Point]]:
     """Return the points of each variant."""
     names = dict.fromkeys(point.variant for point in points)
     return [[point for point in points if point.variant == name] for name in names]
+
+
+def _stream_sections(points: Points) -> Iterator[Section]:
+    """Yield how answers streamed, for models that are decoupled."""
+    kinds: tuple[LoadKind, ...] = ("concurrency", "request_rate")
+    figures = [
+        _figure(draw(points, kind))
+        for kind in kinds
+        if streams.streamed(points, kind)
+        for draw in (streams.token_times, streams.token_rates)
+    ]
+    if figures:
+        text = (
+            "What a reader of a streamed answer waits for: its first token, then each further one; and what the server "
+            "writes in all. A good request met every goal."
+        )
+        yield Section("tokens", "Token by token", text, tuple(figures))
 
 
 def _server_sections(points: Points) -> Iterator[Section]:

@@ -21,7 +21,7 @@ TOKENS_BY: dict[TokenSource, str] = {
     "output_ids": "Tokens are those in output_ids.",
     "responses": "A response counts as one token: nothing in the answers says how many it holds.",
 }
-TOKEN_HEADER = ("load", "inter-token p50 ms", "inter-token p99 ms", "TPOT p50 ms")
+TOKEN_HEADER = ("load", "ITL p50 ms", "ITL p99 ms", "TPOT p50 ms")
 
 
 def table_text(sweep: Sweep) -> str:
@@ -114,9 +114,11 @@ def intervals_note(sweep: Sweep, points: Sequence[Point]) -> str:
     coverage = min(point.throughput_per_s.interval.coverage for point in points)
     note = f"Medians over {sweep.plan.repeats} repeats; in brackets {interval_words(coverage)}."
     is_any_doubtful = any("p99_us" in point.unreliable for point in points)
-    if streams := next((point.streams for point in points if point.streams), None):
-        is_any_doubtful = is_any_doubtful or bool(streams.unreliable)
-        note += f" {TOKENS_BY[streams.tokens_by]}"
+    streams = [point.streams for point in points if point.streams]
+    if streams:
+        note += f" {TOKENS_BY[streams[0].tokens_by]}"
+    if any(one.unreliable for one in streams):
+        return note + " * fewer than ten values beyond it in a repeat: take it as a hint."
     return note + (" * fewer than 1,000 requests in a repeat: take this p99 as a hint." if is_any_doubtful else "")
 
 
