@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 from ..request import Event, Finish, Request
 from .blocks import BlockBooks, block_keys
-from .kernels import Kernels
+from .kernels import Kernels, cache_memory
 from .options import Options
 from .sampling import choose
 from .sequence import Sequence
 
-Clock = Callable[[], int]
+Clock = Callable[[], int]  # nanoseconds
 
 
 class InflightBatch:
@@ -36,9 +36,8 @@ class InflightBatch:
         self._is_greedy_for_room = options.scheduler_policy == "max_utilization"
         llama = kernels.llama
         shape = (max_blocks, 2 * llama.layers, llama.kv_heads, options.tokens_per_block, llama.head_size)
-        self._contents: npt.NDArray[np.float32] = np.zeros(
-            shape if options.enable_kv_cache_reuse else (0, *shape[1:]), np.float32
-        )  # of blocks that are known; the system gives memory to what is written
+        # of blocks that are known
+        self._contents = cache_memory(shape if options.enable_kv_cache_reuse else (0, *shape[1:]))
 
     @property
     def is_busy(self) -> bool:

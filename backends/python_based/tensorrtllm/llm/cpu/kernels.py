@@ -6,6 +6,7 @@ ONNX Runtime works on it in place: pointers into it are bound as past and as pre
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,7 @@ class Kernels:
 
     def __init__(self, session: Any, llama: Llama, *, rows: int, room: int) -> None:
         self.llama, self.rows, self.room = llama, rows, room
-        try:
-            self.cache: Cache = np.zeros((2 * llama.layers, rows, llama.kv_heads, room, llama.head_size), np.float32)
-        except MemoryError:
-            size = 8 * llama.layers * rows * llama.kv_heads * room * llama.head_size
-            raise EngineError(
-                f"a KV cache of {rows} rows of {room} tokens needs {size / 2**30:.1f} GiB: "
-                "lower max_batch_size, max_seq_len or max_tokens_in_cache"
-            ) from None
+        self.cache = cache_memory((2 * llama.layers, rows, llama.kv_heads, room, llama.head_size))
         self.tokens = np.zeros(rows, np.int64)
         self.lengths = np.zeros(rows, np.int32)
         self.next = np.zeros(rows, np.int64)
@@ -90,6 +84,20 @@ class Kernels:
         binding.bind_output("next", "cpu", 0, np.int64, (count,), self.next.ctypes.data)
         binding.bind_output("logits", "cpu", 0, np.float32, (count, self.llama.vocab), self.logits.ctypes.data)
         return binding
+
+
+def cache_memory(shape: tuple[int, ...]) -> Cache:
+    """Return zeros; the system gives memory to what is written.
+
+    Raises: EngineError where it does not promise so much.
+    """
+    try:
+        return np.zeros(shape, np.float32)
+    except MemoryError:
+        raise EngineError(
+            f"the KV cache needs {4 * math.prod(shape) / 2**30:.1f} GiB: lower max_batch_size, max_seq_len or "
+            "max_tokens_in_cache"
+        ) from None
 
 
 def open_kernels(folder: Path, *, rows: int, max_seq_len: int, max_tokens: int, threads: int) -> Kernels:

@@ -64,6 +64,20 @@ def test_a_full_queue_refuses_and_names_the_limit(open_engine: Any, ask: Ask) ->
     running.answers.wait(first, *waiting)
 
 
+def test_requests_for_which_there_are_rows_do_not_count_as_waiting(open_engine: Any, ask: Ask, llama: Any) -> None:
+    engine = load_engine(llama.folder, Options(max_batch_size=3, max_queue_size=1))
+    for _ in range(4):
+        engine.submit(ask(3, 1))
+    with pytest.raises(RequestError, match="max_queue_size is 1"):
+        engine.submit(ask(3, 1))
+    engine.close()
+
+
+def test_memory_that_the_system_does_not_have_is_refused_with_what_to_lower(llama: Any) -> None:
+    with pytest.raises(EngineError, match="GiB: lower max_batch_size, max_seq_len or max_tokens_in_cache"):
+        load_engine(llama.folder, Options(max_batch_size=10**10))
+
+
 def test_an_answer_ends_at_its_end_token_which_is_sent(open_engine: Any, ask: Ask, llama: Any) -> None:
     expected = llama.greedy(ask(5, 30).tokens, 30)
     end = expected[12]
@@ -231,7 +245,7 @@ def test_nothing_is_held_after_random_requests_and_cancels(open_engine: Any, ask
         assert events[-1].finish != "error"
     running.engine.close()
     counters = running.engine.counters()
-    assert (counters.active, counters.used_blocks, counters.free_blocks) == (0, 0, 40)
+    assert (counters.active, counters.paused, counters.used_blocks, counters.free_blocks) == (0, 0, 0, 40)
     batch = running.engine._batch
     assert len(batch.books._vacant) + len(batch.books._idle) == 40
     assert not batch.running
