@@ -7,11 +7,13 @@ from typing import Any
 from tritonsmith.ensembles.blueprint import Blueprint, Use
 from tritonsmith.ensembles.text_generation import rules
 from tritonsmith.ensembles.text_generation.backend_parameters import first_release
+from tritonsmith.ensembles.text_generation.llmapi_target import expand_llmapi
 from tritonsmith.ensembles.text_generation.llms import llms_of
 from tritonsmith.ensembles.text_generation.models import Pipeline
 from tritonsmith.ensembles.text_generation.places import place_tokenizer, tokenizer_findings
 from tritonsmith.ensembles.text_generation.settings import Settings
 from tritonsmith.generator.catalog.releases import RELEASES
+from tritonsmith.generator.catalog.tensorrtllm.llmapi import MAIN
 from tritonsmith.generator.catalog.tensorrtllm.tensors import ENCODER, LOGITS, PROMPT
 from tritonsmith.generator.catalog.tensorrtllm.versions import OLDEST, Version, parse_version
 from tritonsmith.generator.findings import Finding
@@ -28,12 +30,19 @@ ROLES = (
     "ensemble",
 )
 DEFAULT_BATCH = 8
+# Later containers have no TensorRT-LLM, or one without the engine path.
+NEWEST_WITH_ENGINES = max(release.name for release in RELEASES.values() if release.tensorrt_llm)
 
 
 def expand(settings: Settings, use: Use) -> dict[str, Any]:
     """Return the pipeline's models for the release; nothing where the release or the engine makes that impossible."""
     version = parse_version(use.release.tensorrt_llm)
-    if refusal := _refusal(settings, use, version):
+    if settings.target == "llmapi":
+        is_newer = not use.release.tensorrt_llm and use.release.name > NEWEST_WITH_ENGINES
+        return expand_llmapi(settings, use, MAIN if is_newer else version)
+    if settings.llm:
+        use.findings.append(use.error("'llm' is for target llmapi", "with", "llm", hint="parameters: {...}"))
+    if refusal := _refusal(use, version):
         use.findings.append(refusal)
         return {}
     llms = llms_of(settings, use, version)
@@ -58,12 +67,9 @@ def expand(settings: Settings, use: Use) -> dict[str, Any]:
     return pipeline.models()
 
 
-def _refusal(settings: Settings, use: Use, version: Version) -> Finding | None:
-    """Return why the release cannot serve the target, None where it can."""
-    if settings.target == "llmapi":
-        return use.error("target llmapi is not written yet", "with", "target", hint="target: tensorrtllm")
-    name = use.release.name
-    newest = max(release.name for release in RELEASES.values() if release.tensorrt_llm)
+def _refusal(use: Use, version: Version) -> Finding | None:
+    """Return why the release serves no engine, None where it does."""
+    name, newest = use.release.name, NEWEST_WITH_ENGINES
     if name > newest:
         message = f"Triton {name} serves no TensorRT-LLM engine: its C++ backend was removed in July 2026"
         hint = (
