@@ -14,6 +14,7 @@ from tritonsmith.generator.catalog.tensorrtllm.versions import Version
 from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.inspect.engine_source import read_engine_source
 from tritonsmith.generator.spec.document import Engine
+from tritonsmith.generator.spec.paths import folder_problem
 from tritonsmith.generator.spec.settings import EngineSettings
 
 # Of the memory that is free when a model loads; those that load later find less, so the parts need not be equal.
@@ -122,9 +123,9 @@ def _asked(settings: Settings, use: Use) -> Iterator[_Asked]:
 def _chosen(settings: EngineSettings, use: Use, at: tuple[str, ...]) -> Engine | None:
     """Return an engine that is not the pipeline's own; None where its folder is not there."""
     path = use.folder / settings.source if settings.source else None
-    if path is not None and not path.is_dir():
+    if path is not None and (problem := folder_problem(path, settings.source)):
         hint = f"the folder of an engine; paths are relative to the spec, in {use.folder}"
-        use.findings.append(use.error(f"there is no folder '{settings.source}'", *at, "engine", hint=hint))
+        use.findings.append(use.error(problem, *at, "engine", hint=hint))
         return None
     return Engine(path, settings.place, settings.at)
 

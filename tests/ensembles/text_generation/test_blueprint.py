@@ -60,10 +60,13 @@ def test_the_blueprint_is_found_by_name() -> None:
     assert find_blueprint("text_generation") is BLUEPRINT
 
 
-def test_the_starter_s_spec_builds_without_a_word(tmp_path: Path) -> None:
+@pytest.mark.parametrize("release", ["24.08", "24.10", "24.12", "25.05", "25.09", "25.12", "26.03", "26.07"])
+def test_the_starter_s_spec_builds_without_a_word(tmp_path: Path, release: str) -> None:
     shutil.copytree(DEMO, tmp_path / "demo")
-    shutil.copy(BLUEPRINT.folder / "spec.yaml", tmp_path)
+    starter = (BLUEPRINT.folder / "spec.yaml").read_text()
+    (tmp_path / "spec.yaml").write_text(starter.replace('triton: "24.12"', f'triton: "{release}"'))
     repository = lower(load_spec(tmp_path / "spec.yaml"))
+    assert repository.settings["triton"] == release
     assert list(repository.models) == ["preprocessing", "tensorrt_llm", "postprocessing", "tensorrt_llm_bls", "chat"]
     assert list(findings_of(repository)) == []
 
