@@ -1,4 +1,4 @@
-# make quickstart   set-up, then the whole path on the digits demo: build, check, serve, infer, sweep, report
+# make quickstart   set-up, then the whole path on both demos: build, check, serve, infer, sweep, report
 # make test         set-up, then every test, the live-server ones included
 # make help         everything else
 SHELL := /bin/bash
@@ -33,7 +33,7 @@ links: $(VENV)/.setup-dev
 	@$(foreach p,$(PACKAGES),ln -sfn ../../../$(p) build/links/tritonsmith/$(p);)
 	@test -d build/typings/tritonclient || $(BIN)/python .ci/make_typings.py build/typings
 
-quickstart: setup ## build, check, serve, infer, sweep and report the digits demo
+quickstart: setup ## build, check, serve, infer, sweep and report both demos: digits and a language model
 	@$(BIN)/python -m tritonsmith.perf.quickstart
 
 test: setup-dev ## every test

@@ -1,23 +1,40 @@
 from pathlib import Path
 
-from tritonsmith.perf.cli_sweep import SweepOptions, read_loads
+from tritonsmith.perf.cli_sweep import SweepOptions, read_loads, read_prompt_wishes
 from tritonsmith.perf.commands import sweep
 from tritonsmith.perf.document import SweepPlan
 from tritonsmith.perf.measure.given_inputs import expand_inputs
-from tritonsmith.perf.quickstart import CONCURRENCIES, IMAGES, MODEL, OUTPUT, REPEATS, sweep_command
+from tritonsmith.perf.quickstart import digits, text
+
+OUTPUT = Path("build/quickstart")
 
 
-def test_the_command_that_quickstart_shows_asks_for_what_it_measures() -> None:
-    program, verb, *words = sweep_command(OUTPUT)
+def options_of(command: list[str]) -> SweepOptions:
+    program, verb, *words = command
+    assert (program, verb) == ("tritonsmith", "sweep")
     given = sweep.make_context("sweep", words).params
     given.pop("is_json")
-    options = SweepOptions(**given)
-    plan = SweepPlan(MODEL, read_loads(options))
-    assert (program, verb, options.model) == ("tritonsmith", "sweep", MODEL)
-    assert [load.value for load in plan.loads] == list(CONCURRENCIES)
-    assert (options.repeats, options.window_ms) == (REPEATS, plan.window_ms)
+    return SweepOptions(**given)
+
+
+def test_the_command_that_is_shown_for_the_digits_asks_for_what_is_measured() -> None:
+    options = options_of(digits.sweep_command(OUTPUT))
+    plan = SweepPlan(digits.MODEL, read_loads(options))
+    assert options.model == digits.MODEL
+    assert [load.value for load in plan.loads] == list(digits.CONCURRENCIES)
+    assert (options.repeats, options.window_ms) == (digits.REPEATS, plan.window_ms)
     assert (options.protocol, options.seed) == (plan.protocol, plan.seed)
     assert (options.repository, options.output) == (OUTPUT / "model_repository", OUTPUT / "sweep")
     assert [Path(file[1:]).name for file in expand_inputs(options.inputs)["image"]] == sorted(
-        path.name for path in IMAGES.iterdir()
+        path.name for path in digits.IMAGES.iterdir()
     )
+
+
+def test_the_command_that_is_shown_for_the_text_asks_for_what_is_measured() -> None:
+    options = options_of(text.sweep_command(OUTPUT))
+    plan = SweepPlan(text.BLS, read_loads(options))
+    assert (options.model, options.repeats) == (text.BLS, text.REPEATS)
+    assert [load.value for load in plan.loads] == list(text.CONCURRENCIES)
+    assert (options.window_ms, options.protocol, options.seed) == (plan.window_ms, plan.protocol, plan.seed)
+    assert (options.repository, options.output) == (OUTPUT / "model_repository", OUTPUT / "sweep")
+    assert read_prompt_wishes(options) == text.WISHES
