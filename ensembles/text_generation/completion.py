@@ -38,7 +38,7 @@ class Answer:
 
 
 class StopBefore:
-    """Ends a text before the first of some words; what may begin one is held back."""
+    """Ends a text before the word that is complete first, however the text is cut; what may begin one is held back."""
 
     def __init__(self, words: Sequence[str]) -> None:
         self._words = words
@@ -50,9 +50,9 @@ class StopBefore:
         if self.found or not self._words:
             return "" if self.found else piece
         text = self._held + piece
-        places = [(text.find(word), word) for word in self._words if word in text]
-        if places:
-            place, self.found = min(places)
+        ends = [(text.find(word) + len(word), text.find(word), word) for word in self._words if word in text]
+        if ends:
+            _, place, self.found = min(ends)
             self._held = ""
             return text[:place]
         keep = 0 if is_last else max(_overlap(text, word) for word in self._words)

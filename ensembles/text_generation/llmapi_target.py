@@ -26,6 +26,7 @@ from tritonsmith.generator.catalog.tensorrtllm.versions import Version, parse_ve
 from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.findings import Finding
 from tritonsmith.generator.inspect.engine_source import read_engine_source
+from tritonsmith.generator.spec import tree
 from tritonsmith.generator.suggest import did_you_mean
 
 # Engines behind Triton: what the model is served by, laptop and container alike.
@@ -51,12 +52,20 @@ def expand_llmapi(settings: Settings, use: Use, version: Version) -> dict[str, A
     facts = _read(use)
     if facts is None or len(use.findings) > count or use.engine is None:
         return {}
-    name = use.names["ensemble"]  # what clients call
+    name = _name(use)
     arguments = _arguments(settings, use, version)
     placed, tokenizer = place_engine(use.engine, name), place_tokenizer(settings, use)
     use.findings.extend(tokenizer_findings(settings, use))
     use.findings.extend(_rules(settings, facts, use, arguments, version))
     return {name: _model(settings, use, version, arguments, placed, tokenizer)}
+
+
+def _name(use: Use) -> str:
+    """Return the model's name: the pipeline's, which clients call, unless tensorrt_llm is named in `names:`."""
+    given = use.tree.entries.get("names")
+    return use.names[
+        "tensorrt_llm" if isinstance(given, tree.Mapping) and "tensorrt_llm" in given.entries else "ensemble"
+    ]
 
 
 def _model(
@@ -130,7 +139,7 @@ def _read(use: Use) -> Facts | None:
 def _arguments(settings: Settings, use: Use, version: Version) -> dict[str, Any]:
     """Return model.yaml's arguments; what is none becomes a finding."""
     known = arguments_of(version)
-    blocks = {path.partition(".")[0] for path in known if "." in path}
+    blocks = {row.path.partition(".")[0] for row in ARGUMENTS if "." in row.path}
     written: dict[str, Any] = {"max_batch_size": settings.max_batch_size} if settings.max_batch_size else {}
     for name, value in settings.llm.items():
         if name in blocks and isinstance(value, dict):
