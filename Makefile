@@ -8,7 +8,7 @@ VENV := $(if $(ACTIVE),$(ACTIVE),$(CURDIR)/.venv)
 BIN := $(VENV)/bin
 PACKAGES := generator backends ensembles perf
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev links quickstart test test-quick lint types format regen bench bench-onnx bench-inflight clean wheel
+.PHONY: help setup setup-dev links quickstart test test-quick lint types format regen bench bench-onnx bench-inflight bench-streaming bench-soak clean wheel
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -66,6 +66,12 @@ bench-onnx: setup-dev ## ONNX's own backend test suite through the real server; 
 
 bench-inflight: setup-dev ## in-flight against static batching on the CPU engine, and what prefix reuse gains; minutes
 	$(BIN)/python -m tritonsmith.perf.bench.inflight
+
+bench-streaming: setup-dev ## tokens per second through the server against the engine alone; minutes
+	$(BIN)/python -m tritonsmith.perf.bench.streaming
+
+bench-soak: setup-dev ## 12,000 requests of clients that stop, leave and send nonsense: does the server grow; minutes
+	$(BIN)/python -m tritonsmith.perf.bench.soak
 
 wheel: setup-dev ## build the wheel, from nothing stale
 	rm -rf build/lib build/bdist* dist
