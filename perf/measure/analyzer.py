@@ -164,8 +164,12 @@ def _run_once(tool: AnalyzerTool, task: AnalyzerRun, folder: Path, attempt: int,
         cores = (_children_cpu_s() - before_s) / done.seconds
         require_room(Path(scratch))  # on a full disk the exports are cut off, with status 0 and without a word
         require_data(done, Path(scratch), where=where, advice=task.advice)
+        export = Path(scratch, PROFILE_NAME)
+        if task.is_decoupled and attempt < ATTEMPTS and not export.stat().st_size:
+            # 2.51 exports whatever lies in memory for outputs that a response lacks; now and then that is NaN.
+            raise UnstableError("perf_analyzer wrote an empty export", where=where)
         try:
-            profile = read_profile(Path(scratch, PROFILE_NAME))
+            profile = read_profile(export)
         except TruncatedExportError as problem:
             raise UnstableError(f"perf_analyzer: {problem}", where=where, hint="raise --window-ms") from None
         rows = parse_csv(Path(scratch, CSV_NAME).read_text(encoding="latin-1"))

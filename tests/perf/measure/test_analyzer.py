@@ -157,6 +157,18 @@ def test_a_cut_off_export_is_measured_again(tmp_path: Path) -> None:
     assert len(result.profile.sent_ns) == 264
 
 
+def test_an_empty_export_of_a_decoupled_model_is_measured_again(tmp_path: Path) -> None:
+    """perf_analyzer reads outputs that a response lacks from memory that nobody wrote, which may look like NaN."""
+    script = f"""
+    cp {RECORDED}/concurrency.csv load.csv
+    if [ -e {tmp_path}/second ]; then cp {RECORDED}/concurrency.json profile.json
+    else touch {tmp_path}/second profile.json; fi"""
+    assert run_analyzer(stand_in(tmp_path, script), replace(FOUR, is_decoupled=True), tmp_path).attempts == 2
+    (tmp_path / "second").unlink()
+    with pytest.raises(UsageError, match="NaN or infinity"):
+        run_analyzer(stand_in(tmp_path, script), FOUR, tmp_path)
+
+
 def test_an_export_that_is_cut_off_every_time_is_unstable(tmp_path: Path) -> None:
     script = f"cp {RECORDED}/concurrency.csv load.csv; head -c 20000 {RECORDED}/concurrency.json > profile.json"
     with pytest.raises(UnstableError, match="is not whole"):
