@@ -11,12 +11,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tritonsmith.backends.server.options import ServerOptions
 from tritonsmith.generator.catalog.releases import EMBEDDED
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.files import read_regular
+from tritonsmith.generator.manifests.server import ServerOptions, options_of
 from tritonsmith.generator.repository.names import LOCK_FILE
-from tritonsmith.generator.spec.settings import RateLimit, Server, Tls, Tracing
+from tritonsmith.generator.spec.settings import Server
 
 
 @dataclass(frozen=True)
@@ -43,30 +43,6 @@ class Served:
         return options_of(self.server)
 
 
-def options_of(server: Server) -> ServerOptions:
-    """Return a spec's `server:` as what tritonserver is started with."""
-    caches = {"local": {"size": str(server.response_cache.size_bytes)}} if server.response_cache else {}
-    return ServerOptions(
-        http_port=server.http_port,
-        grpc_port=server.grpc_port,
-        metrics_port=server.metrics_port,
-        allow_metrics=server.metrics.enabled,
-        metrics_interval_ms=server.metrics.interval_ms,
-        metrics_config=server.metrics.config,
-        cache_config=caches,
-        rate_limit="execution_count" if server.rate_limit else None,
-        rate_limit_resources=_resources(server.rate_limit),
-        model_control_mode=server.model_control_mode,
-        model_load_thread_count=server.load_threads,
-        disable_auto_complete_config=server.strict_model_config,
-        log_verbose=server.log_verbose,
-        trace_config=_trace_config(server.tracing),
-        backend_config=server.backend_config,
-        exit_timeout_secs=server.exit_timeout_s,
-        tls=_tls(server.tls),
-    )
-
-
 def read_served(repository: Path) -> Served:
     """Return how a repository wants to be served; the defaults where it has no lock, or one without settings.
 
@@ -85,28 +61,3 @@ def read_served(repository: Path) -> Served:
         raise RepositoryError(
             f"the lock cannot be read: {problem}", where=str(path), hint="build the repository again"
         ) from problem
-
-
-def _resources(limit: RateLimit | None) -> dict[str, int | Mapping[str, int]]:
-    """Return the resources by name; `name@device` counts for that device alone."""
-    counts: dict[str, int | Mapping[str, int]] = {}
-    for key, count in (limit.resources if limit else {}).items():
-        name, _, device = key.partition("@")
-        before = counts.get(name, {})
-        by_device = before if isinstance(before, Mapping) else {"": before}
-        counts[name] = {**by_device, device: count} if device or by_device else count
-    return counts
-
-
-def _trace_config(tracing: Tracing | None) -> dict[str, Mapping[str, str | tuple[str, ...]]]:
-    if tracing is None:
-        return {}
-    levels = tuple(tracing.level)
-    general: dict[str, str | tuple[str, ...]] = {"mode": tracing.mode, "rate": str(tracing.rate), "level": levels}
-    return {"": general, **({tracing.mode: tracing.config} if tracing.config else {})}
-
-
-def _tls(tls: Tls | None) -> dict[str, str]:
-    if tls is None:
-        return {}
-    return {"cert": tls.certificate, "key": tls.key} | ({"root": tls.root} if tls.root else {})
