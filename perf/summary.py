@@ -20,6 +20,7 @@ from tritonsmith.perf.variants import variant_name
 UNSTABLE_SHARE = 0.25
 STOLEN_SHARE = 0.02
 CACHED_SHARE = 0.01
+BUNCHED_SHARE = 0.25
 LATENCIES = ("mean_us", "p50_us", "p90_us", "p95_us", "p99_us")
 STREAM_TIMES = ("ttft", "tpot", "inter_token")
 STREAM_QUANTILES = {"mean_us": 0.0, "p50_us": 0.5, "p90_us": 0.9, "p99_us": 0.99}
@@ -223,6 +224,7 @@ def _remarks(
     load = repeats[0].load
     if load.kind == "request_rate" and not behind and throughput.value < 0.9 * load.value:
         yield f"the server fell behind: {throughput.value:.0f} answered of {load.value:g} requests sent per second"
+    yield from _bunched(repeats)
     failures = sum(step.failures for one in repeats for step in one.steps)
     if failures:
         yield f"{failures} requests failed"
@@ -236,3 +238,16 @@ def _remarks(
     stolen = max(one.machine.steal_share for one in repeats)
     if stolen > STOLEN_SHARE:
         yield f"the hypervisor took up to {stolen:.0%} of the CPU time"
+
+
+def _bunched(repeats: Sequence[Measurement]) -> Iterable[str]:
+    """Say where most tokens came together with the one before, which makes the median gap no time per token."""
+    gaps = [one.streams.inter_token for one in repeats if one.streams and one.streams.inter_token]
+    if not gaps:
+        return
+    middle_us, mean_us = median([one.p50_us for one in gaps]), median([one.mean_us for one in gaps])
+    if middle_us < BUNCHED_SHARE * mean_us:
+        yield (
+            f"tokens came in bunches: half of them within {middle_us / 1e3:.2g} ms of the one before, "
+            f"{mean_us / 1e3:.2g} ms apart on average; TPOT is the time per token"
+        )

@@ -20,18 +20,31 @@ from tritonsmith.generator.errors import ServerError, TritonsmithError, Unstable
 from tritonsmith.generator.process import Completed, run
 from tritonsmith.perf.files import file_size_limit, require_room, writing
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.measure.profile import Profile, TruncatedExportError, parse_csv, read_profile, without_final_flags
+from tritonsmith.perf.measure.profile import (
+    EmptyExportError,
+    Profile,
+    TruncatedExportError,
+    parse_csv,
+    read_profile,
+    without_final_flags,
+)
 
 # Bare names: with a folder in -f the composing models' CSVs (<model>_v<version>.<-f>) are silently not written.
 CSV_NAME, PROFILE_NAME, SCHEDULE_NAME = "load.csv", "profile.json", "intervals.txt"
 SCRATCH_PREFIX = ".measuring-"
 STABILITY_ERROR, NO_VALID_REQUESTS = 2, 3
 MAX_ARRIVALS = 1_000_000  # of a schedule, which perf_analyzer begins again at its end
-ATTEMPTS = 3  # about one streaming export in ten is cut off
+ATTEMPTS = 3
+# One streaming export in ten is cut off, of models with a dozen outputs one in four; some are emptied by a NaN.
+EXPORT_ATTEMPTS = 8
 
 
 class HungError(ServerError):
     """Raised when perf_analyzer does not end; it hangs now and then by itself, with a server that answers."""
+
+
+class LostExportError(UnstableError):
+    """Raised where the measurement itself worked, and its export is cut off."""
 
 
 @dataclass(frozen=True)
@@ -130,20 +143,28 @@ def analyzer_version(tool: AnalyzerTool) -> str:
 def run_analyzer(tool: AnalyzerTool, task: AnalyzerRun, folder: Path, *, is_shown: bool = False) -> AnalyzerResult:
     """Measure once, in a new empty folder under `folder` that is gone afterwards.
 
-    What is lost is measured again: an export that is cut off, a window in which no request finished; once also where
-    perf_analyzer hangs, which takes a minute to tell.
+    What is lost is measured again: an export that is cut off, or emptied where the model is decoupled, a window in
+    which no request finished; once also where perf_analyzer hangs, which takes a minute to tell.
 
     Raises: ServerError, UnstableError, UsageError.
     """
-    for attempt in range(1, ATTEMPTS):
+    attempt = 1
+    while True:
         try:
-            return _run_once(tool, task, folder, attempt, is_shown)
-        except UnstableError:
-            continue
-        except HungError:
-            if attempt > 1:
+            return _run_once(tool, task, folder, attempt, is_shown and attempt == 1)
+        except TritonsmithError as problem:
+            if attempt >= attempts_at_most(problem, is_decoupled=task.is_decoupled):
                 raise
-    return _run_once(tool, task, folder, ATTEMPTS, is_shown)
+        attempt += 1
+
+
+def attempts_at_most(problem: TritonsmithError, *, is_decoupled: bool) -> int:
+    """Return how often at most to measure where it ended like this."""
+    if isinstance(problem, LostExportError) or (isinstance(problem, EmptyExportError) and is_decoupled):
+        return EXPORT_ATTEMPTS
+    if isinstance(problem, UnstableError):
+        return ATTEMPTS
+    return 2 if isinstance(problem, HungError) else 1
 
 
 def _run_once(tool: AnalyzerTool, task: AnalyzerRun, folder: Path, attempt: int, is_shown: bool) -> AnalyzerResult:
@@ -164,14 +185,10 @@ def _run_once(tool: AnalyzerTool, task: AnalyzerRun, folder: Path, attempt: int,
         cores = (_children_cpu_s() - before_s) / done.seconds
         require_room(Path(scratch))  # on a full disk the exports are cut off, with status 0 and without a word
         require_data(done, Path(scratch), where=where, advice=task.advice)
-        export = Path(scratch, PROFILE_NAME)
-        if task.is_decoupled and attempt < ATTEMPTS and not export.stat().st_size:
-            # 2.51 exports whatever lies in memory for outputs that a response lacks; now and then that is NaN.
-            raise UnstableError("perf_analyzer wrote an empty export", where=where)
         try:
-            profile = read_profile(export)
+            profile = read_profile(Path(scratch, PROFILE_NAME))
         except TruncatedExportError as problem:
-            raise UnstableError(f"perf_analyzer: {problem}", where=where, hint="raise --window-ms") from None
+            raise LostExportError(f"perf_analyzer: {problem}", where=where, hint="raise --window-ms") from None
         rows = parse_csv(Path(scratch, CSV_NAME).read_text(encoding="latin-1"))
     columns = rows[-1] if rows else {}
     if "Response Throughput" in columns:  # decoupled models only

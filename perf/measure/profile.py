@@ -25,6 +25,14 @@ class TruncatedExportError(ValueError):
     """Raised when an export stops in the middle, which 2.51 does now and then with status 0; measuring again helps."""
 
 
+class EmptyExportError(UsageError):
+    """Raised for an export without a byte, which a NaN leaves behind.
+
+    Where a response lacks an output, 2.51 exports uninitialised memory for it. That is a NaN now and then, though the
+    model answered none: measuring again helps with models whose responses may differ.
+    """
+
+
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 # What says how many tokens a response holds: TensorRT-LLM's outputs, the exact one first; else a response is a token.
@@ -111,11 +119,12 @@ class Profile:
 def read_profile(path: Path) -> Profile:
     """Read a profile export of one load.
 
-    Raises: TruncatedExportError where it stops in the middle; UsageError where a NaN emptied it or it is too big.
+    Raises: TruncatedExportError where it stops in the middle; EmptyExportError where a NaN emptied it; UsageError
+    where it is too big.
     """
     size_bytes = path.stat().st_size
     if size_bytes == 0:
-        raise UsageError(
+        raise EmptyExportError(
             "perf_analyzer wrote an empty export: the model answered NaN or infinity, which it cannot write",
             hint="give the model real data: --input NAME=VALUE or --input-data FILE",
         )

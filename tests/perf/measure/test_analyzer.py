@@ -173,6 +173,32 @@ def test_an_export_that_is_cut_off_every_time_is_unstable(tmp_path: Path) -> Non
     script = f"cp {RECORDED}/concurrency.csv load.csv; head -c 20000 {RECORDED}/concurrency.json > profile.json"
     with pytest.raises(UnstableError, match="is not whole"):
         run_analyzer(stand_in(tmp_path, f"echo >> {tmp_path}/runs; {script}"), FOUR, tmp_path)
+    assert (tmp_path / "runs").read_text() == "\n" * 8
+
+
+def test_one_good_export_of_eight_is_enough(tmp_path: Path) -> None:
+    """Of TensorRT-LLM's model, with its dozen outputs, one export in four is cut off, and some are emptied."""
+    script = f"""
+    echo >> {tmp_path}/runs; cp {RECORDED}/concurrency.csv load.csv
+    case $(wc -l < {tmp_path}/runs) in
+      8) cp {RECORDED}/concurrency.json profile.json;;
+      2|5) touch profile.json;;
+      *) head -c 20000 {RECORDED}/concurrency.json > profile.json;;
+    esac"""
+    assert run_analyzer(stand_in(tmp_path, script), replace(FOUR, is_decoupled=True), tmp_path).attempts == 8
+
+
+def test_an_export_that_is_empty_every_time_means_nan(tmp_path: Path) -> None:
+    script = f"echo >> {tmp_path}/runs; cp {RECORDED}/concurrency.csv load.csv; touch profile.json"
+    with pytest.raises(UsageError, match="NaN or infinity"):
+        run_analyzer(stand_in(tmp_path, script), replace(FOUR, is_decoupled=True), tmp_path)
+    assert (tmp_path / "runs").read_text() == "\n" * 8
+
+
+def test_windows_without_a_request_are_measured_three_times_only(tmp_path: Path) -> None:
+    script = f"echo >> {tmp_path}/runs; echo 'No valid requests recorded within time interval.' >&2; exit 3"
+    with pytest.raises(UnstableError, match="No valid requests"):
+        run_analyzer(stand_in(tmp_path, script), FOUR, tmp_path)
     assert (tmp_path / "runs").read_text() == "\n" * 3
 
 

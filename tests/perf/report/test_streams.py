@@ -138,6 +138,18 @@ def test_the_page_says_how_tokens_were_counted_and_prompts_made(streamed: Sweep)
     assert "<dt>Input</dt><dd>256 prompts of 8 tokens at random</dd>" in page
 
 
+def test_tokens_in_bunches_are_told_since_their_median_gap_says_little(
+    make_sweep: MakeSweep, change_measurements: ChangeMeasurements
+) -> None:
+    even = streams_of(4)
+    assert even.inter_token
+    bunched = replace(even, inter_token=replace(even.inter_token, p50_us=5.3))
+    told = summarise(change_measurements(make_sweep(), lambda cell: True, streams=bunched))[0].remarks
+    [remark] = told
+    assert remark.startswith("tokens came in bunches: half of them within 0.0053 ms of the one before, 5 ms apart on")
+    assert summarise(change_measurements(make_sweep(), lambda cell: True, streams=even))[0].remarks == ()
+
+
 def test_a_sweep_without_streams_says_nothing_of_them(make_sweep: MakeSweep) -> None:
     page = render_report(make_sweep(), "html")
     assert "TTFT" not in page
