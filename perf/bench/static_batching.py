@@ -49,6 +49,7 @@ class StaticBatch(InflightBatch):
         count = len(self.running)
         self._kernels.generate(count)
         self._kernels.lengths[:count] += 1
+        self._kernels.tokens[:count] = self._kernels.next[:count]
         live = [(row, sequence) for row, sequence in enumerate(self.running) if sequence not in self._over]
         for _, sequence in live:
             sequence.computed += 1

@@ -147,6 +147,7 @@ class InflightBatch:
             self._kernels.move(sequence.row, row, sequence.computed)
             sequence.row = row
         self.running.append(sequence)
+        self._kernels.tokens[row], self._kernels.lengths[row] = self._kernels.next[0], sequence.computed
         self._publish(sequence)
         return self._accept([(row, sequence)], self._kernels.next[:1], self._kernels.logits[:1])
 
@@ -154,6 +155,7 @@ class InflightBatch:
         count = len(self.running)
         self._kernels.generate(count)
         self._kernels.lengths[:count] += 1
+        self._kernels.tokens[:count] = self._kernels.next[:count]
         for sequence in self.running:
             sequence.computed += 1
         return self._accept(list(enumerate(self.running)), self._kernels.next, self._kernels.logits)
@@ -170,7 +172,7 @@ class InflightBatch:
         if choosing:
             chosen, log_probs = choose(logits[choosing], [rows[place][1] for place in choosing])
             for place, token, log_prob in zip(choosing, chosen, log_probs, strict=True):
-                tokens[place] = token
+                tokens[place] = self._kernels.tokens[rows[place][0]] = token
                 if rows[place][1].request.needs_log_probs and token >= 0:
                     rows[place][1].log_probs.append(log_prob)
         now_ns = self._clock()
@@ -187,10 +189,8 @@ class InflightBatch:
             if finish:  # rows are visited from the last: what moves into this one has been visited
                 events.append(self._end_row(row, finish))
                 continue
-            self._kernels.tokens[row] = token
-            self._kernels.lengths[row] = sequence.computed
             if sequence.request.needs_steps:
-                events.append(sequence.event())
+                events.append(sequence.next_event(token))
         return events
 
     def _end_row(self, row: int, finish: Finish, error: str = "") -> Event:

@@ -72,13 +72,16 @@ class Sequence:
             return "stop"
         return "length" if self.length == len(self.tokens) else ""
 
-    def event(self, finish: Finish = "", error: str = "") -> Event:
-        """Return the event for the tokens that were not sent yet; with a finish it is the last one."""
+    def next_event(self, token: int) -> Event:
+        """Return the event for the newest token alone: what nearly every event is."""
+        self.sent = self.length
+        return Event(self.request, (token,), (self.log_probs[-1],) if self.log_probs else ())
+
+    def event(self, finish: Finish, error: str = "") -> Event:
+        """Return the last event, with the tokens that were not sent yet."""
         new = tuple(self.tokens[self.sent : self.length].tolist())
         log_probs = tuple(self.log_probs[self.sent - self.prompt_length :]) if self.log_probs else ()
         self.sent = self.length
-        if not finish:
-            return Event(self.request, new, log_probs)
         timing = Timing(self.arrival_ns, self.first_scheduled_ns, self.first_token_ns, self.last_token_ns)
         reused = max(self.reused_blocks, 0)
         blocks = Blocks(new=max(self.blocks - reused, 0), reused=reused, total=self.blocks)
