@@ -226,13 +226,19 @@ def _serve_container(
     from tritonsmith.backends.server.ports import with_ports
     from tritonsmith.backends.server.prepare import read_configs
     from tritonsmith.backends.toolchain import machine
+    from tritonsmith.generator.manifests.launch import SCRIPT, outside_paths, plan_launch
+    from tritonsmith.generator.repository.read import read_repository
 
-    configs = read_configs(repository)
-    has_engine = any(config is not None and config.backend == "tensorrtllm" for config in configs.values())
-    image = container.image_of(release, has_tensorrt_llm=has_engine)
+    configs, found = read_configs(repository), read_repository(repository)
+    launch = plan_launch(found)
+    if launch is not None and launch.nodes > 1:
+        message = f"{launch.world_size} ranks need {launch.nodes} machines; --container starts one"
+        raise UsageError(message, hint=f"HOSTFILE=hosts bash {repository / SCRIPT}, in the container of each")
+    image = container.image_of(release, has_tensorrt_llm=launch is not None)
     name, gpus = f"tritonsmith-{repository.resolve().name}", machine.gpu_count()
     options, additions = with_needs(with_ports(with_certificates(options)), configs)
-    argv = container.docker_argv(repository, options, image, name=name, gpus=gpus)
+    outside = outside_paths(found, container.MODELS)
+    argv = container.docker_argv(repository, options, image, name=name, gpus=gpus, launch=launch, outside=outside)
     if openai_port is not None:
         from tritonsmith.backends.openai.container import container_front_end, front_end_argv
 

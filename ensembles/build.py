@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from tritonsmith.ensembles.pipelines import load_spec
 from tritonsmith.generator.checks import Case, Target, check_repository
 from tritonsmith.generator.findings import Finding
 from tritonsmith.generator.lower import lower
+from tritonsmith.generator.manifests.launch import SCRIPT, launch_script
 from tritonsmith.generator.repository.changes import Changes
-from tritonsmith.generator.repository.core import Repository
+from tritonsmith.generator.repository.core import Content, Repository
 from tritonsmith.generator.repository.write import plan_changes, write_repository
 
 
@@ -66,12 +67,21 @@ def build_repository(spec: Path, target: Path, *, profile: str = "", is_forced: 
 
     Raises: SpecError with everything wrong with the spec; RepositoryError where writing would lose something.
     """
-    repository = lower(load_spec(spec, profile))
+    repository = with_scripts(lower(load_spec(spec, profile)))
     changes = write_repository(target, repository, is_forced=is_forced)
     return Build(target, repository, changes, is_written=True)
 
 
 def plan_build(spec: Path, target: Path, *, profile: str = "") -> Build:
     """Return what `build_repository` would do; nothing is written."""
-    repository = lower(load_spec(spec, profile))
+    repository = with_scripts(lower(load_spec(spec, profile)))
     return Build(target, repository, plan_changes(target, repository), is_written=False)
+
+
+def with_scripts(repository: Repository) -> Repository:
+    """Return a repository with what starts a server of it, where a plain tritonserver does not.
+
+    Raises: RepositoryError where no server can serve all of its models at once.
+    """
+    script = launch_script(repository)
+    return repository if script is None else replace(repository, files={SCRIPT: Content(script.encode())})

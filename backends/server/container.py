@@ -6,21 +6,34 @@ import dataclasses
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tritonsmith.backends.server.options import ServerFolders, ServerOptions, server_argv
 from tritonsmith.generator import console
 from tritonsmith.generator.catalog.releases import RELEASES
 from tritonsmith.generator.errors import ServerError, ToolMissingError, UsageError
+from tritonsmith.generator.manifests.launch import Launch, launch_argv
 from tritonsmith.generator.suggest import did_you_mean
 
 MODELS = "/models"  # where the repository appears in the container
 PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}  # inside the container
 
 
-def docker_argv(repository: Path, options: ServerOptions, image: str, *, name: str, gpus: int) -> list[str]:
-    """Return the docker command that serves a repository read-only; the options' TLS files have absolute paths."""
+def docker_argv(
+    repository: Path,
+    options: ServerOptions,
+    image: str,
+    *,
+    name: str,
+    gpus: int,
+    launch: Launch | None = None,
+    outside: Sequence[Path] = (),
+) -> list[str]:
+    """Return the docker command that serves a repository read-only; the options' TLS files have absolute paths.
+
+    `launch` says how LLMs' processes are started, `outside` which further paths the models name.
+    """
     host_ports = {"http": options.http_port, "grpc": options.grpc_port, "metrics": options.metrics_port}
     published = {PORTS[key]: port for key, port in host_ports.items() if key != "metrics" or options.allow_metrics}
     argv = docker_run(repository, options, published, name=name, gpus=gpus)
@@ -28,7 +41,14 @@ def docker_argv(repository: Path, options: ServerOptions, image: str, *, name: s
     inside = dataclasses.replace(options, host=everywhere, http_port=8000, grpc_port=8001, metrics_port=8002)
     if options.model_control_mode == "explicit":
         inside = dataclasses.replace(inside, load_models=("*",))
-    return [*argv, image, *server_argv(inside, "tritonserver", ServerFolders(MODELS))]
+    server = server_argv(inside, "tritonserver", ServerFolders(MODELS))
+    argv += [f"--volume={path}:{path}:ro" for path in outside]
+    if launch is None:
+        return [*argv, image, *server]
+    # NCCL and the Python backends' own regions, rank by rank, are more than Docker's default
+    argv = [f"--shm-size={1 + launch.gpus}g" if word.startswith("--shm-size=") else word for word in argv]
+    environment = [f"--env={name}={value}" for name, value in launch.environment.items()]
+    return [*argv, *environment, image, *launch_argv(launch, server)]
 
 
 def docker_run(

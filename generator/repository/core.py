@@ -54,7 +54,8 @@ class Repository:
     """A model repository: its models by name, in the order in which they were written.
 
     `settings` is what a server of it must know beside the models, as JSON: release, hardware, server arguments, BLS
-    calls; the lock keeps it. `findings` are warnings about no single model.
+    calls; the lock keeps it. `findings` are warnings about no single model. `files` lie at the root, where Triton does
+    not look: scripts.
     """
 
     name: str
@@ -62,3 +63,4 @@ class Repository:
     spec_digest: str = ""  # sha256 of the spec's text and profile, empty where there is no spec
     settings: Mapping[str, Any] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    files: Mapping[str, File] = field(default_factory=dict)

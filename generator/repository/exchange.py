@@ -199,7 +199,9 @@ def _move_model(here: Path, new: Path, old: Path, *, stays: bool) -> None:
 
 
 def _replace_files(root: Path, model: str, new: Path, removed: list[str]) -> None:
-    """Replace a model file by file, where its folder cannot be renamed."""
+    """Replace a model file by file, where its folder cannot be renamed; a file at the root by its content."""
+    if new.is_file():
+        (root / model).write_bytes(new.read_bytes())
     for folder, folders, files in os.walk(new):
         here = root / model / Path(folder).relative_to(new)
         here.mkdir(exist_ok=True)

@@ -76,6 +76,9 @@ def _wrong_models(repository: Repository) -> Iterable[str]:
 
 
 def _wrong_files(repository: Repository) -> Iterable[str]:
+    for path in repository.files:
+        if not is_plain_name(path) or path == LOCK_FILE or path in repository.models:
+            yield f"'{path}' cannot be a file at the repository's root"
     for model in repository.models.values():
         for path in (*model.files, *model.folders):
             if not all(map(is_plain_name, path.split("/"))):

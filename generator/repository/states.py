@@ -100,16 +100,16 @@ def wanted_files(repository: Repository, hashes: HashCache) -> dict[str, WantedF
 
     Raises: RepositoryError where a source file cannot be read.
     """
-    found: dict[str, WantedFile] = {}
+    files = dict(repository.files)
     for model in repository.models.values():
-        for path, file in _model_files(model):
-            try:
-                found[f"{model.name}/{path}"] = _wanted(file, hashes)
-            except OSError as problem:
-                raise RepositoryError(
-                    f"cannot read {problem.filename}: {problem.strerror}", where=f"{model.name}/{path}"
-                ) from None
-    return dict(sorted(found.items()))
+        files |= {f"{model.name}/{path}": file for path, file in _model_files(model)}
+    found: dict[str, WantedFile] = {}
+    for path, file in sorted(files.items()):
+        try:
+            found[path] = _wanted(file, hashes)
+        except OSError as problem:
+            raise RepositoryError(f"cannot read {problem.filename}: {problem.strerror}", where=path) from None
+    return found
 
 
 def _model_files(model: Model) -> Iterator[tuple[str, File]]:

@@ -234,7 +234,8 @@ def _write_inside(plan: _Plan, layout: Layout, hashes: HashCache) -> None:
             where=str(root),
             hint="unmount them, or build as their owner",
         )
-    stays = {model: model in layout.folders for model in sorted(changed)}
+    # a file at the root goes the way of a model's folder
+    stays = {model: model in layout.folders or model in layout.fresh for model in sorted(changed)}
     (stage / "new").mkdir(parents=True)
     assemble(stage / "new", root, plan.tree, layout, hashes, {model for model, is_kept in stays.items() if is_kept})
     (stage / LOCK_FILE).write_bytes(plan.lock)
