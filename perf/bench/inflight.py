@@ -32,7 +32,9 @@ from tritonsmith.perf.bench.static_batching import StaticBatch
 from tritonsmith.perf.statistics import median, median_interval, quantile
 
 STREAMS = (1, 4, 16, 32)
-REQUESTS = {1: 24, 4: 48, 16: 96, 32: 128}  # answered in one measurement: about a second
+# In one round: turns of each way of batching, and requests answered in each. Short turns put both under the same
+# unrest of the machine; at many streams a turn must last until its beginning and end do not count.
+TURNS = {1: (6, 6), 4: (4, 16), 16: (1, 96), 32: (1, 128)}
 LIMIT_S = 300  # for one closed loop, which takes a second or two
 PREFIX_TOKENS, PREFIX_REQUESTS = 200, 30
 GOALS = {
@@ -51,11 +53,25 @@ Round = dict[str, float]
 
 @dataclass(frozen=True)
 class Measured:
-    """One closed loop: output tokens per second, and times in ms of every first token and every later one."""
+    """Closed loops: output tokens, how long they took, and times in ms of every first token and every later one."""
 
-    tokens_per_s: float
+    tokens: int
+    seconds: float
     ttft_ms: Sequence[float]
     itl_ms: Sequence[float]
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Output tokens per second."""
+        return self.tokens / self.seconds
+
+    def __add__(self, other: Measured) -> Measured:
+        return Measured(
+            self.tokens + other.tokens,
+            self.seconds + other.seconds,
+            [*self.ttft_ms, *other.ttft_ms],
+            [*self.itl_ms, *other.itl_ms],
+        )
 
 
 @click.command()
@@ -69,11 +85,11 @@ def main(rounds: int, quick: bool) -> None:
             write_llama(Path(folder), Dimensions()), rows=max(STREAMS), max_seq_len=0, max_tokens=0, threads=1
         )
     bench = Bench(kernels)
-    measured = bench.measure(rounds, {streams: count // part for streams, count in REQUESTS.items()})
+    measured = bench.measure(rounds, {streams: (turns, count // part) for streams, (turns, count) in TURNS.items()})
     bench.close()
     summary = {key: described([values[key] for values in measured]) for key in measured[0]}
     if not quick:
-        write_result("inflight", {"rounds": rounds, "requests": REQUESTS, "values": summary, "goals": GOALS})
+        write_result("inflight", {"rounds": rounds, "turns": TURNS, "values": summary, "goals": GOALS})
     console.result(as_markdown(summary))
 
 
@@ -85,7 +101,7 @@ class Bench:
         self.static = {streams: self._open(kernels, streams, StaticBatch) for streams in STREAMS}
         self.without_reuse = Streams(CpuEngine(kernels, Options(max_batch_size=1, enable_kv_cache_reuse=False)))
 
-    def measure(self, rounds: int, requests: Mapping[int, int]) -> list[Round]:
+    def measure(self, rounds: int, turns: Mapping[int, tuple[int, int]]) -> list[Round]:
         """Return the numbers of each round."""
         order = random.Random(0)  # noqa: S311
         measured = []
@@ -95,7 +111,7 @@ class Bench:
                 values: Round = {}
                 for streams in order.sample([0, *STREAMS], len(STREAMS) + 1):
                     if streams:
-                        values |= self._compare(streams, requests[streams], number, order)
+                        values |= self._compare(streams, *turns[streams], number, order)
                     else:
                         values |= self._compare_prefix(number, order)
                 measured.append(values)
@@ -106,11 +122,15 @@ class Bench:
         for streams in (*self.inflight.values(), *self.static.values(), self.without_reuse):
             streams.close()
 
-    def _compare(self, streams: int, count: int, seed: int, order: random.Random) -> Round:
-        """Measure both ways of batching with as many rows as there are streams."""
+    def _compare(self, streams: int, turns: int, count: int, number: int, order: random.Random) -> Round:
+        """Measure both ways of batching with as many rows as there are streams; `number` is the round's."""
         ways = [self.inflight[streams], self.static[streams]]
-        order.shuffle(ways)
-        found = {way: way.run(requests_of(seed), streams, count) for way in ways}
+        found: dict[Streams, dict[Clock, Measured]] = {}
+        for turn in range(turns):
+            order.shuffle(ways)
+            for way in ways:
+                new = way.run(requests_of(number * turns + turn), streams, count)
+                found[way] = {clock: found[way][clock] + new[clock] for clock in new} if turn else new
         return {
             f"{clock}_{name}_{streams}": value
             for clock, inflight in found[self.inflight[streams]].items()
@@ -250,7 +270,8 @@ class _Loop:
         """Return what was measured, by both clocks."""
         return {
             clock: Measured(
-                self.tokens / (self.end[place] - self.begin[place]),
+                self.tokens,
+                self.end[place] - self.begin[place],
                 [1000 * times[place] for times in self.ttft],
                 [1000 * times[place] for times in self.itl],
             )

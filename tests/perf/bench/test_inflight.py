@@ -111,8 +111,8 @@ def test_prompts_share_exactly_their_first_200_tokens() -> None:
 
 
 def test_ratios_are_those_of_one_round_and_the_table_states_the_goals() -> None:
-    inflight = Measured(200.0, [2.0] * 9, [1.0] * 99 + [9.0])
-    static = Measured(100.0, [30.0] * 9, [1.0] * 100)
+    inflight = Measured(150, 1.0, [2.0] * 4, [1.0] * 99) + Measured(250, 1.0, [2.0] * 5, [9.0])
+    static = Measured(100, 1.0, [30.0] * 9, [1.0] * 100)
     values = compared(inflight, static)
     assert (values["throughput_ratio"], values["ttft_ratio"], values["itl_p99_over_p50"]) == (2.0, 15.0, 1.0)
     named = {f"{name}_{streams}": value for name, value in values.items() for streams in (1, 4, 16, 32)}
