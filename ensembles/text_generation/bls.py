@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,6 +114,7 @@ class Job:
     asked: dict[str, str] = field(default_factory=dict)  # id of a request under way -> the engine that has it
     is_stopped: bool = False
     _is_over: bool = False
+    _looked_s: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def close(self) -> None:
@@ -121,17 +123,20 @@ class Job:
             self._is_over = True
 
     def is_abandoned(self) -> bool:
-        """Return whether the client is gone."""
+        """Return whether the client is gone; looks every WATCH_PERIOD_S at most."""
         with self._lock:
-            return not self._is_over and self.client.is_cancelled()
+            now = time.monotonic()
+            if self._is_over or now - self._looked_s < WATCH_PERIOD_S:
+                return False
+            self._looked_s = now
+            return self.client.is_cancelled()
 
 
 class Watch:
     """Looks whether the clients of the jobs at hand are gone, from one thread, until it is closed.
 
-    Nothing else would notice: Triton does not hand a cancellation on to the requests that a Python model makes, nor
-    does letting go of their responses end them (tried on 2.51). A job is stopped again and again until it has ended,
-    since a request that still waits in Triton's queue cannot be stopped.
+    A job is stopped again and again until it has ended, since a request that still waits in Triton's queue cannot be
+    stopped.
     """
 
     def __init__(self, stop: Callable[[Job], None]) -> None:
@@ -167,16 +172,26 @@ class Watch:
 
 
 class Bls:
-    """Answers requests by calling the other models; `serve` may run in many threads at once."""
+    """Answers requests by calling the other models.
+
+    Where models answer once, `serve` may run in many threads. Where they are decoupled, one thread does everything:
+    with two of them, one that waits for a response and one that makes a request block each other for ever
+    (python_backend: ResponseIterator::Next waits for the GIL with the iterator's lock, Stub::GetResponseIterator for
+    that lock with the GIL; seen on 2.51 within seconds).
+
+    That the client is gone has to be asked for: Triton does not hand a cancellation on to the requests that a Python
+    model makes, nor does letting go of their responses end them (tried on 2.51).
+    """
 
     def __init__(self, setup: Setup, models: Models) -> None:
         self._setup = setup
         self._models = models
-        self._watch = Watch(self._stop)
+        self._watch = None if setup.is_decoupled else Watch(self._stop)
 
     def close(self) -> None:
         """End what runs in the background."""
-        self._watch.close()
+        if self._watch is not None:
+            self._watch.close()
 
     def serve(self, client: Client, inputs: Tensors, wanted: Iterable[str]) -> None:
         """Send the whole answer to a request.
@@ -184,12 +199,14 @@ class Bls:
         Raises: ClientError, ModelError, Cancelled where there is none, or it ends early.
         """
         job = Job(client)
-        self._watch.add(job)
+        if self._watch is not None:
+            self._watch.add(job)
         try:
             self._answer(job, inputs, self._setup.outputs.intersection(wanted))
         finally:
             job.close()
-            self._watch.remove(job)
+            if self._watch is not None:
+                self._watch.remove(job)
 
     def _answer(self, job: Job, inputs: Tensors, outputs: frozenset[str]) -> None:
         refuse_unbuilt(inputs)
@@ -262,7 +279,11 @@ class Bls:
         request_id = uuid4().hex
         job.asked[request_id] = model
         try:
-            yield from self._models.ask(model, inputs, outputs, request_id, is_decoupled=self._setup.is_decoupled)
+            is_decoupled = self._setup.is_decoupled
+            for response in self._models.ask(model, inputs, outputs, request_id, is_decoupled=is_decoupled):
+                if is_decoupled and job.is_abandoned():
+                    self._stop(job)
+                yield response
         finally:
             del job.asked[request_id]
 

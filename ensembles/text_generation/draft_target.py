@@ -47,9 +47,7 @@ def read_speculation(
         raise ClientError("num_draft_tokens needs one row, one beam and one returned sequence")
     for name in UNSUPPORTED:
         if first(inputs, name):
-            raise ClientError(
-                f"{name} is not supported together with num_draft_tokens: several requests make one answer"
-            )
+            raise ClientError(f"{name} is not supported with num_draft_tokens: several requests make one answer")
     return Speculation(
         row=rows[0],
         engine_inputs=engine_inputs,

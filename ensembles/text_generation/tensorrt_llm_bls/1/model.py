@@ -1,4 +1,7 @@
+import collections
 import json
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import triton_python_backend_utils as pb_utils
@@ -7,21 +10,25 @@ from .bls import Bls, Cancelled, ModelError, read_setup
 from .model_parameters import ClientError
 
 WIDTH = 256  # requests under way in one instance; each waits in a thread of its own
+KEPT_S = 1.0
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
 class TritonPythonModel:
-    """Answers requests with text, many at once: execute only hands them to threads, whatever the transaction policy."""
+    """Answers requests with text: one at a time where they are streamed, else many at once (`Bls` says why)."""
 
     def initialize(self, args):
         setup = read_setup(json.loads(args["model_config"]), args["model_repository"], args["model_version"])
         self.inputs = sorted(setup.inputs)
         self.bls = Bls(setup, Models())
-        self.threads = ThreadPoolExecutor(WIDTH)
+        self.threads = None if setup.is_decoupled else ThreadPoolExecutor(WIDTH)
 
     def execute(self, requests):
         for request in requests:
-            self.threads.submit(self.serve, request)
+            if self.threads is None:
+                self.serve(request)
+            else:
+                self.threads.submit(self.serve, request)
 
     def serve(self, request):
         client = Client(request.get_response_sender())
@@ -39,7 +46,8 @@ class TritonPythonModel:
             client.fail(f"{type(problem).__name__}: {problem}", pb_utils.TritonError.INTERNAL)
 
     def finalize(self):
-        self.threads.shutdown(wait=False, cancel_futures=True)
+        if self.threads is not None:
+            self.threads.shutdown(wait=False, cancel_futures=True)
         self.bls.close()
 
 
@@ -65,7 +73,17 @@ class Client:
 
 
 class Models:
-    """The server's models, called from any thread."""
+    """The server's models, called from any thread.
+
+    Responses that have been read are kept a little longer: when the last reference to an iterator is the stub's own,
+    the stub destroys it while it holds the lock of all iterators and waits for the GIL, and a thread that has the GIL
+    and waits for that lock in `exec` never gets on (python_backend: Stub::SendCleanupId, Stub::GetResponseIterator;
+    seen on 2.51 within seconds).
+    """
+
+    def __init__(self):
+        self.read = collections.deque()
+        self.lock = threading.Lock()
 
     def ask(self, model, inputs, outputs, request_id, *, is_decoupled):
         request = pb_utils.InferenceRequest(
@@ -75,8 +93,18 @@ class Models:
             request_id=request_id,
         )
         responses = request.exec(decoupled=is_decoupled)
-        for response in responses if is_decoupled else [responses]:
-            if response.has_error():
-                error = response.error()
-                raise ModelError(model, error.message(), error.code())
-            yield {tensor.name(): tensor.as_numpy() for tensor in response.output_tensors()}
+        try:
+            for response in responses if is_decoupled else [responses]:
+                if response.has_error():
+                    error = response.error()
+                    raise ModelError(model, error.message(), error.code())
+                yield {tensor.name(): tensor.as_numpy() for tensor in response.output_tensors()}
+        finally:
+            self.keep(responses)
+
+    def keep(self, responses):
+        now = time.monotonic()
+        with self.lock:
+            self.read.append((now, responses))
+            while self.read[0][0] < now - KEPT_S:
+                self.read.popleft()
