@@ -145,7 +145,7 @@ def _read_sampling(scalars: _Scalars, seed_offset: int) -> Sampling:
         repetition_penalty=repetition,
         presence_penalty=scalars.number("presence_penalty", 0.0),
         frequency_penalty=scalars.number("frequency_penalty", 0.0),
-        seed=seed + seed_offset,
+        seed=(seed + seed_offset) % 2**64,
     )
 
 

@@ -181,6 +181,12 @@ def test_a_word_list_of_another_form_is_refused(rows: list[list[int]]) -> None:
         read_words("bad_words_list", np.array(rows, np.int32))
 
 
+def test_the_seeds_of_several_sequences_wrap_around(limits: Limits, tensors_for: TensorsFor) -> None:
+    seed = np.array([2**64 - 1], np.uint64)
+    rows = read_rows(tensors_for([7], num_return_sequences=2, seed=seed), limits, SETTINGS)
+    assert [row.request.sampling.seed for row in rows] == [2**64 - 1, 0]
+
+
 def test_words_belong_to_their_row(limits: Limits, tensors_for: TensorsFor) -> None:
     lists = np.array([[[5, 0], [1, -1]], [[6, 7], [2, -1]]], np.int32)
     rows = read_rows(tensors_for([[1], [2]], stop_words_list=lists, bad_words_list=lists[::-1]), limits, SETTINGS)
