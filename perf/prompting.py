@@ -19,7 +19,7 @@ from tritonsmith.perf.measure.prompts import (
     make_prompts,
     read_prompts,
 )
-from tritonsmith.perf.measure.text_models import FORMS, find_tokenizer, form_of, prompt_rows
+from tritonsmith.perf.measure.text_models import FORMS, find_tokenizer, form_of, has_least_length, prompt_rows
 from tritonsmith.perf.sweep import is_decoupled, read_configs
 from tritonsmith.perf.target import Target
 
@@ -57,15 +57,16 @@ def write_prompts(wishes: PromptWishes, model: str, target: Target, path: Path) 
         )
     tokenizer = _tokenizer(wishes, target, list(configs))
     output = wishes.output_tokens or DEFAULT_OUTPUT_TOKENS
+    answers = f"answers of {'' if has_least_length(metadata, form) else 'at most '}{output} tokens"
     lengths = wishes.prompt_tokens or DEFAULT_PROMPT_TOKENS
     if wishes.file:
         prompts = read_prompts(wishes.file, wishes.output_tokens, tokenizer, wishes.seed)
         words = f"{len(prompts)} prompts of {wishes.file.name}"
-        words += f", answers of {output} tokens" if wishes.output_tokens else ""
+        words += f", {answers}" if wishes.output_tokens else ""
     else:
         prompts = make_prompts(lengths, output, tokenizer, wishes.seed)
         unit = "tokens" if tokenizer else "words"
-        words = f"{len(prompts)} prompts of {lengths} {unit} at random, answers of {output} tokens"
+        words = f"{len(prompts)} prompts of {lengths} {unit} at random, {answers}"
         if not tokenizer:
             console.say("note: no tokenizer is known, so a word stands for a token; --tokenizer names one")
     console.say(f"{model}: {words}")

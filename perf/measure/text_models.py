@@ -41,6 +41,11 @@ def form_of(metadata: Mapping[str, Any]) -> Form | None:
     return next((form for form in FORMS if {form.prompt, form.max_tokens} <= names), None)
 
 
+def has_least_length(metadata: Mapping[str, Any], form: Form) -> bool:
+    """Return whether a request can say how long its answer is to be at least."""
+    return any(entry["name"] in form.min_tokens for entry in metadata["inputs"])
+
+
 def prompt_rows(
     prompts: Sequence[Prompt], form: Form, metadata: Mapping[str, Any], config: Mapping[str, Any], *, is_streamed: bool
 ) -> list[dict[str, Array]]:

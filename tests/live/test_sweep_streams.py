@@ -123,7 +123,7 @@ def test_words_of_a_text_are_timed_and_counted(server: Server, tmp_path: Path) -
     assert counts == set(range(1, 9))  # with those of a single word, and no FINAL flag among them
     assert streams.good_share == 1
     assert "goodput/s (TTFT 1000 ms, TPOT 500 ms)" in printed
-    assert "256 prompts of uniform:4:9 words at random, answers of uniform:1:8 tokens" in printed
+    assert "256 prompts of uniform:4:9 words at random, answers of at most uniform:1:8 tokens" in printed
     assert "no tokenizer is known" in printed
 
 
@@ -149,6 +149,32 @@ def test_a_files_prompts_are_sent(server: Server, tmp_path: Path) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_text('{"prompt": "Grüße", "max_tokens": 3}\n"Who?"\n', encoding="utf-8")
     document, streams, _ = sweep(server, tmp_path / "sweep", "teller", "--prompts", str(path), "--output-tokens", "5")
-    assert document.plan.prompts == "2 prompts of prompts.jsonl, answers of 5 tokens"
+    assert document.plan.prompts == "2 prompts of prompts.jsonl, answers of at most 5 tokens"
     assert streams.output_tokens.value == 5
     assert len(json.loads((tmp_path / "sweep" / "input.json").read_text())["data"]) == 2
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("chat")
+    for words in (["init", "text_generation"], ["build"]):
+        subprocess.run([sys.executable, "-m", "tritonsmith.generator", *words], cwd=folder, check=True, timeout=120)
+    with embedded_server(folder / "model_repository") as running:
+        yield running
+
+
+@pytest.mark.parametrize(("model", "tokens_by"), [("chat", "responses"), ("tensorrt_llm", "sequence_length")])
+def test_the_models_of_text_generation_answer_in_the_asked_lengths(
+    pipeline: Server, tmp_path: Path, model: str, tokens_by: str
+) -> None:
+    words = ["--tokenizer", str(DEMO), "--prompt-tokens", "uniform:8:40", "--output-tokens", "uniform:3:20"]
+    document, streams, printed = sweep(pipeline, tmp_path, model, *words, "--goal", "ttft_ms=5000")
+    assert streams.tokens_by == tokens_by
+    counts = {
+        one for cell in document.cells if cell.measurement.streams for one in cell.measurement.streams.output_tokens
+    }
+    assert counts <= set(range(3, 21))  # neither fewer nor a FINAL flag more
+    assert len(counts) > 9
+    assert streams.times["ttft_p50_us"].value > streams.times["tpot_p50_us"].value > 0
+    assert streams.good_share == 1
+    assert "answers of uniform:3:20 tokens" in printed

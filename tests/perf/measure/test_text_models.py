@@ -7,7 +7,7 @@ import pytest
 
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.measure.prompts import Prompt
-from tritonsmith.perf.measure.text_models import find_tokenizer, form_of, prompt_rows
+from tritonsmith.perf.measure.text_models import find_tokenizer, form_of, has_least_length, prompt_rows
 
 ENSEMBLE = (("text_input", "BYTES", [-1, 1]), ("max_tokens", "INT32", [-1, 1]), ("stream", "BOOL", [-1, 1]))
 LLMAPI = (("text_input", "BYTES", [-1]), ("streaming", "BOOL", [1]), ("sampling_param_max_tokens", "INT32", [1]))
@@ -65,7 +65,12 @@ def test_token_ids_need_a_tokenizer() -> None:
 
 @pytest.mark.parametrize("name", ["min_tokens", "min_length"])
 def test_a_drawn_length_is_the_least_as_well_under_either_releases_name(name: str) -> None:
-    assert row_of(*ENSEMBLE, (name, "INT32", [-1, 1]))[name] == ([12], "int32")
+    asked = (*ENSEMBLE, (name, "INT32", [-1, 1]))
+    assert row_of(*asked)[name] == ([12], "int32")
+    for inputs, has_any in ((asked, True), (ENSEMBLE, False)):
+        form = form_of(metadata(*inputs))
+        assert form
+        assert has_least_length(metadata(*inputs), form) == has_any
 
 
 def test_a_files_limit_is_only_a_limit() -> None:
