@@ -110,3 +110,12 @@ def test_the_backend_directory_holds_a_real_library_and_links_to_the_rest(tmp_pa
     assert not (tmp_path / "backends" / "onnxruntime").is_symlink()
     assert (tmp_path / "backends" / "onnxruntime" / "model.py").exists()
     assert not (tmp_path / "backends" / "onnxruntime" / "__init__.py").exists()
+
+
+def test_a_package_of_a_backend_is_linked_as_one_with_its_bytecode(tmp_path: Path) -> None:
+    make_backends(find_toolchain(), tmp_path / "backends")
+    package = tmp_path / "backends" / "tensorrtllm" / "llm"
+    assert not package.is_symlink()
+    for folder in (package, package / "wire", package / "cpu"):
+        assert (folder / "__init__.py").is_symlink()
+        assert (folder / "__pycache__" / f"__init__.{sys.implementation.cache_tag}.pyc").exists()
