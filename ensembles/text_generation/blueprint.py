@@ -7,6 +7,7 @@ from typing import Any
 from tritonsmith.ensembles.blueprint import Blueprint, Use
 from tritonsmith.ensembles.text_generation import rules
 from tritonsmith.ensembles.text_generation.backend_parameters import first_release
+from tritonsmith.ensembles.text_generation.engine_script import option_problems
 from tritonsmith.ensembles.text_generation.llmapi_target import expand_llmapi
 from tritonsmith.ensembles.text_generation.llms import llms_of
 from tritonsmith.ensembles.text_generation.models import Pipeline
@@ -52,6 +53,7 @@ def expand(settings: Settings, use: Use) -> dict[str, Any]:
     pipeline = Pipeline(
         settings=settings,
         version=version,
+        release=use.release,
         names=use.names,
         types={
             LOGITS: settings.logits_datatype or facts.logits_datatype,
@@ -64,7 +66,8 @@ def expand(settings: Settings, use: Use) -> dict[str, Any]:
     )
     use.findings.extend(tokenizer_findings(settings, use))
     use.findings.extend(rules.findings(rules.Case(settings, use, version, llms, pipeline.max_batch_size)))
-    return pipeline.models()
+    # a wrong option of a build cannot be written down
+    return pipeline.models() if not list(option_problems(settings.build.options)) else {}
 
 
 def _refusal(use: Use, version: Version) -> Finding | None:

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tritonsmith.ensembles.text_generation.engine_script import SCRIPT, engine_script
 from tritonsmith.ensembles.text_generation.llms import Llm
 from tritonsmith.ensembles.text_generation.places import Placed
 from tritonsmith.ensembles.text_generation.settings import Settings
+from tritonsmith.generator.catalog.releases import Release
 from tritonsmith.generator.catalog.tensorrtllm.rows import TENSORS
 from tritonsmith.generator.catalog.tensorrtllm.steps import STEPS, map_of
 from tritonsmith.generator.catalog.tensorrtllm.tensors import items_of
@@ -26,6 +28,7 @@ class Pipeline:
 
     settings: Settings
     version: Version
+    release: Release
     names: Mapping[str, str]
     types: Mapping[str, str]  # of the tensors whose type depends on the engine
     max_batch_size: int
@@ -74,7 +77,7 @@ class Pipeline:
     def _llm(self, llm: Llm) -> Fields:
         return {
             "backend": "tensorrtllm",
-            "files": dict(llm.placed.files),
+            "files": {**llm.placed.files, **self._script(llm)},
             **self._tensors("tensorrt_llm"),
             "model_transaction_policy": {"decoupled": self.settings.streaming},
             "dynamic_batching": self._batching(),
@@ -82,6 +85,11 @@ class Pipeline:
             "instance_group": [{"kind": "KIND_CPU", "count": llm.replicas}],
             "parameters": dict(llm.parameters),
         }
+
+    def _script(self, llm: Llm) -> dict[str, Any]:
+        """Return engine.sh, beside config.pbtxt, for a model that is no engine yet."""
+        script = engine_script(llm, self.settings, self.release, self.version, self.max_batch_size)
+        return {SCRIPT: {"text": script}} if script else {}
 
     def _disaggregated_bls(self) -> Fields:
         """Return the model between context and generation: it has tensorrt_llm's tensors.

@@ -71,4 +71,6 @@ def phases_stand_alone(case: Case) -> Iterator[Finding]:
             yield case.use.error(message, *llm.where("max_beam_width"), hint="max_beam_width: 1")
         if llm.facts.kind == "huggingface":
             message = f"{llm.name} needs an engine: only NVIDIA's C++ backend hands a cache over"
-            yield case.use.error(message, "engine", hint="build an engine of it with engine.sh, which `build` writes")
+            yield case.use.error(
+                message, "engine", hint="without disaggregated, `build` writes engine.sh, which makes an engine"
+            )

@@ -134,8 +134,8 @@ def a_model_must_be_built(case: Case) -> Iterator[Finding]:
     for llm in case.llms:
         if llm.facts.source and llm.facts.kind == "checkpoint":
             message = f"'{llm.facts.source.path.name}' is a checkpoint, which no backend runs"
-            hint = "build an engine of it with engine.sh, which `build` writes"
-            yield case.use.error(message, "engine", hint=hint)
+            hint = f"build an engine of it with {llm.name}/engine.sh, and name that folder"
+            yield case.use.warning(message, "engine", hint=hint)
         for name, modes in _NEEDS_AN_ENGINE.items() if llm.facts.kind == "huggingface" else ():
             value = llm.given.get(name)
             if value and (not modes or value in modes):

@@ -12,7 +12,17 @@ from tritonsmith.ensembles.text_generation.settings import Settings
 from tritonsmith.generator.catalog.tensorrtllm.versions import Version
 from tritonsmith.generator.findings import Finding
 
-SUBJECTS = ("batching", "engine", "kv_cache", "speculation", "parallelism", "adapters", "disaggregation", "sharing")
+SUBJECTS = (
+    "batching",
+    "engine",
+    "kv_cache",
+    "speculation",
+    "parallelism",
+    "adapters",
+    "disaggregation",
+    "sharing",
+    "build",
+)
 
 
 @dataclass(frozen=True)

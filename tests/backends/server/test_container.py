@@ -13,6 +13,7 @@ from tritonsmith.backends.commands import serve
 from tritonsmith.backends.server.container import docker_argv, image_of, run_container
 from tritonsmith.backends.server.options import ServerOptions
 from tritonsmith.generator.errors import RepositoryError, ServerError, ToolMissingError, UsageError
+from tritonsmith.generator.manifests.launch import Launch
 
 OPTIONS = ServerOptions(http_port=8000, grpc_port=8001, metrics_port=8002)
 
@@ -68,6 +69,18 @@ def test_in_explicit_mode_every_model_is_loaded_at_the_start(tmp_path: Path) -> 
     explicit = ServerOptions(model_control_mode="explicit")
     assert "--load-model=*" in docker_argv(tmp_path, explicit, "image", name="n", gpus=0)
     assert "--load-model=*" not in docker_argv(tmp_path, OPTIONS, "image", name="n", gpus=0)
+
+
+def test_ranks_are_started_by_mpirun_with_what_all_of_them_need(tmp_path: Path) -> None:
+    launch = Launch("participants", 3, ("context", "generation"), gpus=2)
+    argv = docker_argv(tmp_path, OPTIONS, "image", name="n", gpus=2, launch=launch, outside=[Path("/engines/llama")])
+    before, after = argv[: argv.index("image")], argv[argv.index("image") + 1 :]
+    assert {"--env=TRTLLM_ORCHESTRATOR=1", "--env=TRTLLM_ORCHESTRATOR_SPAWN_PROCESSES=0"} <= set(before)
+    assert "--volume=/engines/llama:/engines/llama:ro" in before
+    assert "--shm-size=3g" in before
+    assert after[0] == "mpirun"
+    assert after.count("tritonserver") == 3
+    assert after.count("--load-model=generation") == 2
 
 
 def test_certificates_are_mounted_where_they_lie(tmp_path: Path) -> None:

@@ -83,14 +83,14 @@ def test_an_engine_is_copied_to_where_the_container_sees_it(write: Callable[...,
 def test_a_linked_engine_is_named_where_it_lies(write: Callable[..., Path], tmp_path: Path) -> None:
     model = built(write(engine={"from": "demo", "place": "link"}))["tensorrt_llm"]
     assert parameters(model)["gpt_model_path"] == str((tmp_path / "demo").resolve())
-    assert list(model.files) == ["1/.gitkeep"]
+    assert list(model.files) == ["engine.sh", "1/.gitkeep"]
 
 
 def test_a_mounted_engine_is_named_where_the_server_has_it(write: Callable[..., Path]) -> None:
     engine = {"from": "demo", "place": "mounted", "at": "/engines/llama"}
     models = built(write(engine=engine))
     assert parameters(models["tensorrt_llm"])["gpt_model_path"] == "/engines/llama"
-    assert list(models["tensorrt_llm"].files) == ["1/.gitkeep"]
+    assert list(models["tensorrt_llm"].files) == ["engine.sh", "1/.gitkeep"]
     assert "1/tokenizer/tokenizer.json" in models["preprocessing"].files
 
 
