@@ -85,6 +85,9 @@ def _server_sections(points: Points) -> Iterator[Section]:
     """Yield where the time goes, for the whole and by step, and the batch sizes where any exceeds 1."""
     high_us = bars.slowest_us(points)
     text = "The mean latency of a request, split into what the client, the network and the server's phases took."
+    if any(point.streams for point in points):
+        # Source: python_backend: a decoupled model's execute returns before its responses are sent
+        text += " What a decoupled model does after its execute returned is in no phase; here it counts as network."
     figures = _per_variant(points, lambda group: bars.breakdown(group, high_us))
     yield Section("breakdown", "Where the time goes", text, figures)
     models = list(dict.fromkeys(step.model for point in points for step in point.steps))

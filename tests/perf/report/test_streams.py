@@ -134,6 +134,7 @@ def test_the_page_draws_tokens_over_each_kind_of_load_within_the_drawing(streame
 def test_the_page_says_how_tokens_were_counted_and_prompts_made(streamed: Sweep) -> None:
     page = render_report(streamed, "html")
     assert "A response counts as one token" in page
+    assert "What a decoupled model does after its execute returned is in no phase" in page
     assert "Goodput counts the requests with TTFT 20 ms, TPOT 4 ms at most." in page
     assert "<dt>Input</dt><dd>256 prompts of 8 tokens at random</dd>" in page
 
@@ -153,6 +154,7 @@ def test_tokens_in_bunches_are_told_since_their_median_gap_says_little(
 def test_a_sweep_without_streams_says_nothing_of_them(make_sweep: MakeSweep) -> None:
     page = render_report(make_sweep(), "html")
     assert "TTFT" not in page
+    assert "decoupled" not in page
     assert 'id="tokens"' not in page
 
 
