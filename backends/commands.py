@@ -227,9 +227,12 @@ def _serve_container(
     from tritonsmith.backends.server.prepare import read_configs
     from tritonsmith.backends.toolchain import machine
     from tritonsmith.generator.manifests.launch import SCRIPT, outside_paths, plan_launch
+    from tritonsmith.generator.repository.core import Repository
     from tritonsmith.generator.repository.read import read_repository
 
-    configs, found = read_configs(repository), read_repository(repository)
+    configs = read_configs(repository)
+    # an LLM has a configuration; without any, the server completes them all
+    found = read_repository(repository) if configs else Repository(repository.name, {})
     launch = plan_launch(found)
     if launch is not None and launch.nodes > 1:
         message = f"{launch.world_size} ranks need {launch.nodes} machines; --container starts one"
