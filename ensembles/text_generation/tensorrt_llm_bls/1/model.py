@@ -10,7 +10,7 @@ from .bls import Bls, Cancelled, ModelError, read_setup
 from .model_parameters import ClientError
 
 WIDTH = 256  # requests under way in one instance; each waits in a thread of its own
-KEPT_S = 1.0
+KEPT_S = 5.0  # the stub lets go of some 80 iterators per second
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
@@ -73,12 +73,11 @@ class Client:
 
 
 class Models:
-    """The server's models, called from any thread.
+    """The server's models.
 
-    Responses that have been read are kept a little longer: when the last reference to an iterator is the stub's own,
-    the stub destroys it while it holds the lock of all iterators and waits for the GIL, and a thread that has the GIL
-    and waits for that lock in `exec` never gets on (python_backend: Stub::SendCleanupId, Stub::GetResponseIterator;
-    seen on 2.51 within seconds).
+    Responses that have been read are kept a little longer: the stub lets go of their iterator later, and if nobody else
+    has it, destroys it with the lock of all iterators while it waits for the GIL; `exec` waits for that lock with the
+    GIL (python_backend: Stub::SendCleanupId, Stub::GetResponseIterator).
     """
 
     def __init__(self):
