@@ -167,7 +167,7 @@ def test_nothing_is_left_after_the_block(
     write_model(tmp_path / "r", "m")
     with embedded_server(tmp_path / "r", FAST) as server:
         run = server.log.parent.name
-        assert len(traces(run)) >= 4  # the server, its stub, the watcher, shared memory, the folder
+        assert len(traces(run)) >= 5  # the server, its stub, the watcher, shared memory, two folders
     assert traces(run) == []
 
 
