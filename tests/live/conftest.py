@@ -50,13 +50,14 @@ def traces() -> Callable[[str], list[str]]:
     the function was called before count.
     """
     environments: dict[str, set[Path]] = {}
+    older = set(ENVIRONMENTS.glob("python_env_*"))
 
     def look(run_name: str) -> list[str]:
         found = [f"/dev/shm/{entry.name}" for entry in Path("/dev/shm").iterdir() if run_name in entry.name]
         found += [str(entry) for entry in Path("/tmp").glob(f"*{run_name}*")]
         made = environments.setdefault(run_name, set())
         for pid in run_processes(Path(run_name), (SERVER,)):
-            made |= environments_of(Path("/proc", str(pid)), set(ENVIRONMENTS.glob("python_env_*")))
+            made |= environments_of(Path("/proc", str(pid)), set(ENVIRONMENTS.glob("python_env_*")) - older)
         found += [str(folder) for folder in made if folder.exists()]
         return found + list(_processes_with(run_name))
 
