@@ -9,23 +9,27 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import mmap
 import os
 import shutil
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
+from itertools import groupby
 from pathlib import Path
 
 PREFIX = "tritonsmith-run-"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lies on Linux
 ENVIRONMENTS = Path("/tmp")  # noqa: S108 - as libtriton_python.so has it, whatever $TMPDIR says
 BEING_MADE_S = 3600.0  # no owner takes so long to take the lock of its folder
-PIECE_BYTES = 16 << 20
+PIECE_BYTES = 16 << 20  # of memory, read at once
 SERVER, STUB = "tritonserver", "triton_python_backend_stub"
 
 
@@ -102,7 +106,7 @@ def abandoned_environments(since_s: float) -> list[Path]:
                 found.add(folder)
     for entry in Path("/proc").iterdir() if found else ():
         if entry.name.isdigit() and _has_python_backend(entry):
-            found -= _mentioned(found, entry)
+            found -= environments_of(entry, found)
     return sorted(found)
 
 
@@ -113,8 +117,11 @@ def _has_python_backend(process: Path) -> bool:
         return False
 
 
-def _mentioned(folders: set[Path], process: Path) -> set[Path]:
-    """Return those of the folders whose path stands in what a process can write to; all where that cannot be read."""
+def environments_of(process: Path, folders: set[Path]) -> set[Path]:
+    """Return those of the folders that a process made: whose path stands in its memory; all where that is shut to us.
+
+    `process` is its folder in /proc.
+    """
     for _ in range(3):  # memory can be given back while it is read
         with contextlib.suppress(OSError):
             # a path that is just being copied from stack to heap could be missed by one reading
@@ -126,13 +133,9 @@ def _search(folders: set[Path], process: Path) -> set[Path]:
     words, found = {os.fsencode(folder): folder for folder in folders}, set()
     overlap = max(map(len, words), default=0)
     with (process / "mem").open("rb", buffering=0) as memory:
-        for start, end in _writable(process):
+        for start, end in _resident(process):
             for offset in range(start, end, PIECE_BYTES):
-                size = min(PIECE_BYTES + overlap, end - offset)
-                memory.seek(offset)
-                piece = memory.read(size)
-                if len(piece) < size:
-                    raise OSError("given back meanwhile")
+                piece = _read(memory, offset, min(PIECE_BYTES + overlap, end - offset))
                 found |= {folder for word, folder in words.items() if word in piece}
     return found
 
@@ -144,6 +147,29 @@ def _writable(process: Path) -> Iterator[tuple[int, int]]:
         if fields[1].startswith("rw") and (len(fields) < 6 or fields[5].startswith("[")):
             start, _, end = fields[0].partition("-")
             yield int(start, 16), int(end, 16)
+
+
+def _resident(process: Path) -> Iterator[tuple[int, int]]:
+    """Yield what is really there of that memory: 3 MB of 500 in a server, most of it stacks that nobody has used."""
+    with (process / "pagemap").open("rb", buffering=0) as pagemap:
+        for start, end in _writable(process):
+            count = (end - start) // mmap.PAGESIZE
+            pages = struct.unpack(f"{count}Q", _read(pagemap, start // mmap.PAGESIZE * 8, count * 8))
+            offset = start
+            # the two highest bits: present, swapped (Documentation/admin-guide/mm/pagemap.rst)
+            for is_there, run in groupby(page >> 62 > 0 for page in pages):
+                size = sum(1 for _ in run) * mmap.PAGESIZE
+                if is_there:
+                    yield offset, offset + size
+                offset += size
+
+
+def _read(file: FileIO, offset: int, size: int) -> bytes:
+    file.seek(offset)
+    content = file.read(size)
+    if len(content) < size:
+        raise OSError("given back meanwhile")
+    return content
 
 
 def has_stubs(folder: Path) -> bool:

@@ -17,6 +17,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -110,6 +111,17 @@ def put_in_place(root: Path) -> Path | None:
     return stage
 
 
+@contextmanager
+def _signals_later() -> Iterator[None]:
+    """Let Ctrl-C and its like wait: what cleans up is not left half-done."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@_signals_later()
 def recover(root: Path) -> None:
     """Finish what a killed build began, or take it back, and remove what it left."""
     stage, aside = stage_beside(root), _aside(root)

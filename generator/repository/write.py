@@ -144,7 +144,7 @@ def _apply(plan: _Plan, hashes: HashCache) -> None:
     finally:  # whatever happened: nothing half-done, nothing left over
         try:
             recover(plan.root)
-        except KeyboardInterrupt:  # Ctrl-C while the old repository is removed
+        except KeyboardInterrupt:  # Ctrl-C just before or after it
             recover(plan.root)
             raise
 

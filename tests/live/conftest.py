@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tritonsmith.backends.server.leftovers import abandoned_environments
+from tritonsmith.backends.server.leftovers import ENVIRONMENTS, SERVER, environments_of, run_processes
 
 WriteModel = Callable[..., Path]
 
@@ -47,14 +46,19 @@ def write_model() -> WriteModel:
 def traces() -> Callable[[str], list[str]]:
     """Return a function that lists what is left of a run: its processes, shared memory and folders.
 
-    The environment folders of killed servers do not name their run: each that appeared in this session counts.
+    Environment folders do not name their run, and other sessions have theirs: those that this run's server had when
+    the function was called before count.
     """
-    began_s = time.time()
+    environments: dict[str, set[Path]] = {}
+    older = set(ENVIRONMENTS.glob("python_env_*"))
 
     def look(run_name: str) -> list[str]:
         found = [f"/dev/shm/{entry.name}" for entry in Path("/dev/shm").iterdir() if run_name in entry.name]
         found += [str(entry) for entry in Path("/tmp").glob(f"*{run_name}*")]
-        found += [str(folder) for folder in abandoned_environments(began_s)]
+        made = environments.setdefault(run_name, set())
+        for pid in run_processes(Path(run_name), (SERVER,)):
+            made |= environments_of(Path("/proc", str(pid)), set(ENVIRONMENTS.glob("python_env_*")) - older)
+        found += [str(folder) for folder in made if folder.exists()]
         return found + list(_processes_with(run_name))
 
     return look

@@ -136,7 +136,7 @@ def main(target: Path, way: str, kills: int, build_s: float) -> None:
     unfinished = leftovers = 0
     for _ in range(kills):
         builder = forked(build_for_ever, target)
-        time.sleep(random.uniform(0.0, min(max(0.04, 3 * build_s), 0.2)))
+        time.sleep(random.uniform(0.0, min(max(0.04, 3 * build_s), 0.5)))
         end(builder, signal.SIGINT if way == "interrupt" else signal.SIGKILL)
         leftovers += bool(leftover(target))
         assert way != "interrupt" or not leftovers, leftover(target)
