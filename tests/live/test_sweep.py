@@ -21,7 +21,10 @@ from tritonsmith.generator.errors import ServerError, UsageError
 from tritonsmith.perf.document import Sweep, SweepPlan, Variation, read_sweep
 from tritonsmith.perf.folder import sweep_folder
 from tritonsmith.perf.measure.input_data import write_input_data
+from tritonsmith.perf.measure.lengths import Lengths
 from tritonsmith.perf.measure.load import Load
+from tritonsmith.perf.measure.streams import Goals
+from tritonsmith.perf.prompting import PromptWishes, write_prompts
 from tritonsmith.perf.summary import summarise
 from tritonsmith.perf.sweep import only_model, run_sweep
 from tritonsmith.perf.target import Target, embedded_target
@@ -264,6 +267,18 @@ def test_a_decoupled_model_is_streamed_and_its_final_flag_is_no_answer(other_ser
     assert point.is_streamed
     assert point.responses_per_s.value == pytest.approx(3 * point.throughput_per_s.value, rel=0.01)
     assert point.first_response_p50_us.value < point.latencies["p50_us"].value - 5_000
+
+
+def test_goals_and_prompts_are_refused_where_nothing_streams_and_nothing_is_said(
+    server: Server, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"goals \(TTFT 20 ms\) are for models whose answers stream, and 'second' is"):
+        sweep_of(SweepPlan("second", (ONE,), goals=Goals(ttft_ms=20)), server, tmp_path)
+    assert not (tmp_path / "cells").exists()
+    target, length = embedded_target(server), Lengths("uniform", 8, 8)
+    with pytest.raises(UsageError, match="'second' takes no prompt: it has none of text_input and max_tokens"):
+        write_prompts(PromptWishes(prompt_tokens=length), "second", target, tmp_path / "input.json")
+    assert write_prompts(PromptWishes(), "second", target, tmp_path / "input.json") == (None, "")
 
 
 def test_images_arrive_as_they_are(other_server: Server, tmp_path: Path) -> None:
