@@ -15,7 +15,7 @@ from tritonsmith.perf.report.numbers import interval_words, ms_between, rate_bet
 from tritonsmith.perf.summary import LATENCIES, Estimate, Point, StreamPoint, summarise
 
 HEADER = ("load", "requests/s", "p50 ms", "p99 ms")
-FIRST_HEADER = ("load", "tokens/s", "TTFT p50 ms", "TTFT p99 ms")
+FIRST_HEADER = ("load", "tokens/s", "tokens each", "TTFT p50 ms", "TTFT p99 ms")
 TOKENS_BY: dict[TokenSource, str] = {
     "sequence_length": "Tokens as the model counts them (sequence_length).",
     "output_ids": "Tokens are those in output_ids.",
@@ -45,7 +45,8 @@ def stream_tables(sweep: Sweep, points: Sequence[Point]) -> Iterator[tuple[tuple
 
 
 def _first_tokens(point: StreamPoint) -> tuple[str, ...]:
-    return rate_between(point.output_tokens_per_s), *(_time(point, f"ttft_{name}") for name in ("p50_us", "p99_us"))
+    counts = (rate_between(point.output_tokens_per_s), rate_between(point.output_tokens))
+    return *counts, *(_time(point, f"ttft_{name}") for name in ("p50_us", "p99_us"))
 
 
 def _later_tokens(point: StreamPoint) -> tuple[str, ...]:

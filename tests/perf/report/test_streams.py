@@ -42,11 +42,22 @@ def streamed(make_sweep: MakeSweep, change_measurements: ChangeMeasurements) -> 
 
 def test_the_terminal_tables_have_a_spread_for_every_number(streamed: Sweep) -> None:
     blocks = table_text(streamed).split("\n\n")
-    assert blocks[1].splitlines()[0].split() == ["load", "tokens/s", "TTFT", "p50", "ms", "TTFT", "p99", "ms"]
+    assert blocks[1].splitlines()[0].split() == [
+        "load",
+        "tokens/s",
+        "tokens",
+        "each",
+        "TTFT",
+        "p50",
+        "ms",
+        "TTFT",
+        "p99",
+        "ms",
+    ]
     assert "goodput/s (TTFT 20 ms, TPOT 4 ms)" in blocks[2].splitlines()[0]
     rows = [line for block in blocks[1:3] for line in block.splitlines()[1:]]
     assert len(rows) == 12
-    assert {row.count(" to ") for row in rows[:6]} == {3}
+    assert {row.count(" to ") for row in rows[:6]} == {4}
     assert {row.count(" to ") for row in rows[6:]} == {4}
     assert "A response counts as one token" in blocks[3]
 
@@ -111,7 +122,7 @@ def test_the_csv_has_a_column_with_its_unit_for_every_number(streamed: Sweep) ->
 
 def test_the_markdown_has_the_tables(streamed: Sweep) -> None:
     text = render_report(streamed, "markdown")
-    assert "| load | tokens/s | TTFT p50 ms | TTFT p99 ms |\n|---|--:|--:|--:|\n" in text
+    assert "| load | tokens/s | tokens each | TTFT p50 ms | TTFT p99 ms |\n|---|--:|--:|--:|--:|\n" in text
     assert "| ITL p50 ms | ITL p99 ms | TPOT p50 ms | goodput/s (TTFT 20 ms, TPOT 4 ms) |" in text
 
 
