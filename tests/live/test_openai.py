@@ -49,7 +49,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     engine = write_llama(folder / "slow", Dimensions(vocab=1024, positions=2048))
     shutil.copy(DEMO / "tokenizer.json", engine)
     (engine / "tokenizer_config.json").write_text("{}")  # no end token: it goes on for as long as it may
-    quickly = {"parameters": {"cancellation_check_period_ms": "20", "stats_check_period_ms": "20"}}
+    quickly: dict[str, Any] = {"parameters": {"cancellation_check_period_ms": "20", "stats_check_period_ms": "20"}}
+    quickly |= {"instances": {"tensorrt_llm_bls": 1}}
     one = {"max_batch_size": 1, "max_queue_size": 1, **quickly}
     pipelines = {
         "chat": {"use": "text_generation", "engine": str(DEMO), "with": {"max_batch_size": 8, **quickly}},
@@ -290,7 +291,7 @@ def test_a_full_queue_is_a_rate_limit(serving: Answer, client: OpenAI) -> None:
     def ask(_: int) -> str:
         try:
             with client.completions.create(
-                model="slow", prompt=QUESTION, max_tokens=300, temperature=0, stream=True
+                model="bare", prompt=QUESTION, max_tokens=500, temperature=0, stream=True
             ) as chunks:
                 return f"{len(list(chunks))} chunks"
         except openai.RateLimitError as error:
@@ -300,13 +301,44 @@ def test_a_full_queue_is_a_rate_limit(serving: Answer, client: OpenAI) -> None:
         answers = list(threads.map(ask, range(6)))
     assert "rate_limit_exceeded" in answers
     assert any("chunks" in answer for answer in answers)
-    wait_until_active(serving, "slow", 0, 5)
+    wait_until_active(serving, "bare", 0, 5)
 
 
 def test_nothing_is_said_of_prompts(serving: Answer, chat: Ask) -> None:
     chat(messages=[{"role": "user", "content": "xyzzy"}], max_tokens=3)
     assert "xyzzy" not in serving["said"].read_text()
     assert "Traceback" not in serving["said"].read_text()
+
+
+def test_what_keeps_it_from_starting_is_told_before_the_server_starts(repository: Path, serving: Answer) -> None:
+    port = serving["openai_url"].split(":")[2].removesuffix("/v1")
+    status, said = serve(repository, "--openai", "--openai-port", port)
+    assert (status, f"the openai port {port} is in use" in said) == (6, True)
+    assert serve(repository, "--openai-port", "0")[0] == 2
+
+
+def test_a_repository_without_text_is_refused(tmp_path: Path, write_model: Callable[..., Path]) -> None:
+    write_model(tmp_path / "r", "m")
+    status, said = serve(tmp_path / "r", "--openai", "--openai-port", "0")
+    assert (status, "r has no text pipeline for --openai" in said) == (4, True)
+
+
+def serve(repository: Path, *options: str) -> tuple[int, str]:
+    argv = [*CLI, "serve", str(repository), *options, *FREE_PORTS]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stderr
+
+
+def test_infer_streams_readable_text(serving: Answer) -> None:
+    argv = [*CLI, "infer", "chat", "--url", serving["grpc_url"], "-i", f"text_input={QUESTION}", "-i", "max_tokens=16"]
+    shown = subprocess.run([*argv, "-i", "stream=true"], capture_output=True, text=True, timeout=60, check=True)
+    assert shown.stdout == f" {ANSWER}\n"
+    lines = subprocess.run(
+        [*argv, "-i", "stream=true", "--json"], capture_output=True, text=True, timeout=60, check=True
+    )
+    pieces = [json.loads(line)["outputs"][0]["data"][0] for line in lines.stdout.splitlines()]
+    assert "".join(pieces) == f" {ANSWER}"
+    assert len(pieces) == 16
 
 
 def test_ctrl_c_ends_the_front_end_with_the_server(serving: Answer, chat: Ask) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tritonsmith.backends.client.base import InferResponse, Tensor
-from tritonsmith.backends.client.outputs import as_json, as_line, as_text, cell, save
+from tritonsmith.backends.client.outputs import as_json, as_line, as_piece, as_text, cell, save
 from tritonsmith.generator.errors import UsageError
 
 
@@ -63,3 +63,19 @@ def test_what_npy_cannot_keep_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot write"):
         save(response(x=("FP32", [1.0])), tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "piece"),
+    [
+        ({"text_output": ("BYTES", np.array([[b" caf\xc3\xa9\n"]], dtype=object))}, " caf\u00e9\n"),
+        ({"text_output": ("BYTES", np.array([b"\x1b[31mred\x9b"], dtype=object))}, "\\x1b[31mred\ufffd"),
+        ({"text_output": ("BYTES", np.array([b"a", b"b"], dtype=object))}, None),
+        ({"text_output": ("BYTES", np.array([b"a"], dtype=object)), "score": ("FP32", [1])}, None),
+        ({"label": ("BYTES", np.array([b"a"], dtype=object))}, None),
+    ],
+)
+def test_text_alone_is_a_piece_of_text_and_no_model_speaks_to_the_terminal(
+    outputs: dict[str, Any], piece: str | None
+) -> None:
+    assert as_piece(response(**outputs)) == piece
