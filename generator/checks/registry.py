@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from tritonsmith.generator.checks.case import Case
 from tritonsmith.generator.findings import Finding
 
-SUBJECTS = ("parsing", "layout", "tensors", "batching", "instances", "ensembles")
+SUBJECTS = ("parsing", "layout", "tensors", "batching", "instances", "ensembles", "llm")
 
 Rule = Callable[[Case], Iterator[Finding]]
 

@@ -1,10 +1,12 @@
 """Every rule of text_generation: broken once, with both sides named."""
 
+import shutil
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tritonsmith.ensembles.text_generation.blueprint import BLUEPRINT
 from tritonsmith.ensembles.text_generation.rules import all_rules
 from tritonsmith.ensembles.text_generation.rules.speculation import lookahead_draft_tokens
 from tritonsmith.generator.findings import Finding, Severity
@@ -472,10 +474,6 @@ def test_prompt_tables_and_reuse_need_ids_that_tell_them_apart(said: Said) -> No
 
 
 def test_what_only_an_engine_can_do_is_refused_of_a_model(said: Said, tmp_path: Any) -> None:
-    import shutil
-
-    from tritonsmith.ensembles.text_generation.blueprint import BLUEPRINT
-
     shutil.copytree(BLUEPRINT.folder / "demo", tmp_path / "engine")
     [finding] = said("llama-0.16.0", parameters={"decoding_mode": "medusa"})
     assert finding.code == "TL016"
@@ -506,3 +504,9 @@ def test_every_rule_is_broken_here() -> None:
         "TL070",
     }
     assert {rule.code for rule in all_rules()} == broken | elsewhere
+
+
+def test_the_readme_lists_every_rule() -> None:
+    readme = (BLUEPRINT.folder / "README.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in readme.splitlines() if line.startswith("| TL")]
+    assert rows == [[rule.code, rule.title] for rule in all_rules()]
