@@ -46,7 +46,7 @@ def docker_argv(
     if launch is None:
         return [*argv, image, *server]
     # NCCL and the Python backends' own regions, rank by rank, are more than Docker's default
-    argv = [f"--shm-size={1 + launch.gpus}g" if word.startswith("--shm-size=") else word for word in argv]
+    argv = [f"--shm-size={1 + len(launch.gpus)}g" if word.startswith("--shm-size=") else word for word in argv]
     environment = [f"--env={name}={value}" for name, value in launch.environment.items()]
     return [*argv, *environment, image, *launch_argv(launch, server)]
 

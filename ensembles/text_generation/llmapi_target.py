@@ -25,6 +25,7 @@ from tritonsmith.generator.catalog.tensorrtllm.tensors import items_of
 from tritonsmith.generator.catalog.tensorrtllm.versions import Version, parse_version
 from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.findings import Finding
+from tritonsmith.generator.inspect.architecture import MOST_RANKS
 from tritonsmith.generator.inspect.engine_source import read_engine_source
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.suggest import did_you_mean
@@ -118,6 +119,8 @@ def _refusals(settings: Settings, use: Use, version: Version) -> Iterator[Findin
     for name, instead in _ELSEWHERE.items():
         if getattr(settings, name) != type(settings).model_fields[name].get_default(call_default_factory=True):
             yield use.error(f"'{name}' is for target tensorrtllm", "with", name, hint=instead)
+    if use.replicas > MOST_RANKS:
+        yield use.error(f"{use.replicas:,} replicas are asked for", "replicas", hint=f"at most {MOST_RANKS}")
     if use.replicas > 1 and version < (1, 2):
         message = f"{use.replicas} replicas: instances on GPUs of their own came with TensorRT-LLM 1.2"
         yield use.error(message, "replicas", hint='triton: "26.03" or later; or several servers')
@@ -147,6 +150,8 @@ def _arguments(settings: Settings, use: Use, version: Version) -> dict[str, Any]
             written[name] = {key: item for key, item in below.items() if item is not None}
         elif name in blocks and value is None:
             written[name] = None  # switches it off: cuda_graph_config: null
+        elif name in blocks:
+            use.findings.append(use.error(f"'{value}' is no value of '{name}'", *AT, name, hint="a mapping, or null"))
         elif (found := _argument(name, value, known, use, version)) is not None:
             written[name] = found
     return written

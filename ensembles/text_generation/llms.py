@@ -12,6 +12,7 @@ from tritonsmith.ensembles.text_generation.places import Placed, place_engine
 from tritonsmith.ensembles.text_generation.settings import Settings
 from tritonsmith.generator.catalog.tensorrtllm.versions import Version
 from tritonsmith.generator.errors import SpecError
+from tritonsmith.generator.inspect.architecture import MOST_RANKS
 from tritonsmith.generator.inspect.engine_source import read_engine_source
 from tritonsmith.generator.spec.document import Engine
 from tritonsmith.generator.spec.paths import folder_problem
@@ -90,12 +91,20 @@ def llms_of(settings: Settings, use: Use, version: Version) -> tuple[Llm, ...]:
     use.findings.extend(ParameterReader(use, version).findings(settings.parameters))
     asked = list(_asked(settings, use))
     read = {one.role: facts for one in asked if (facts := _read(one, use)) is not None}
-    if not asked or len(read) < len(asked):
+    if not asked or len(read) < len(asked) or _too_many(asked, read, use):
         return ()
     made: list[Llm] = []
     for one in asked:
         made.append(_made(one, read[one.role], use, version, made, is_alone=len(asked) == 1))
     return tuple(made)
+
+
+def _too_many(asked: list[_Asked], read: Mapping[str, Facts], use: Use) -> bool:
+    """Whether more ranks are asked for than can be meant; a finding then says so."""
+    ranks = sum(one.replicas * read[one.role].spread.world_size for one in asked)
+    if ranks > MOST_RANKS:
+        use.findings.append(use.error(f"{ranks:,} ranks are asked for", "replicas", hint=f"at most {MOST_RANKS:,}"))
+    return ranks > MOST_RANKS
 
 
 def _asked(settings: Settings, use: Use) -> Iterator[_Asked]:

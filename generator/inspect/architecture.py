@@ -63,8 +63,14 @@ def read_architecture(found: JsonObject) -> Architecture:
     )
 
 
+MOST_RANKS = 4096  # a number beyond is a mistake, and as many files would be looked for
+
+
 def read_spread(found: JsonObject) -> Spread:
     """Return how the model is spread, from the object `mapping`; products that do not fit are findings."""
+    if found.whole("world_size", 1, least=1) > MOST_RANKS:
+        found.refuse("world_size", f"at most {MOST_RANKS}")
+        return Spread()
     spread = Spread(
         world_size=found.whole("world_size", 1, least=1),
         tensor=found.whole("tp_size", 1, least=1),

@@ -19,6 +19,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.catalog.releases import EMBEDDED, RELEASES
 from tritonsmith.generator.errors import RepositoryError
+from tritonsmith.generator.inspect.architecture import MOST_RANKS
 from tritonsmith.generator.manifests.server import ServerFolders, options_of, server_argv
 from tritonsmith.generator.repository.core import Content, Model, Repository, SourceFile
 from tritonsmith.generator.spec.settings import Hardware, Server
@@ -38,12 +39,12 @@ _OF_ONE_RANK = ("--model-control-mode=", "--load-model=")
 
 @dataclass(frozen=True)
 class Launch:
-    """The processes of a server. `llms` are the models that every rank loads, `gpus` the highest GPU's number + 1."""
+    """The processes of a server. `llms` are the models that every rank loads, `gpus` those that they name."""
 
     mode: Mode
     world_size: int
     llms: tuple[str, ...]
-    gpus: int = 1
+    gpus: tuple[int, ...] = (0,)
     gpus_per_node: int = 0  # 0: not said
 
     @property
@@ -102,7 +103,10 @@ def llm_document(model: Model) -> Mapping[str, Any]:
     """Return an llmapi model's model.yaml, empty where it has none."""
     files = [file for path, file in model.files.items() if re.fullmatch(r"\d+/model\.yaml", path)]
     for file in files if model.config is not None and model.config.backend == "python" else ():
-        document = yaml.safe_load(_read(file))
+        try:
+            document = yaml.safe_load(_read(file))
+        except (yaml.YAMLError, OSError, ValueError):  # the model says so when it is loaded
+            return {}
         if isinstance(document, dict) and "triton_config" in document:
             return document
     return {}
@@ -113,13 +117,15 @@ def _read(file: Content | SourceFile) -> bytes:
 
 
 def _world(document: Mapping[str, Any]) -> int:
-    return int(document.get("tensor_parallel_size") or 1) * int(document.get("pipeline_parallel_size") or 1)
+    sizes = [document.get(f"{kind}_parallel_size") or 1 for kind in ("tensor", "pipeline")]
+    tensor, pipeline = (size if isinstance(size, int) and 0 < size <= MOST_RANKS else 1 for size in sizes)
+    return tensor * pipeline
 
 
 def _of_engines(engines: Mapping[str, ModelConfig | None], server: Server, hardware: Hardware) -> Launch:
     devices = {name: _groups(config, "gpu_device_ids") or [[0]] for name, config in engines.items()}
     ranks = {name: _groups(config, "participant_ids") for name, config in engines.items()}
-    gpus = 1 + max(gpu for groups in devices.values() for group in groups for gpu in group)
+    gpus = tuple(sorted({gpu for groups in devices.values() for group in groups for gpu in group}))
     names = tuple(engines)
     if any(ranks.values()) or server.orchestrator == "participants":
         _require_participants(ranks)
@@ -147,6 +153,9 @@ def _require_participants(ranks: Mapping[str, Sequence[Sequence[int]]]) -> None:
     if twice:
         message = f"MPI rank {twice[0]} is given to two instances ({', '.join(ranks)})"
         raise RepositoryError(message, hint="participant_ids: each rank once, over all models")
+    if sorted(taken) != list(range(1, len(taken) + 1)):
+        message = f"participant_ids are {len(taken)} MPI ranks, up to {max(taken)}: some would have nothing to do"
+        raise RepositoryError(message, hint=f"count them from 1 to {len(taken)}; rank 0 is the orchestrator")
 
 
 def _of_texts(documents: Mapping[str, Mapping[str, Any]], hardware: Hardware) -> Launch:
@@ -156,7 +165,7 @@ def _of_texts(documents: Mapping[str, Mapping[str, Any]], hardware: Hardware) ->
             f"{' and '.join(documents)} cannot share one start: the LLM API's launcher has one model's ranks",
             hint="a repository for each",
         )
-    return Launch("llmapi", world, tuple(documents), world, hardware.gpus)
+    return Launch("llmapi", world, tuple(documents), tuple(range(world)), hardware.gpus)
 
 
 def _groups(config: ModelConfig | None, name: str) -> list[list[int]]:
@@ -192,7 +201,7 @@ def _spawning(launch: Launch) -> Iterator[str]:
     """Yield what leaves the GPUs' memory to the processes that will be started."""
     if launch.mode == "spawn":
         yield from ("--pinned-memory-pool-byte-size=0", "--enable-peer-access=false")
-        yield from (f"--cuda-memory-pool-byte-size={gpu}:0" for gpu in range(launch.gpus))
+        yield from (f"--cuda-memory-pool-byte-size={gpu}:0" for gpu in launch.gpus)
 
 
 def launch_script(repository: Repository) -> str | None:

@@ -25,6 +25,7 @@ from tritonsmith.generator.catalog.tensorrtllm.tensors import (
     made,
 )
 from tritonsmith.generator.catalog.tensorrtllm.versions import Spanned, Version, spanning
+from tritonsmith.generator.inspect.architecture import MOST_RANKS
 
 OLDEST: Version = (0, 19)  # the first with the model
 MAIN: Version = (1, 3)  # releases whose TensorRT-LLM is not known yet: they are younger than 1.2
@@ -72,7 +73,7 @@ OUTPUTS = (
     ),
 )
 
-Kind = Literal["int", "float", "fraction", "bool", "text", "ints", "any"]
+Kind = Literal["int", "count", "float", "fraction", "bool", "text", "ints", "any"]
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,16 @@ class Argument(Spanned):
             return text.lower() == "true"
         if self.kind == "int":
             return _number(text, int, 0.0, "int")
+        if self.kind == "count":
+            if not 1 <= (count := int(_number(text, int, 0.0, "count"))) <= MOST_RANKS:
+                raise ValueError(_EXPECTED["count"])
+            return count
         return _number(text, float, 1.0, self.kind) if self.kind in ("float", "fraction") else text
 
 
 _EXPECTED: dict[str, str] = {
     "int": "a whole number",
+    "count": f"a whole number from 1 to {MOST_RANKS}",
     "ints": "a list of whole numbers",
     "float": "a number",
     "fraction": "a number from 0 to 1",
@@ -173,8 +179,8 @@ ARGUMENTS: tuple[Argument, ...] = (
     *_rows("bool", "fail_fast_on_attention_window_too_large", "return_perf_metrics"),
     *_rows("bool", "enable_mixed_sampler", "enable_autotuner", since="0.21"),
     *_rows("bool", "mixed_sampler", "autotuner_enabled", since="0.20", until="0.21"),
-    *_rows("int", "tensor_parallel_size", "pipeline_parallel_size", "context_parallel_size", "gpus_per_node"),
-    *_rows("int", "moe_tensor_parallel_size", "moe_expert_parallel_size", "moe_cluster_parallel_size"),
+    *_rows("count", "tensor_parallel_size", "pipeline_parallel_size", "context_parallel_size", "gpus_per_node"),
+    *_rows("count", "moe_tensor_parallel_size", "moe_expert_parallel_size", "moe_cluster_parallel_size"),
     *_rows("int", "max_batch_size", "max_input_len", "max_seq_len", "max_beam_width", "max_num_tokens"),
     *_rows("int", "stream_interval", "num_postprocess_workers", "iter_stats_max_iterations"),
     *_rows("int", "request_stats_max_iterations", "garbage_collection_gen0_threshold"),

@@ -72,7 +72,7 @@ def test_in_explicit_mode_every_model_is_loaded_at_the_start(tmp_path: Path) -> 
 
 
 def test_ranks_are_started_by_mpirun_with_what_all_of_them_need(tmp_path: Path) -> None:
-    launch = Launch("participants", 3, ("context", "generation"), gpus=2)
+    launch = Launch("participants", 3, ("context", "generation"), gpus=(0, 1))
     argv = docker_argv(tmp_path, OPTIONS, "image", name="n", gpus=2, launch=launch, outside=[Path("/engines/llama")])
     before, after = argv[: argv.index("image")], argv[argv.index("image") + 1 :]
     assert {"--env=TRTLLM_ORCHESTRATOR=1", "--env=TRTLLM_ORCHESTRATOR_SPAWN_PROCESSES=0"} <= set(before)

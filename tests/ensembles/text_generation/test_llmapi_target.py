@@ -184,6 +184,9 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         "'2' is no value of 'kv_cache_config.free",
     ),
     ("25.09", {"llm": {"kv_cache_config": {"max_attention_window": 5}}}, "'5' is no value of 'kv_cache_config.max_att"),
+    ("25.09", {"llm": {"tensor_parallel_size": 0}}, "'0' is no value of 'tensor_parallel_size'"),
+    ("25.09", {"llm": {"kv_cache_config": [1]}}, "'['1']' is no value of 'kv_cache_config'"),
+    ("26.03", {"replicas": 10**12}, "1,000,000,000,000 replicas are asked for"),
     ("25.09", {"llm": {"use_cuda_graph": True}}, "'use_cuda_graph' is gone since 1.0"),
     (
         "25.05",

@@ -510,3 +510,9 @@ def test_the_readme_lists_every_rule() -> None:
     readme = (BLUEPRINT.folder / "README.md").read_text()
     rows = [line.strip("| ").split(" | ") for line in readme.splitlines() if line.startswith("| TL")]
     assert rows == [[rule.code, rule.title] for rule in all_rules()]
+
+
+@pytest.mark.parametrize("replicas", [1025, 10**12])
+def test_as_many_replicas_as_cannot_be_meant_are_told(said: Said, replicas: int) -> None:
+    found = said("llama-0.19.0-tp4", replicas=replicas, server=SPAWN)
+    assert [finding.message for finding in found] == [f"{4 * replicas:,} ranks are asked for"]

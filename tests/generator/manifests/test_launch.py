@@ -142,6 +142,7 @@ def test_the_llm_api_on_several_gpus_has_its_launcher() -> None:
         ((engine("a", gpu_device_ids="0"), engine("b", gpu_device_ids="0,1")), "different numbers of ranks (a 1, b 2)"),
         ((engine("a", participant_ids="1"), engine("b")), "b has no participant_ids"),
         ((engine("a", participant_ids="1"), engine("b", participant_ids="1")), "MPI rank 1 is given to two instances"),
+        ((engine("a", participant_ids="1"), engine("b", participant_ids="900")), "are 2 MPI ranks, up to 900"),
         ((engine("a"), text("b", tensor_parallel_size=2)), "a and b cannot be ranks of one mpirun"),
         ((text("a", tensor_parallel_size=2), text("b")), "a and b cannot share one start"),
     ],
