@@ -1,4 +1,4 @@
-"""Text generation on a real server: the demo's answers through every door, and exact streaming through tensorrt_llm_bls.
+"""Text generation on a real server: the demo's answers through every door, exact streaming through tensorrt_llm_bls.
 
 Two engines stand behind the pipelines: the demo's own, and, where exactness is the question, one that repeats its
 prompt token by token: so each of 200 strings is an answer.
@@ -279,7 +279,7 @@ def test_rows_of_one_request_are_streamed_side_by_side(server: Server) -> None:
 
 @pytest.mark.parametrize("is_streaming", [True, False])
 @pytest.mark.parametrize("word", ["folder", "hol", "a folder that h"])
-def test_a_stop_word_ends_the_text_behind_it(server: Server, word: str, is_streaming: bool) -> None:  # noqa: FBT001
+def test_a_stop_word_ends_the_text_behind_it(server: Server, word: str, is_streaming: bool) -> None:
     inputs = tensors(QUESTION, limit=60, stream=is_streaming, exclude_input_in_output=True, stop_words=word)
     assert text_of(ask(server, BLS, inputs)) == ANSWER[: ANSWER.index(word) + len(word)]
 
@@ -303,7 +303,7 @@ def test_a_bad_word_is_never_said(server: Server) -> None:
 def test_a_draft_and_its_target_say_what_the_target_says_alone(
     server: Server,
     drafts: int,
-    is_streaming: bool,  # noqa: FBT001
+    is_streaming: bool,
 ) -> None:
     request = {"limit": 60, "random_seed": 1, "stream": is_streaming}
     alone = text_of(ask(server, ECHO_BLS, tensors("go on", **request)))

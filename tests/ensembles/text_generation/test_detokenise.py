@@ -1,4 +1,4 @@
-"""What a Detokeniser says, piece by piece, is what decoding everything at once says: whatever tokenizer, whatever ids."""
+"""What a Detokeniser says, piece by piece, is what decoding all at once says: whatever tokenizer, whatever ids."""
 
 from __future__ import annotations
 
@@ -100,7 +100,8 @@ def saved(make: Callable[[], Tokenizer], folder: Path) -> Codec:
 def streamed(codec: Codec, ids: Sequence[int], sizes: Sequence[int], *, skips: bool = True) -> list[str]:
     """Return the pieces for ids that come in chunks of these sizes, over and over."""
     detokeniser = Detokeniser(codec, skip_special_tokens=skips)
-    pieces, place = [], 0
+    pieces: list[str] = []
+    place = 0
     while place < len(ids):
         size = sizes[len(pieces) % len(sizes)]
         pieces.append(detokeniser.push(ids[place : place + size]))
@@ -113,7 +114,7 @@ def at_once(codec: Codec, ids: Sequence[int], *, skips: bool) -> str:
 
 
 @pytest.mark.parametrize("skips", [True, False])
-def test_pieces_of_random_ids_are_the_whole(codec: Codec, skips: bool) -> None:  # noqa: FBT001
+def test_pieces_of_random_ids_are_the_whole(codec: Codec, skips: bool) -> None:
     chance = random.Random(11)
     for _ in range(600):
         pool = [chance.randrange(-1, codec.vocab_size + 2) for _ in range(chance.choice([1, 2, 5, 60]))]
@@ -178,7 +179,7 @@ def test_an_eager_one_does_not_wait_for_the_end_of_a_run(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("is_special_shown", [True, False])
-def test_special_tokens_are_shown_only_where_they_are_wanted(tmp_path: Path, is_special_shown: bool) -> None:  # noqa: FBT001
+def test_special_tokens_are_shown_only_where_they_are_wanted(tmp_path: Path, is_special_shown: bool) -> None:
     codec = saved(byte_level, tmp_path)
     ids = [codec.token_id("<s>") or 0, *codec.encode("é"), codec.token_id("</s>") or 0]
     pieces = streamed(codec, ids, [1], skips=not is_special_shown)

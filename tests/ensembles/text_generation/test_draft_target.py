@@ -59,7 +59,7 @@ def alone(limit: int, end: int = END) -> list[int]:
 
 def plan(limit: int, drafts: int, **more: Any) -> Speculation:
     row = Row(prompt=PROMPT, max_tokens=limit, end_id=END, stop_words=())
-    values = {"engine_inputs": {}, "uses_logits": False, "knows_exclusion": True} | more
+    values: dict[str, Any] = {"engine_inputs": {}, "uses_logits": False, "knows_exclusion": True} | more
     return Speculation(row=row, num_draft_tokens=drafts, **values)
 
 
@@ -75,7 +75,7 @@ DRAFTS: dict[str, Next] = {
 @pytest.mark.parametrize("limit", [1, 2, 7, 60])
 @pytest.mark.parametrize("name", DRAFTS)
 @pytest.mark.parametrize("knows_exclusion", [True, False])
-def test_the_text_is_the_target_s_alone(name: str, drafts: int, limit: int, knows_exclusion: bool) -> None:  # noqa: FBT001
+def test_the_text_is_the_target_s_alone(name: str, drafts: int, limit: int, knows_exclusion: bool) -> None:
     engines = [GreedyEngine(one, repeats_prompt=not knows_exclusion) for one in (DRAFTS[name], target)]
     steps = list(speculate(plan(limit, drafts, knows_exclusion=knows_exclusion), *engines))
     assert [token for step in steps for token in step] == alone(limit)

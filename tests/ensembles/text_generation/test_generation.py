@@ -59,7 +59,7 @@ def test_streamed_text_is_the_whole_text(end: list[int]) -> None:
 
 
 @pytest.mark.parametrize("flags", [{}, {"exclude_input_in_output": False}])
-def test_a_whole_answer_has_the_prompt_before_it(flags: dict[str, bool]) -> None:
+def test_a_whole_answer_has_the_prompt_before_it(flags: dict[str, Any]) -> None:
     ids = [*PROMPT, *CODEC.encode(" it"), END]
     assert said(asked(**flags).answers([response(ids)], BOTH)) == ["Say it: it"]
 
@@ -82,7 +82,7 @@ def test_where_the_engine_ends_for_its_own_reasons_the_rest_comes_after_it() -> 
 
 
 @pytest.mark.parametrize("is_streaming", [True, False])
-def test_a_stop_word_in_the_text_ends_it_whatever_its_tokens(is_streaming: bool) -> None:  # noqa: FBT001
+def test_a_stop_word_in_the_text_ends_it_whatever_its_tokens(is_streaming: bool) -> None:
     ids = [i for piece in ("one t", "w", "o three") for i in CODEC.encode(piece)]
     conversation = asked(stream=is_streaming, stop_words=["two"], exclude_input_in_output=True)
     answers = list(conversation.answers(one_by_one(ids) if is_streaming else [response(ids)], BOTH))

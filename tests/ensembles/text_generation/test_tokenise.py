@@ -17,8 +17,18 @@ from tritonsmith.ensembles.text_generation.tokenise import Encoding, encode_requ
 DEMO = Path(__file__).parents[3] / "ensembles" / "text_generation" / "demo"
 INPUTS = ("QUERY", "DECODER_QUERY", "REQUEST_OUTPUT_LEN", "BAD_WORDS_DICT", "STOP_WORDS_DICT", "END_ID", "IMAGE_BYTES")
 OUTPUTS = frozenset(
-    ("INPUT_ID", "REQUEST_INPUT_LEN", "DECODER_INPUT_ID", "REQUEST_DECODER_INPUT_LEN", "REQUEST_OUTPUT_LEN")
-    + ("BAD_WORDS_IDS", "STOP_WORDS_IDS", "EMBEDDING_BIAS", "OUT_END_ID", "OUT_PAD_ID")
+    (
+        "INPUT_ID",
+        "REQUEST_INPUT_LEN",
+        "DECODER_INPUT_ID",
+        "REQUEST_DECODER_INPUT_LEN",
+        "REQUEST_OUTPUT_LEN",
+        "BAD_WORDS_IDS",
+        "STOP_WORDS_IDS",
+        "EMBEDDING_BIAS",
+        "OUT_END_ID",
+        "OUT_PAD_ID",
+    )
 )
 
 
@@ -106,7 +116,7 @@ def test_a_prompt_that_is_too_long_is_refused_with_the_limit(parameters: dict[st
     query = "a b c"
     assert len(encoded(request(query))["INPUT_ID"][0]) == 4
     with pytest.raises(ClientError, match=message):
-        encoded(request("hello", query), **parameters)
+        encoded(request("hello", query), OUTPUTS, **parameters)
     assert encoded(request(query), max_input_len="4", max_seq_len="5")
 
 

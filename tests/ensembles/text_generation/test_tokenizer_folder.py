@@ -33,8 +33,8 @@ def test_a_tokenizer_never_cuts_or_pads_a_prompt(tmp_path: Path) -> None:
 @pytest.mark.parametrize("said", [True, False, None])
 def test_the_configuration_has_the_last_word_on_the_first_token(
     tmp_path: Path,
-    in_file: bool,  # noqa: FBT001
-    said: bool | None,  # noqa: FBT001
+    in_file: bool,
+    said: bool | None,
 ) -> None:
     config = {} if said is None else {"add_bos_token": said}
     codec = read_tokenizer(write(tmp_path, adds_bos=in_file, bos_token="<s>", **config)).codec

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import triton_python_backend_utils as pb_utils
 
-from .bls import Bls, Cancelled, ModelError, read_setup
+from .bls import Bls, ModelError, read_setup
+from .jobs import Cancelled
 from .model_parameters import ClientError
 
 WIDTH = 256  # requests under way in one instance; each waits in a thread of its own
