@@ -11,7 +11,7 @@ import grpc  # type: ignore[import-untyped]
 _TOO_LONG = re.compile(r"the prompt has \d+ tokens")  # our preprocessing's and our backend's words
 # Triton's own (core: dynamic_batch_scheduler.cc), and our engine's
 _QUEUE_FULL = re.compile(r"maximum queue size|queue is full", re.IGNORECASE)
-_NOT_READY = re.compile(r"is not ready|failed to connect|socket closed|unavailable", re.IGNORECASE)
+_NOT_READY = re.compile(r"is not ready|unknown model|unavailable", re.IGNORECASE)
 
 
 @dataclass
@@ -45,18 +45,24 @@ def too_long(message: str, param: str | None = None) -> ApiError:
     return invalid(message, param, "context_length_exceeded")
 
 
-def of_triton(problem: Any) -> ApiError:
-    """Return the error for a failed call (grpc.RpcError): by its words where these say more, else by its status.
+def of_words(message: str) -> ApiError:
+    """Return the error for what a model answered: by its words, as an error in a stream has no status.
 
-    A model that calls others, or an ensemble, does not always hand the status of a step on, so the words come first.
+    Triton would add one (`triton_grpc_error`), and 2.51 crashes with it: "HandleCancellation called even when the
+    context was not cancelled", when a step of an ensemble refuses a request.
     """
+    if _TOO_LONG.search(message):
+        return too_long(message)
+    if _QUEUE_FULL.search(message):
+        return ApiError(429, message, code="rate_limit_exceeded")
+    if _NOT_READY.search(message):
+        return ApiError(503, message, code="unavailable")
+    return ApiError(500, message)
+
+
+def of_call(problem: Any) -> ApiError:
+    """Return the error for a call that failed (grpc.RpcError): the server is not there, or going."""
     code, details = problem.code(), problem.details() or ""
-    if _TOO_LONG.search(details):
-        return too_long(details)
-    if _QUEUE_FULL.search(details):
-        return ApiError(429, details, code="rate_limit_exceeded")
-    if code is grpc.StatusCode.INVALID_ARGUMENT:
-        return invalid(details)
-    if code is grpc.StatusCode.UNAVAILABLE or _NOT_READY.search(details):
-        return ApiError(503, details or "the server is not ready", code="unavailable")
-    return ApiError(500, details or code.name)
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return ApiError(503, details or "the server does not answer", code="unavailable")
+    return of_words(details or code.name)

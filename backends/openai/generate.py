@@ -13,13 +13,11 @@ from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
 from tritonsmith.backends.client.base import InferRequest
 from tritonsmith.backends.client.over_grpc import read_response, request_message
-from tritonsmith.backends.openai.errors import of_triton
+from tritonsmith.backends.openai.errors import of_call, of_words
 from tritonsmith.backends.openai.pipelines import Pipeline
 from tritonsmith.backends.openai.tensors import Piece, Reader, Wish, infer_request, stop_request
 
 STOP_LIMIT_S = 5.0  # for telling an engine to stop; it needs milliseconds
-# Else errors of a stream come as text alone, without a status (server: protocol/extension_generate, 24.08).
-WITH_STATUS = (("triton_grpc_error", "true"),)
 
 
 class Triton:
@@ -53,6 +51,9 @@ class Triton:
         reader, is_over = Reader(), False
         try:
             async for answer in call:
+                if answer.error_message:
+                    is_over = True
+                    raise of_words(answer.error_message)
                 response = read_response(answer.infer_response)
                 is_over = response.is_final
                 if response.outputs:
@@ -61,7 +62,7 @@ class Triton:
             is_over = True
         except grpc.RpcError as problem:
             is_over = True
-            raise of_triton(problem) from problem
+            raise of_call(problem) from problem
         finally:
             if not is_over:
                 self._end_early(call, pipeline, request_id)
@@ -69,7 +70,7 @@ class Triton:
     def _stream(self, request: InferRequest, timeout_s: float | None = None) -> Any:
         message = request_message(request)
         message.parameters["triton_enable_empty_final_response"].bool_param = True
-        return self._stub.ModelStreamInfer(_once(message), metadata=WITH_STATUS, timeout=timeout_s)
+        return self._stub.ModelStreamInfer(_once(message), timeout=timeout_s)
 
     def _end_early(self, call: Any, pipeline: Pipeline, request_id: str) -> None:
         """Cancel a request, in a task of its own since whoever waited may be cancelled too."""

@@ -32,6 +32,8 @@ def read_prompt(asked: Asked, pipeline: Pipeline) -> Prompt:
         tokens = len(pipeline.encoding.ids(text))
     except ClientError as problem:
         raise invalid(str(problem), "messages") from None
+    if not tokens:
+        raise invalid("the prompt has no tokens", "messages" if asked.messages else "prompt")
     return Prompt(text, tokens, _max_tokens(asked, pipeline, tokens))
 
 

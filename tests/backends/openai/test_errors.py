@@ -5,7 +5,22 @@ from dataclasses import dataclass
 import grpc  # type: ignore[import-untyped]
 import pytest
 
-from tritonsmith.backends.openai.errors import ApiError, of_triton
+from tritonsmith.backends.openai.errors import ApiError, of_call, of_words
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "code"),
+    [
+        ("in ensemble 'chat', the prompt has 900 tokens; the engine takes ...", 400, "context_length_exceeded"),
+        ("in ensemble 'chat', [request id: 5] Exceeds maximum queue size", 429, "rate_limit_exceeded"),
+        ("the queue is full: 4 requests wait; max_queue_size is 4", 429, "rate_limit_exceeded"),
+        ("Request for unknown model: 'm' has no available versions", 503, "unavailable"),
+        ("tensorrt_llm: the stub has ended", 500, None),
+    ],
+)
+def test_what_a_model_answers_has_the_status_that_clients_expect(words: str, status: int, code: str | None) -> None:
+    error = of_words(words)
+    assert (error.status, error.code, error.message) == (status, code, words)
 
 
 @dataclass
@@ -22,29 +37,10 @@ class Failure:
         return self.words
 
 
-CODES = grpc.StatusCode
-
-
-@pytest.mark.parametrize(
-    ("status", "words", "told", "code"),
-    [
-        (CODES.INVALID_ARGUMENT, "temperature -1 is negative", 400, None),
-        # with an ensemble's or a caller's own status around it, the words count
-        (CODES.INTERNAL, "preprocessing: the prompt has 900 tokens; ...", 400, "context_length_exceeded"),
-        (CODES.UNAVAILABLE, "Exceeds maximum queue size", 429, "rate_limit_exceeded"),
-        (CODES.UNAVAILABLE, "the queue is full: 4 requests wait; max_queue_size is 4", 429, "rate_limit_exceeded"),
-        (CODES.UNAVAILABLE, "Request for unknown model: 'm' is not ready", 503, "unavailable"),
-        (CODES.UNAVAILABLE, "Socket closed", 503, "unavailable"),
-        (CODES.INTERNAL, "the stub has ended", 500, None),
-        (CODES.CANCELLED, "", 500, None),
-    ],
-)
-def test_each_failure_has_the_status_that_clients_expect(
-    status: grpc.StatusCode, words: str, told: int, code: str | None
-) -> None:
-    error = of_triton(Failure(status, words))
-    assert (error.status, error.code) == (told, code)
-    assert error.message
+def test_a_server_that_has_gone_is_unavailable_and_anything_else_its_fault() -> None:
+    assert of_call(Failure(grpc.StatusCode.UNAVAILABLE, "Socket closed")).status == 503
+    assert of_call(Failure(grpc.StatusCode.CANCELLED, "")).body()["error"]["message"] == "CANCELLED"
+    assert of_call(Failure(grpc.StatusCode.INTERNAL, "")).status == 500
 
 
 def test_a_body_has_openai_s_four_fields() -> None:
