@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from threading import Event as Flag
 from threading import Lock, Thread
 from time import monotonic
@@ -95,27 +96,27 @@ class Service:
         stream.finish_empty()
 
     def _send_all(self) -> None:
-        while (events := self._steps.get()) is not None:
-            is_last = False
-            if self._settings.is_coalescing and not self._steps.empty():
-                events, is_last = self._coalesce(events)
-            for event in events:
-                self._send(event)
-            if is_last:
-                return
+        """Send what comes, the requests in turn: behind a backlog, a first token would wait for all of it."""
+        waiting: dict[Request, deque[Event]] = {}
+        is_open = True
+        while is_open or waiting:
+            while is_open and (not waiting or not self._steps.empty()):
+                step = self._steps.get()
+                is_open = step is not None
+                for event in step or ():
+                    waiting.setdefault(event.request, deque()).append(event)
+            for request in list(waiting):
+                self._send(self._next(waiting[request]))
+                if not waiting[request]:
+                    del waiting[request]
 
-    def _coalesce(self, first: Sequence[Event]) -> tuple[list[Event], bool]:
-        """Return one event per request for all steps that wait, and whether the end was among them."""
-        by_request: dict[Request, list[Event]] = {}
-        step: Sequence[Event] | None = first
-        try:
-            while step is not None:
-                for event in step:
-                    by_request.setdefault(event.request, []).append(event)
-                step = self._steps.get_nowait()
-        except Empty:
-            pass
-        return [merge(events) for events in by_request.values()], step is None
+    def _next(self, events: deque[Event]) -> Event:
+        """Take a request's next event, where responses are coalesced all of them as one."""
+        if not self._settings.is_coalescing or len(events) == 1:
+            return events.popleft()
+        merged = merge(list(events))
+        events.clear()
+        return merged
 
     def _send(self, event: Event) -> None:
         stream = self._streams.get(event.request)

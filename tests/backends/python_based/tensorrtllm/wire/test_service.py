@@ -189,6 +189,23 @@ def test_a_sender_that_falls_behind_sends_what_has_gathered_where_that_is_wanted
     assert responses[-1].tensors["sequence_length"].item() == len(ids(responses)[-1])
 
 
+def test_behind_a_backlog_requests_take_turns(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    early, late = rig.ask([7], 20, streaming=True), rig.ask([8], 2, streaming=True)
+    send, before = early.sender.send, []
+
+    def slow(response: Any, flags: int = 0) -> None:
+        time.sleep(0.05 if not early.sender.responses else 0)  # meanwhile every token is made
+        before.append(len(late.sender.responses))
+        send(response, flags)
+
+    early.sender.send = slow
+    rig.engine.run()
+    assert ids(early.sender.wait()) == [[7]] * 20
+    assert ids(late.sender.wait()) == [[8]] * 2
+    assert before.index(2) <= 3, "the late one's answer waits for no more than its turn"
+
+
 def test_metrics_follow_the_engine_and_count_each_answer(make_rig: MakeRig) -> None:
     rig = make_rig()
     rig.answer([7, 8], 3)
