@@ -158,14 +158,16 @@ def as_input(name: str, array: Any) -> grpc.InferInput:
 
 
 @contextmanager
-def open_stream(url: str) -> Iterator[tuple[grpc.InferenceServerClient, SimpleQueue[Any]]]:
+def open_stream(
+    url: str, *, is_cancelling: bool = False
+) -> Iterator[tuple[grpc.InferenceServerClient, SimpleQueue[Any]]]:
     responses: SimpleQueue[Any] = SimpleQueue()
     with grpc.InferenceServerClient(url) as client:
         client.start_stream(lambda result, error: responses.put((result, error)))
         try:
             yield client, responses
         finally:
-            client.stop_stream(cancel_requests=True)
+            client.stop_stream(cancel_requests=is_cancelling)
 
 
 def ask(server: Server, model: str, inputs: Sequence[grpc.InferInput], *, request_id: str = "") -> list[Piece]:
@@ -394,7 +396,7 @@ def wait_for_active(server: Server, count: int, model: str = "tensorrt_llm") -> 
 
 
 def test_a_cancelled_stream_frees_the_engine(server: Server) -> None:
-    with open_stream(server.grpc_url) as (client, responses):
+    with open_stream(server.grpc_url, is_cancelling=True) as (client, responses):
         for _ in range(3):
             client.async_stream_infer(BLS, tensors(QUESTION, stream=True, **LONG))
         wait_for_active(server, 3)
