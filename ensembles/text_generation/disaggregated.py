@@ -82,7 +82,8 @@ def serve(setup: Setup, request: Request, ask: Ask) -> Iterator[Tensors]:
     if rows != {1}:
         raise RefusedError(f"a request of {max(rows, default=0)} rows: one row at a time is handed over")
     own_id = request.id or uuid4().hex  # a request without an id could not be stopped
-    answers = list(ask(setup.context, request.inputs, (), own_id, "context_only"))
+    # an empty response only says that it was the last
+    answers = [answer for answer in ask(setup.context, request.inputs, (), own_id, "context_only") if answer]
     if len(answers) != 1 or HANDED_OVER not in answers[0]:
         what = f"{len(answers)} responses" if len(answers) != 1 else f"a response without {HANDED_OVER}"
         raise ModelError(setup.context, f"expected one response with {HANDED_OVER}, got {what}", None)
@@ -91,7 +92,8 @@ def serve(setup: Setup, request: Request, ask: Ask) -> Iterator[Tensors]:
         if request.is_cancelled():
             _end(setup, own_id, ask)
             return
-        yield response
+        if response:
+            yield response
 
 
 def _stop(setup: Setup, request: Request, ask: Ask) -> Iterator[Tensors]:

@@ -40,7 +40,8 @@ class TritonPythonModel:
             self.fail(sender, f"{type(problem).__name__}: {problem}", pb_utils.TritonError.INTERNAL)
 
     def fail(self, sender, message, code):
-        sender.send(pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code)), flags=FINAL)
+        error = pb_utils.TritonError(message) if code is None else pb_utils.TritonError(message, code)
+        sender.send(pb_utils.InferenceResponse(error=error), flags=FINAL)
 
     def ask(self, model, inputs, outputs, request_id, kind):
         request = pb_utils.InferenceRequest(
