@@ -102,6 +102,7 @@ def test_the_text_comes_through_the_whole_ensemble(server: Server) -> None:
 
 
 def test_one_bad_request_says_why_and_the_next_is_served(server: Server) -> None:
-    events = post(server, input_ids=[200, 100], input_lengths=2)  # more than one byte holds
-    assert "context" in events[0]["error"]
+    with pytest.raises(urllib.error.HTTPError) as problem:
+        post(server, input_ids=[200, 100], input_lengths=2)
+    assert "context: AssertionError(300)" in problem.value.read().decode()
     assert len(post(server)) == 4
