@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -191,19 +192,26 @@ def test_a_sender_that_falls_behind_sends_what_has_gathered_where_that_is_wanted
 
 def test_behind_a_backlog_requests_take_turns(make_rig: MakeRig) -> None:
     rig = make_rig()
-    early, late = rig.ask([7], 20, streaming=True), rig.ask([8], 2, streaming=True)
-    send, before = early.sender.send, []
+    early = rig.ask([7], 20, streaming=True)
+    send, is_let_go = early.sender.send, threading.Event()
+    order: list[str] = []
 
-    def slow(response: Any, flags: int = 0) -> None:
-        time.sleep(0.05 if not early.sender.responses else 0)  # meanwhile every token is made
-        before.append(len(late.sender.responses))
+    def held(response: Any, flags: int = 0) -> None:
+        is_let_go.wait(5)
+        order.append("early")
         send(response, flags)
 
-    early.sender.send = slow
+    early.sender.send = held
+    for _ in range(15):
+        rig.engine.step()
+    late = rig.ask([8], 1, streaming=True)
+    late_send = late.sender.send
+    late.sender.send = lambda response, flags=0: (order.append("late"), late_send(response, flags))
     rig.engine.run()
+    is_let_go.set()
     assert ids(early.sender.wait()) == [[7]] * 20
-    assert ids(late.sender.wait()) == [[8]] * 2
-    assert before.index(2) <= 3, "the late one's answer waits for no more than its turn"
+    assert ids(late.sender.wait()) == [[8]]
+    assert order.index("late") <= 3, "the late one's token waits for its turn alone"
 
 
 def test_metrics_follow_the_engine_and_count_each_answer(make_rig: MakeRig) -> None:
