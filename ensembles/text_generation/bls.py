@@ -124,6 +124,8 @@ class Bls:
                 self._watch.remove(job)
 
     def _answer(self, job: Job, inputs: Tensors, outputs: frozenset[str]) -> None:
+        if job.is_abandoned():  # while it waited for this instance
+            raise Cancelled("cancelled by the client")
         refuse_unbuilt(inputs)
         encoded = self._preprocess(inputs)
         rows = read_rows(inputs, encoded)
