@@ -90,7 +90,7 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What of the spec a pipeline is expanded in: release, hardware and server, and the folder that paths count from."""
+    """What of the spec a pipeline is expanded in: release, hardware, server, and the folder that paths count from."""
 
     release: Release
     hardware: Hardware
