@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tritonsmith.backends.python_based.tensorrtllm.llm.cpu import EngineError, Options, load_engine
+from tritonsmith.backends.python_based.tensorrtllm.llm.cpu.sequence import Sequence
 from tritonsmith.backends.python_based.tensorrtllm.llm.request import Request, RequestError, Sampling
 
 Ask = Callable[..., Request]
@@ -162,6 +163,21 @@ def test_counters_tell_what_is_inside(open_engine: Any, ask: Ask) -> None:
         running.engine.cancel(request)
     running.answers.wait(*requests)
     assert [running.answers.last(request).finish for request in requests] == ["cancelled"] * 3
+
+
+def test_a_paused_request_that_is_cancelled_is_paused_no_more(llama: Any, ask: Ask) -> None:
+    options = Options(max_batch_size=4, scheduler_policy="max_utilization", tokens_per_block=8, max_tokens_in_cache=96)
+    batch = load_engine(llama.folder, options)._batch
+    for number in range(4):
+        batch.add(Sequence(ask(8, 60, seed=number), number, 160))
+    while not batch.paused:
+        list(batch.step())
+    paused = next(sequence for sequence in batch.waiting if sequence.generated)
+    before = batch.paused
+    (event,) = batch.remove([paused.request], "cancelled")
+    assert (event.finish, event.tokens, batch.paused) == ("cancelled", (), before - 1)
+    assert batch.remove_all("error", "over")
+    assert (batch.paused, batch.books.used, batch.is_busy) == (0, 0, False)
 
 
 def test_one_that_has_ended_is_not_cancelled(open_engine: Any, ask: Ask) -> None:
