@@ -13,11 +13,13 @@ from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
 from tritonsmith.backends.client.base import InferRequest
 from tritonsmith.backends.client.over_grpc import read_response, request_message
-from tritonsmith.backends.openai.errors import of_call, of_words
+from tritonsmith.backends.openai.errors import ApiError, of_call, of_words
 from tritonsmith.backends.openai.pipelines import Pipeline
 from tritonsmith.backends.openai.tensors import Piece, Reader, Wish, infer_request, stop_request
 
 STOP_LIMIT_S = 5.0  # for telling an engine to stop; it needs milliseconds
+STOP_PERIOD_S = 0.1
+END_LIMIT_S = 30.0  # after which a request that does not end is left to itself
 
 
 class Triton:
@@ -48,43 +50,66 @@ class Triton:
         Raises: ApiError.
         """
         call = self._stream(infer_request(pipeline, wish, request_id))
+        answers: asyncio.Queue[pb.ModelStreamInferResponse | ApiError | None] = asyncio.Queue()
+        # In a task of its own: a task that is cancelled while it reads cancels the call too, without asking (grpc.aio).
+        reading = asyncio.create_task(_read(call, answers))
         reader, is_over = Reader(), False
         try:
-            async for answer in call:
-                if answer.error_message:
+            while (answer := await answers.get()) is not None:
+                if isinstance(answer, ApiError):
                     is_over = True
-                    raise of_words(answer.error_message)
+                    raise answer
                 response = read_response(answer.infer_response)
-                is_over = response.is_final
                 if response.outputs:
                     yield reader.piece(response)
-                # the loop goes on: the server ends the stream
             is_over = True
-        except grpc.RpcError as problem:
-            is_over = True
-            raise of_call(problem) from problem
         finally:
             if not is_over:
-                self._end_early(call, pipeline, request_id)
+                self._end_early(call, reading, pipeline, request_id)
 
     def _stream(self, request: InferRequest, timeout_s: float | None = None) -> Any:
         message = request_message(request)
         message.parameters["triton_enable_empty_final_response"].bool_param = True
         return self._stub.ModelStreamInfer(_once(message), timeout=timeout_s)
 
-    def _end_early(self, call: Any, pipeline: Pipeline, request_id: str) -> None:
-        """Cancel a request, in a task of its own since whoever waited may be cancelled too."""
-        call.cancel()
-        if pipeline.engine:
-            task = asyncio.create_task(self._stop(pipeline, request_id))
-            self._stops.add(task)
-            task.add_done_callback(self._stops.discard)
+    def _end_early(self, call: Any, reading: asyncio.Task[None], pipeline: Pipeline, request_id: str) -> None:
+        """End a request, in a task of its own since whoever waited may be cancelled too.
 
-    async def _stop(self, pipeline: Pipeline, request_id: str) -> None:
-        """Tell the engine to end a request, since a cancellation does not pass through an ensemble (tried on 2.51)."""
-        with contextlib.suppress(grpc.RpcError):  # it has ended by itself, or the server is going
-            async for _ in self._stream(stop_request(pipeline, request_id), STOP_LIMIT_S):
-                pass
+        A cancellation does not pass through an ensemble, and leaves it with a request in flight for ever, on which the
+        server's exit waits (tried on 2.51): there the engine is told, and the stream ends by itself.
+        """
+        if not pipeline.is_ensemble:
+            call.cancel()
+            return
+        task = asyncio.create_task(self._stop(call, reading, pipeline, request_id))
+        self._stops.add(task)
+        task.add_done_callback(self._stops.discard)
+
+    async def _stop(self, call: Any, reading: asyncio.Task[None], pipeline: Pipeline, request_id: str) -> None:
+        """Tell the engine to end a request until its stream has ended: one that waits in a queue is not stopped yet."""
+        for _ in range(round(END_LIMIT_S / STOP_PERIOD_S)):
+            with contextlib.suppress(grpc.RpcError):  # the server is going
+                async for _ in self._stream(stop_request(pipeline, request_id), STOP_LIMIT_S):
+                    pass
+            if (await asyncio.wait({reading}, timeout=STOP_PERIOD_S))[0]:
+                return
+        call.cancel()
+
+
+async def _read(call: Any, answers: asyncio.Queue[pb.ModelStreamInferResponse | ApiError | None]) -> None:
+    """Put what a call answers into a queue, its error or None last."""
+    end = None
+    try:
+        async for answer in call:
+            if answer.error_message:
+                end = of_words(answer.error_message)
+                break
+            answers.put_nowait(answer)
+    except grpc.RpcError as problem:
+        end = of_call(problem)
+    except asyncio.CancelledError:  # of the call
+        pass
+    answers.put_nowait(end)
 
 
 async def _once(message: pb.ModelInferRequest) -> AsyncIterator[pb.ModelInferRequest]:

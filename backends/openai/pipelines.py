@@ -42,6 +42,7 @@ class Pipeline:
     encoding: Encoding
     template: ChatTemplate | None
     engine: str = ""
+    is_ensemble: bool = False
     aliases: tuple[str, ...] = ()
 
     @property
@@ -75,17 +76,17 @@ def find_pipelines(configs: Configs, repository: Path) -> tuple[list[Pipeline], 
             found += _read(name, config, configs, repository)
         except ValueError as problem:
             reasons.append(f"{name}: {problem}")
-    return list(_joined(found, configs)), reasons
+    return list(_joined(found)), reasons
 
 
-def _joined(found: Sequence[Pipeline], configs: Configs) -> Iterator[Pipeline]:
+def _joined(found: Sequence[Pipeline]) -> Iterator[Pipeline]:
     """Yield the pipelines, those with the same engine as one."""
     by_engine: dict[str, list[Pipeline]] = {}
     for pipeline in found:
         by_engine.setdefault(pipeline.engine or pipeline.model, []).append(pipeline)
     for group in by_engine.values():
-        ensembles = [one for one in group if _is_ensemble(configs[one.model])]
-        exact = next((one for one in group if one not in ensembles), group[0])
+        ensembles = [one for one in group if one.is_ensemble]
+        exact = next((one for one in group if not one.is_ensemble), group[0])
         named = ensembles[0] if ensembles else exact
         aliases = tuple(one.name for one in group if one is not named)
         yield replace(exact, name=named.name, aliases=aliases)
@@ -110,7 +111,7 @@ def _read(name: str, config: ModelConfig, configs: Configs, repository: Path) ->
         template = read_chat_template(encoding.tokenizer.path)
     except ValueError:
         template = None  # the model completes; whoever chats with it is told
-    yield Pipeline(name, name, _inputs(config), outputs, encoding, template, engine)
+    yield Pipeline(name, name, _inputs(config), outputs, encoding, template, engine, _is_ensemble(config))
 
 
 def models_behind(config: ModelConfig, configs: Configs) -> tuple[str, str] | None:

@@ -70,7 +70,7 @@ class Streams:
         beams = [
             (place, sequence[: max(int(length), 0)])
             for place, (sequence, length) in enumerate(
-                zip(tokens.reshape(-1, tokens.shape[-1]), lengths.reshape(-1), strict=True)
+                zip(tokens.reshape(lengths.size, tokens.shape[-1]), lengths.reshape(-1), strict=True)
             )
         ]
         pieces = [self._piece((request_id, row, place), ids.tolist()) for place, ids in beams]

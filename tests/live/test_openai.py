@@ -347,6 +347,6 @@ def test_ctrl_c_ends_the_front_end_with_the_server(serving: Answer, chat: Ask) -
     next(chunks)
     serving["process"].send_signal(signal.SIGINT)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks).startswith(ANSWER)
-    assert serving["process"].wait(120) == 130
+    assert serving["process"].wait(60) == 130
     with pytest.raises(openai.APIConnectionError):
         chat()

@@ -98,3 +98,9 @@ def test_without_an_id_no_half_character_is_said(streams: Streams) -> None:
 def test_an_empty_response_says_nothing(streams: Streams) -> None:
     assert say(streams, "a", []) == [""]
     assert say(streams, "", []) == [""]
+
+
+def test_a_response_without_tokens_says_nothing(streams: Streams) -> None:
+    """What tensorrt_llm sends last where a request was stopped."""
+    empty, none = np.zeros((1, 1, 0), np.int32), np.zeros((1, 1), np.int32)
+    assert streams.texts("stopped", empty, none).tolist() == [b""]
