@@ -98,18 +98,20 @@ class Triton:
 
 async def _read(call: Any, answers: asyncio.Queue[pb.ModelStreamInferResponse | ApiError | None]) -> None:
     """Put what a call answers into a queue, its error or None last."""
-    end = None
+    end: ApiError | None = ApiError(500, "the answer broke off")
     try:
         async for answer in call:
             if answer.error_message:
                 end = of_words(answer.error_message)
-                break
+                return
             answers.put_nowait(answer)
+        end = None
     except grpc.RpcError as problem:
         end = of_call(problem)
-    except asyncio.CancelledError:  # of the call
-        pass
-    answers.put_nowait(end)
+    except asyncio.CancelledError:  # of the call, by us: nobody waits
+        end = None
+    finally:
+        answers.put_nowait(end)
 
 
 async def _once(message: pb.ModelInferRequest) -> AsyncIterator[pb.ModelInferRequest]:
