@@ -206,7 +206,12 @@ def test_behind_a_backlog_requests_take_turns(make_rig: MakeRig) -> None:
         rig.engine.step()
     late = rig.ask([8], 1, streaming=True)
     late_send = late.sender.send
-    late.sender.send = lambda response, flags=0: (order.append("late"), late_send(response, flags))
+
+    def noted(response: Any, flags: int = 0) -> None:
+        order.append("late")
+        late_send(response, flags)
+
+    late.sender.send = noted
     rig.engine.run()
     is_let_go.set()
     assert ids(early.sender.wait()) == [[7]] * 20
