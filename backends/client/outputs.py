@@ -28,7 +28,7 @@ def as_text(response: InferResponse, *, is_batched: bool) -> str:
     if not is_batched or len(rows) != 1 or any(not output.array.ndim for output in outputs):
         return "\n".join(f"{o.name}  {o.datatype}{list(o.array.shape)}  {cell(o.array)}" for o in outputs)
     header = ["row", *(f"{o.name} {o.datatype}{list(o.array.shape[1:])}" for o in outputs)]
-    return table(header, [[str(n), *(cell(o.array[n]) for o in outputs)] for n in range(rows.pop())])
+    return table(header, [[str(n), *(cell(o.array[n : n + 1]) for o in outputs)] for n in range(rows.pop())])
 
 
 def as_line(response: InferResponse) -> str:

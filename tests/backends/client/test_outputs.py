@@ -26,6 +26,13 @@ def test_a_batch_is_a_table_with_a_row_for_each() -> None:
     )
 
 
+def test_a_row_may_be_a_single_text() -> None:
+    texts = np.array([b"caf\xc3\xa9", b"one"], dtype=object)
+    assert as_text(response(text_output=("BYTES", texts)), is_batched=True) == (
+        "row  text_output BYTES[]\n0                   caf\u00e9\n1                    one"
+    )
+
+
 def test_outputs_that_have_no_rows_in_common_are_lines() -> None:
     text = as_text(response(a=("INT32", [1, 2]), b=("INT32", [3])), is_batched=False)
     assert text == "a  INT32[2]  [1, 2]\nb  INT32[1]  3"
