@@ -91,12 +91,22 @@ def _read_file(path: Path, spec: TensorSpec) -> Array:
 
 
 def _json_or_text(text: str) -> Any:
-    """Return what a BYTES value means: JSON strings and lists as such, anything else the text itself."""
+    """Return what a BYTES value means: JSON strings and lists of them as such, anything else the text itself.
+
+    So a list of chat messages is a text as it stands, though it is JSON too.
+    """
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
-    return value if isinstance(value, str | list | dict) else text
+    return value if _is_strings(value) else text
+
+
+def _is_strings(value: Any) -> bool:
+    """Whether a value is a string, {"b64": ...} for one, or nested lists of them."""
+    if isinstance(value, list):
+        return all(map(_is_strings, value))
+    return isinstance(value, str) or (isinstance(value, dict) and set(value) == {"b64"})
 
 
 def _to_array(value: Any, spec: TensorSpec) -> Array:
