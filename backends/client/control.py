@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -97,7 +98,7 @@ class Control:
         except TimeoutError as problem:
             raise ServerError(f"{self.url} did not answer /{path} within {limit_s:g} s") from problem
         except (OSError, http.client.HTTPException) as problem:
-            raise ServerError(f"no Triton answers at {self.url}: {problem}", hint=START) from problem
+            raise no_answer(self.url, problem) from problem
         finally:
             connection.close()
         if answer.status >= 400:
@@ -107,6 +108,17 @@ class Control:
 
 def _model_path(name: str, version: str) -> str:
     return f"v2/models/{quote(name)}" + (f"/versions/{version}" if version else "")
+
+
+def no_answer(url: str, problem: Exception) -> ServerError:
+    """Return the error for a connection that failed, or that brought something other than HTTP."""
+    if not isinstance(problem, http.client.BadStatusLine) or isinstance(problem, http.client.RemoteDisconnected):
+        return ServerError(f"no Triton answers at {url}: {str(problem) or type(problem).__name__}", hint=START)
+    if re.match(r"...\x04.\0{4}", problem.line, re.DOTALL):  # SETTINGS on stream 0: HTTP/2's first frame (RFC 9113)
+        message = f"{url} speaks HTTP/2 alone, as a gRPC port does, and was asked over HTTP/1.1"
+        return ServerError(message, hint="use --protocol grpc, or the server's HTTP port (8000 where none was chosen)")
+    said = problem.line if len(problem.line) <= SHOWN_CHARACTERS else f"{problem.line[:SHOWN_CHARACTERS]}..."
+    return ServerError(f"no Triton answers at {url}: it speaks no HTTP, but said {said!r}", hint=START)
 
 
 def http_error(url: str, path: str, status: int, content: bytes) -> ServerError:

@@ -14,7 +14,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonclient.grpc.service_pb2 import ModelStatisticsResponse
 
 from tritonsmith.backends.client.base import InferRequest, InferResponse, ModelMetadata, Tensor, TensorSpec
-from tritonsmith.backends.client.control import START, Control, ModelState, http_error
+from tritonsmith.backends.client.control import Control, ModelState, http_error, no_answer
 from tritonsmith.backends.client.tensors import decode, encode
 from tritonsmith.generator.errors import ServerError, UsageError
 
@@ -23,7 +23,10 @@ Answer = tuple[int, http.client.HTTPMessage, bytes]  # status, headers, body
 
 
 class _Closed(Exception):  # noqa: N818 - caught here, a state and no error of the user's
-    """Raised where a connection is closed or refused."""
+    """Raised where a connection is closed or refused; `error` is what to say if it stays so."""
+
+    def __init__(self, error: ServerError) -> None:
+        self.error = error
 
 
 class HttpClient:
@@ -98,7 +101,7 @@ class HttpClient:
             fresh = http.client.HTTPConnection(self.url, timeout=timeout_s)
             return self._exchange(fresh, path, body, headers, timeout_s)
         except _Closed as problem:
-            raise ServerError(f"no Triton answers over HTTP at {self.url}: {problem}", hint=START) from problem
+            raise problem.error from problem
 
     def _exchange(
         self, connection: http.client.HTTPConnection, path: str, body: bytes, headers: dict[str, str], timeout_s: float
@@ -115,7 +118,7 @@ class HttpClient:
             raise ServerError(f"{self.url} did not answer within {timeout_s:g} s") from problem
         except (OSError, http.client.HTTPException) as problem:
             connection.close()
-            raise _Closed(str(problem) or type(problem).__name__) from problem
+            raise _Closed(no_answer(self.url, problem)) from problem
         self._connection = connection
         return answer.status, answer.headers, content
 

@@ -82,3 +82,35 @@ def test_a_server_that_does_not_answer_in_time_is_said(protocol: WireProtocol) -
         assert isinstance(caught.value.__cause__, TimeoutError)
         with connect(url, protocol) as client, pytest.raises(ServerError, match=r"did not answer within 0\.2 s"):
             client.infer(InferRequest("m", []), timeout_s=0.2)
+
+
+@pytest.mark.parametrize(
+    ("greeting", "said"),
+    [
+        (b"\0\0\x18\x04\0\0\0\0\0\0\x04\0@\0\0\0\x05\0@\0\0", "{url} speaks HTTP/2 alone, as a gRPC port does"),
+        (
+            b"SSH-2.0-OpenSSH\x1b[31m\r\n",
+            r"no Triton answers at {url}: it speaks no HTTP, but said 'SSH-2.0-OpenSSH\x1b[31m",
+        ),
+    ],
+)
+def test_what_is_no_http_is_named_and_none_of_its_bytes_reach_the_terminal(greeting: bytes, said: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"127.0.0.1:{listening.getsockname()[1]}"
+
+        def greet() -> None:
+            for _ in range(2):
+                peer, _ = listening.accept()
+                with peer:
+                    peer.recv(1 << 16)
+                    peer.sendall(greeting)
+
+        greeter = threading.Thread(target=greet, daemon=True)
+        greeter.start()
+        with connect(url, "http") as client:
+            for call in (lambda: client.metadata("m"), lambda: client.infer(InferRequest("m", []))):
+                with pytest.raises(ServerError) as caught:
+                    call()
+                assert caught.value.message.startswith(said.format(url=url))
+                assert caught.value.message.isprintable()
+        greeter.join()
