@@ -26,7 +26,7 @@ DRAFT_TOKENS = 10
 
 def engine_script(llm: Llm, settings: Settings, release: Release, version: Version, max_batch_size: int) -> str | None:
     """Return the script for a model that is no engine yet; None where there is nothing to build."""
-    if llm.facts.kind not in ("huggingface", "checkpoint") or llm.facts.source is None:
+    if llm.facts.kind not in ("huggingface", "checkpoint") or llm.facts.source is None or llm.facts.is_exported:
         return None
     is_checkpoint = llm.facts.kind == "checkpoint"
     commands = [] if is_checkpoint else [_checkpoint_argv(llm, settings.build, version)]

@@ -9,6 +9,7 @@ from tritonsmith.generator.inspect.architecture import Architecture, Spread
 from tritonsmith.generator.inspect.checkpoint import CheckpointFacts
 from tritonsmith.generator.inspect.engine import EngineFacts, Speculation
 from tritonsmith.generator.inspect.engine_source import SourceFacts
+from tritonsmith.generator.inspect.huggingface import HuggingFaceFacts
 
 Kind = Literal["engine", "checkpoint", "huggingface", "elsewhere"]
 
@@ -42,6 +43,11 @@ class Facts:
     def engine(self) -> EngineFacts | None:
         """The engine, None where it is something else or lies elsewhere."""
         return self.source if isinstance(self.source, EngineFacts) else None
+
+    @property
+    def is_exported(self) -> bool:
+        """Whether it is a graph for the CPU engine, of which TensorRT-LLM can build nothing."""
+        return isinstance(self.source, HuggingFaceFacts) and self.source.is_exported
 
     @property
     def architecture(self) -> Architecture | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from tritonsmith.generator.findings import Finding
+from tritonsmith.generator.errors import SpecError
+from tritonsmith.generator.findings import Finding, Place, error
 from tritonsmith.generator.inspect.architecture import Architecture
 from tritonsmith.generator.inspect.checkpoint import sum_weights
 from tritonsmith.generator.inspect.json_file import JsonObject, read_json
+from tritonsmith.generator.inspect.onnx import read_onnx
 from tritonsmith.generator.inspect.safetensors_file import Weights
 
 # What transformers and tokenizers read, beside config.json.
@@ -27,6 +29,9 @@ TOKENIZER_FILES = (
 # Any of these is a vocabulary.
 _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 _INDEX = "model.safetensors.index.json"
+# What `tritonsmith export` writes instead of weights, and what it notes in it. Source: the CPU engine's model_file.py.
+GRAPH = "model.onnx"
+GRAPH_FORMAT = "tritonsmith.llama/1"
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,10 @@ class TokenizerFacts:
 
 @dataclass(frozen=True)
 class HuggingFaceFacts:
-    """A Hugging Face folder; `end_ids` are the tokens that end an answer, `findings` what is wrong with it."""
+    """A Hugging Face folder; `end_ids` are the tokens that end an answer, `findings` what is wrong with it.
+
+    One that `tritonsmith export` wrote holds a graph for ONNX Runtime where the weights were: `is_exported`.
+    """
 
     path: Path
     architecture: Architecture
@@ -53,6 +61,7 @@ class HuggingFaceFacts:
     end_ids: tuple[int, ...] = ()
     pad_id: int | None = None
     is_encoder_decoder: bool = False
+    is_exported: bool = False
     findings: tuple[Finding, ...] = ()
 
 
@@ -72,14 +81,16 @@ def read_huggingface(folder: Path) -> HuggingFaceFacts:
     generation = _optional(folder / "generation_config.json", found)
     ends = generation.wholes("eos_token_id") or found.wholes("eos_token_id") or text.wholes("eos_token_id")
     pads = generation.wholes("pad_token_id") or found.wholes("pad_token_id")
+    is_exported = _is_exported(folder, found)
     return HuggingFaceFacts(
         path=folder,
         architecture=_architecture(folder, found, text),
-        weights=sum_weights(_weight_files(folder, found), found.findings),
+        weights=Weights() if is_exported else sum_weights(_weight_files(folder, found), found.findings),
         tokenizer=read_tokenizer(folder, found.findings),
         end_ids=ends,
         pad_id=pads[0] if pads else None,
         is_encoder_decoder=found.flag("is_encoder_decoder"),
+        is_exported=is_exported,
         findings=tuple(found.findings),
     )
 
@@ -132,12 +143,30 @@ def _optional(path: Path, found: JsonObject) -> JsonObject:
     return JsonObject(path, values, found.findings)
 
 
+def _is_exported(folder: Path, found: JsonObject) -> bool:
+    """Whether a folder holds a graph and no weights; what is wrong with the graph becomes a finding."""
+    if not (folder / GRAPH).exists() or (folder / _INDEX).exists() or any(folder.glob("*.safetensors")):
+        return False
+    try:
+        graph = read_onnx(folder / GRAPH)
+    except SpecError as problem:
+        found.findings.append(error(problem.message, Place(problem.where), remedy=problem.hint))
+        return True
+    found.findings.extend(graph.findings)
+    if graph.metadata.get("format") != GRAPH_FORMAT:
+        remedy = "tritonsmith export MODEL FOLDER, of a model with its safetensors"
+        found.findings.append(
+            error("the graph was not written by `tritonsmith export`", Place(str(folder / GRAPH)), remedy=remedy)
+        )
+    return True
+
+
 def _weight_files(folder: Path, found: JsonObject) -> list[Path]:
     """Return the files with the weights: those of the index where there is one."""
     if not (folder / _INDEX).exists():
         paths = sorted(folder.glob("*.safetensors"))
         if not paths:
-            remedy = "model.safetensors is looked for; other formats (.bin, .pth, .gguf) have to be converted"
+            remedy = "model.safetensors, or what `tritonsmith export` wrote; .bin, .pth and .gguf have to be converted"
             found.complain(f"no safetensors file lies in {folder}", remedy=remedy)
         return paths
     index = _optional(folder / _INDEX, found).below("weight_map", is_required=True)

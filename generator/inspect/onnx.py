@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from google.protobuf.message import DecodeError
@@ -47,7 +47,7 @@ class OnnxFacts:
     """What Triton must know of an ONNX file. `findings` are what no setting in a spec can repair.
 
     `inputs` leaves out those which have an initializer, as ONNX Runtime does; they are `overridable`.
-    `external` are the data files beside the model, relative to its folder, sorted.
+    `external` are the data files beside the model, relative to its folder, sorted. `metadata` is what its writer noted.
     """
 
     path: Path
@@ -58,6 +58,7 @@ class OnnxFacts:
     ir_version: int
     opset: int  # of ONNX's own operators, 0 where the file uses none
     findings: tuple[Finding, ...]
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_batchable(self) -> bool:
@@ -102,6 +103,7 @@ def read_onnx(path: Path) -> OnnxFacts:
         ir_version=model.ir_version,
         opset=next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0),
         findings=tuple(findings),
+        metadata={entry.key: entry.value for entry in model.metadata_props},
     )
 
 

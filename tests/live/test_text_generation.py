@@ -26,6 +26,7 @@ import tritonclient.grpc as grpc
 import yaml
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+from tritonsmith.backends.python_based.tensorrtllm.llm.cpu.export import export_engine
 from tritonsmith.backends.server.embedded import Server, embedded_server
 from tritonsmith.ensembles.build import build_repository
 from tritonsmith.generator.repository.pbtxt import parse_config, render_config
@@ -428,3 +429,13 @@ def test_a_stop_word_in_the_text_frees_the_engine(server: Server) -> None:
     pieces = ask(server, BLS, tensors(QUESTION, stream=True, stop_words="folder that h", **LONG))
     assert text_of(pieces).endswith("folder that h")
     assert seconds_until_idle(server) < 1.0
+
+
+def test_what_export_writes_is_served(tmp_path: Path) -> None:
+    export_engine(DEMO, tmp_path / "i8", "int8")
+    pipelines = {"chat": {"use": "text_generation", "engine": {"from": "i8"}, "with": {"max_batch_size": 2}}}
+    (tmp_path / "tritonsmith.yaml").write_text(yaml.safe_dump({"triton": "24.12", "pipelines": pipelines}))
+    build_repository(tmp_path / "tritonsmith.yaml", tmp_path / "repository")
+    with embedded_server(tmp_path / "repository") as server:
+        answer = post(server, "chat/generate", {"text_input": QUESTION, "max_tokens": 60, "stream": False})
+    assert json.loads(answer)["text_output"].startswith(QUESTION + ANSWER)

@@ -20,8 +20,9 @@ def options_are_known(case: Case) -> Iterator[Finding]:
 def engines_are_built_already(case: Case) -> Iterator[Finding]:
     """Settings of a build would not change an engine that is there."""
     for llm in case.llms:
-        if llm.facts.engine is not None and case.settings.build != type(case.settings.build)():
-            message = f"'build' changes nothing: {llm.facts.engine.path.name} is an engine already"
+        is_built = llm.facts.engine is not None or llm.facts.is_exported
+        if is_built and llm.facts.source and case.settings.build != type(case.settings.build)():
+            message = f"'build' changes nothing: {llm.facts.source.path.name} is an engine already"
             yield case.use.warning(message, "with", "build", hint="leave it out, or name the model it is built from")
 
 

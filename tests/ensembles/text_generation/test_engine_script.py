@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tritonsmith.backends.python_based.tensorrtllm.llm.cpu.export import export_engine
 from tritonsmith.ensembles.pipelines import load_spec
 from tritonsmith.ensembles.text_generation.blueprint import BLUEPRINT
 from tritonsmith.ensembles.text_generation.rules.speculation import lookahead_draft_tokens
@@ -212,3 +213,13 @@ def test_a_lookahead_s_length_is_what_the_rule_counts(commands: Scripted) -> Non
     length = lookahead_draft_tokens(4, 4, 4)
     build = {"options": {"speculative_decoding_mode": "lookahead_decoding", "max_draft_len": length}}
     assert options_of(commands(build=build)[1])["max_draft_len"] == ["23"]
+
+
+def test_of_an_exported_graph_nothing_is_built(tmp_path: Path) -> None:
+    export_engine(BLUEPRINT.folder / "demo", tmp_path / "i8", "int8")
+    pipeline = {"use": "text_generation", "engine": "i8", "with": {"build": {"quantise": "fp8"}}}
+    (tmp_path / "tritonsmith.yaml").write_text(yaml.safe_dump({"triton": "25.05", "pipelines": {"chat": pipeline}}))
+    spec = load_spec(tmp_path / "tritonsmith.yaml")
+    assert [finding.message for finding in spec.findings] == ["'build' changes nothing: i8 is an engine already"]
+    assert "1/engine/model.onnx" in spec.models["tensorrt_llm"].files
+    assert "engine.sh" not in spec.models["tensorrt_llm"].texts

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from tritonsmith.backends.python_based.tensorrtllm.llm.cpu.export import export_engine
 from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.inspect.engine_source import read_engine_source
-from tritonsmith.generator.inspect.huggingface import HuggingFaceFacts
+from tritonsmith.generator.inspect.huggingface import HuggingFaceFacts, read_huggingface
 
 WriteWeights = Callable[..., Path]
+DEMO = Path(__file__).parents[3] / "ensembles" / "text_generation" / "demo"
 CONFIG: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
@@ -48,8 +50,7 @@ def test_shape_and_weights_are_read(folder: Path) -> None:
 
 
 def test_the_model_that_we_ship_is_read() -> None:
-    demo = Path(__file__).parents[3] / "ensembles" / "text_generation" / "demo"
-    found = read_engine_source(demo)
+    found = read_engine_source(DEMO)
     assert isinstance(found, HuggingFaceFacts)
     assert found.findings == ()
     assert found.tokenizer.has_vocabulary
@@ -109,3 +110,24 @@ def test_a_broken_file_beside_it_is_told(folder: Path) -> None:
     with pytest.raises(SpecError) as problem:
         read(folder)
     assert problem.value.where == f"{folder / 'generation_config.json'}:1"
+
+
+def test_what_export_wrote_is_read(tmp_path: Path) -> None:
+    export_engine(DEMO, tmp_path / "i8", "int8")
+    found = read_engine_source(tmp_path / "i8")
+    assert isinstance(found, HuggingFaceFacts)
+    assert (found.findings, found.is_exported) == ((), True)
+    assert found.architecture == read_huggingface(DEMO).architecture
+    assert found.tokenizer.has_vocabulary
+    assert not read_huggingface(DEMO).is_exported
+
+
+@pytest.mark.parametrize(
+    ("cut", "message"), [(False, "the graph was not written by `tritonsmith export`"), (True, "no ONNX model")]
+)
+def test_a_graph_of_another_kind_is_refused(
+    cut: bool, message: str, tmp_path: Path, write_onnx: Callable[..., Path]
+) -> None:
+    path = write_onnx()
+    path.write_bytes(path.read_bytes()[:20] if cut else path.read_bytes())
+    assert any(message in finding.message for finding in read(tmp_path).findings)
