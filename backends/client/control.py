@@ -114,10 +114,11 @@ def no_answer(url: str, problem: Exception) -> ServerError:
     """Return the error for a connection that failed, or that brought something other than HTTP."""
     if not isinstance(problem, http.client.BadStatusLine) or isinstance(problem, http.client.RemoteDisconnected):
         return ServerError(f"no Triton answers at {url}: {str(problem) or type(problem).__name__}", hint=START)
-    if re.match(r"...\x04.\0{4}", problem.line, re.DOTALL):  # SETTINGS on stream 0: HTTP/2's first frame (RFC 9113)
+    line = str(problem)
+    if re.match(r"...\x04.\0{4}", line, re.DOTALL):  # SETTINGS on stream 0: HTTP/2's first frame (RFC 9113)
         message = f"{url} speaks HTTP/2 alone, as a gRPC port does, and was asked over HTTP/1.1"
         return ServerError(message, hint="use --protocol grpc, or the server's HTTP port (8000 where none was chosen)")
-    said = problem.line if len(problem.line) <= SHOWN_CHARACTERS else f"{problem.line[:SHOWN_CHARACTERS]}..."
+    said = line if len(line) <= SHOWN_CHARACTERS else f"{line[:SHOWN_CHARACTERS]}..."
     return ServerError(f"no Triton answers at {url}: it speaks no HTTP, but said {said!r}", hint=START)
 
 
