@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tritonsmith.backends.server.options import ServerFolders, ServerOptions, server_argv
 from tritonsmith.generator import console
-from tritonsmith.generator.catalog.releases import RELEASES
+from tritonsmith.generator.catalog.releases import NEWEST_WITH_TENSORRT_LLM, RELEASES
 from tritonsmith.generator.errors import ServerError, ToolMissingError, UsageError
 from tritonsmith.generator.manifests.launch import Launch, launch_argv
 from tritonsmith.generator.suggest import did_you_mean
@@ -79,11 +79,16 @@ def linked_files(repository: Path) -> list[Path]:
 def image_of(release: str, *, has_tensorrt_llm: bool = False) -> str:
     """Return the image of a release such as 24.10; NVIDIA has one of its own with TensorRT-LLM and its backend.
 
-    Raises: UsageError for a release that is not in the catalog.
+    Raises: UsageError for a release that is not in the catalog, or has no image with TensorRT-LLM.
     """
     if release not in RELEASES:
         raise UsageError(f"no Triton release '{release}' is known.{did_you_mean(release, RELEASES)}", hint="e.g. 24.10")
-    return RELEASES[release].tensorrt_llm_image if has_tensorrt_llm else RELEASES[release].image
+    if not has_tensorrt_llm:
+        return RELEASES[release].image
+    if not RELEASES[release].tensorrt_llm_image:
+        hint = f"--triton {NEWEST_WITH_TENSORRT_LLM}; or launch.sh of the repository, in an image of your own"
+        raise UsageError(f"NVIDIA has no container of Triton {release} with TensorRT-LLM", hint=hint)
+    return RELEASES[release].tensorrt_llm_image
 
 
 def run_container(argv: list[str], *, name: str, stop_limit_s: int) -> None:

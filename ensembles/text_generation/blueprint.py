@@ -13,7 +13,7 @@ from tritonsmith.ensembles.text_generation.llms import llms_of
 from tritonsmith.ensembles.text_generation.models import Pipeline
 from tritonsmith.ensembles.text_generation.places import place_tokenizer, tokenizer_findings
 from tritonsmith.ensembles.text_generation.settings import Settings
-from tritonsmith.generator.catalog.releases import RELEASES
+from tritonsmith.generator.catalog.releases import NEWEST_WITH_TENSORRT_LLM
 from tritonsmith.generator.catalog.tensorrtllm.llmapi import MAIN
 from tritonsmith.generator.catalog.tensorrtllm.tensors import ENCODER, LOGITS, PROMPT
 from tritonsmith.generator.catalog.tensorrtllm.versions import OLDEST, Version, parse_version
@@ -31,15 +31,13 @@ ROLES = (
     "ensemble",
 )
 DEFAULT_BATCH = 8
-# Later containers have no TensorRT-LLM, or one without the engine path.
-NEWEST_WITH_ENGINES = max(release.name for release in RELEASES.values() if release.tensorrt_llm)
 
 
 def expand(settings: Settings, use: Use) -> dict[str, Any]:
     """Return the pipeline's models for the release; nothing where the release or the engine makes that impossible."""
     version = parse_version(use.release.tensorrt_llm)
     if settings.target == "llmapi":
-        is_newer = not use.release.tensorrt_llm and use.release.name > NEWEST_WITH_ENGINES
+        is_newer = not use.release.tensorrt_llm and use.release.name > NEWEST_WITH_TENSORRT_LLM
         return expand_llmapi(settings, use, MAIN if is_newer else version)
     if settings.llm:
         use.findings.append(use.error("'llm' is for target llmapi", "with", "llm", hint="parameters: {...}"))
@@ -72,7 +70,7 @@ def expand(settings: Settings, use: Use) -> dict[str, Any]:
 
 def _refusal(use: Use, version: Version) -> Finding | None:
     """Return why the release serves no engine, None where it does."""
-    name, newest = use.release.name, NEWEST_WITH_ENGINES
+    name, newest = use.release.name, NEWEST_WITH_TENSORRT_LLM
     if name > newest:
         message = f"Triton {name} serves no TensorRT-LLM engine: its C++ backend was removed in July 2026"
         hint = (

@@ -12,6 +12,7 @@ from tritonsmith.ensembles.text_generation.backend_parameters import first_relea
 from tritonsmith.ensembles.text_generation.facts import Facts
 from tritonsmith.ensembles.text_generation.places import Placed, place_engine, place_tokenizer, tokenizer_findings
 from tritonsmith.ensembles.text_generation.settings import Settings
+from tritonsmith.generator.catalog.releases import NEWEST_WITH_TENSORRT_LLM
 from tritonsmith.generator.catalog.tensorrtllm.llmapi import (
     ARGUMENTS,
     GONE,
@@ -228,6 +229,10 @@ def _rules(
     if use.server.orchestrator != "none":
         message = f"server.orchestrator {use.server.orchestrator} is for engines; the LLM API starts its own workers"
         yield use.error(message, "with", "target", hint="leave server.orchestrator out")
+    if not use.release.tensorrt_llm_image:
+        message = f"NVIDIA has no container of Triton {use.release.name} with TensorRT-LLM"
+        hint = f'triton: "{NEWEST_WITH_TENSORRT_LLM}", the newest with one; or an image of your own'
+        yield use.warning(message, "with", "target", hint=hint)
     if use.release.name == "26.07":
         message = "26.07 carries an openai package that TensorRT-LLM cannot be imported with"
         yield use.warning(message, "with", "target", hint="pip install -U openai in the container, or 26.06")

@@ -25,8 +25,8 @@ class Release:
 
     @property
     def tensorrt_llm_image(self) -> str:
-        """The container with TensorRT-LLM, whose backend the other one lacks."""
-        return f"nvcr.io/nvidia/tritonserver:{self.name}-trtllm-python-py3"
+        """The container with TensorRT-LLM, whose backend the other one lacks; empty where there is none."""
+        return self.tensorrt_llm and f"nvcr.io/nvidia/tritonserver:{self.name}-trtllm-python-py3"
 
 
 # Source: TRITON_VERSION on the server's release branches; TensorRT-LLM's versions from the release notes.
@@ -67,6 +67,8 @@ _ROWS = (
 
 RELEASES: dict[str, Release] = {row.name: row for row in _ROWS}
 NEWEST = _ROWS[-1].name
+# NVIDIA names no container with TensorRT-LLM of a later release. Source: tutorials, Popular_Models_Guide (Sept. 2026).
+NEWEST_WITH_TENSORRT_LLM = max(row.name for row in _ROWS if row.tensorrt_llm)
 
 # The release in which a field of ModelConfig appeared, for those younger than the table's first row.
 # Source: history of common's protobuf/model_config.proto against the release branches.

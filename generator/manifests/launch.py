@@ -17,7 +17,7 @@ import jinja2
 import yaml
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tritonsmith.generator.catalog.releases import EMBEDDED, RELEASES
+from tritonsmith.generator.catalog.releases import EMBEDDED, NEWEST_WITH_TENSORRT_LLM, RELEASES
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.inspect.architecture import MOST_RANKS
 from tritonsmith.generator.manifests.server import ServerFolders, options_of, server_argv
@@ -226,7 +226,7 @@ def launch_script(repository: Repository) -> str | None:
     )
     release = RELEASES[repository.settings.get("triton", EMBEDDED)]
     return environment.get_template(f"{SCRIPT}.j2").render(
-        launch=launch, image=release.tensorrt_llm_image, ranks=_lines(argv), name=repository.name
+        launch=launch, release=release, newest=NEWEST_WITH_TENSORRT_LLM, ranks=_lines(argv), name=repository.name
     )
 
 

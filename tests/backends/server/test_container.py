@@ -102,6 +102,12 @@ def test_a_release_names_its_image() -> None:
         image_of("24.13")
 
 
+def test_no_image_with_tensorrt_llm_is_named_that_does_not_exist() -> None:
+    with pytest.raises(UsageError, match=r"no container of Triton 26\.08 with") as refusal:
+        image_of("26.08", has_tensorrt_llm=True)
+    assert "--triton 26.07" in refusal.value.hint
+
+
 def test_without_docker_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolMissingError, match="docker is not installed"):

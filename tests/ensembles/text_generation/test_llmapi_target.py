@@ -214,6 +214,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("25.09", {"parameters": {"max_beam_width": 2}}, "'parameters' is for target tensorrtllm"),
     ("25.09", {"draft": {"engine": "demo"}}, "'draft' is for target tensorrtllm"),
     ("25.09", {"disaggregated": {}}, "'disaggregated' is for target tensorrtllm"),
+    ("26.08", {}, "NVIDIA has no container of Triton 26.08 with TensorRT-LLM"),
     ("26.07", {}, "26.07 carries an openai package that TensorRT-LLM cannot be imported with"),
 ]
 

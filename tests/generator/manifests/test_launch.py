@@ -236,6 +236,15 @@ def test_a_script_for_several_machines_asks_for_them(run: Callable[..., Any]) ->
     assert "set HOSTFILE" in problem.value.stderr
 
 
+@pytest.mark.parametrize(("release", "has_image"), [("26.07", True), ("26.08", False)])
+def test_no_image_is_named_that_does_not_exist(release: str, has_image: bool) -> None:
+    script = launch_script(repository(text(), triton=release))
+    assert script is not None
+    assert ("nvcr.io/nvidia/tritonserver:26.07-trtllm-python-py3 bash" in script) is has_image
+    assert ("IMAGE bash /models/launch.sh" in script) is not has_image
+    assert ("NVIDIA has no container of 26.08 with TensorRT-LLM, the newest is of 26.07" in script) is not has_image
+
+
 def test_words_of_the_spec_stay_words(run: Callable[..., Any]) -> None:
     models, settings, _ = SCRIPTS[-1]
     argv, _ = run(launch_script(repository(*models, **settings)))
