@@ -43,6 +43,7 @@ class Pipeline:
     template: ChatTemplate | None
     engine: str = ""
     is_ensemble: bool = False
+    is_streaming: bool = True  # else it takes no request for a stream: its text comes whole
     aliases: tuple[str, ...] = ()
 
     @property
@@ -97,21 +98,24 @@ def _read(name: str, config: ModelConfig, configs: Configs, repository: Path) ->
 
     Raises: ValueError where its tokenizer or its preprocessing cannot be understood.
     """
-    inputs, outputs = {one.name for one in config.input}, frozenset(one.name for one in config.output)
-    if "text_input" not in inputs or "text_output" not in outputs:
+    names, outputs = {one.name for one in config.input}, frozenset(one.name for one in config.output)
+    if "text_input" not in names or "text_output" not in outputs:
         return
-    if "sampling_param_max_tokens" in inputs:
+    asked = [config]  # an ensemble is decoupled as its steps are, and says nothing of it
+    if "sampling_param_max_tokens" in names:
         encoding, engine = _llmapi_encoding(config, repository / name), ""
     elif (behind := models_behind(config, configs)) is not None:
         preprocessing, engine = behind
         encoding = _encoding(preprocessing, configs, repository)
+        asked = [*([] if _is_ensemble(config) else asked), *filter(None, [configs.get(engine)])]
     else:
         return
     try:
         template = read_chat_template(encoding.tokenizer.path)
     except ValueError:
         template = None  # the model completes; whoever chats with it is told
-    yield Pipeline(name, name, _inputs(config), outputs, encoding, template, engine, _is_ensemble(config))
+    inputs, is_streaming = _inputs(config), all(one.model_transaction_policy.decoupled for one in asked)
+    yield Pipeline(name, name, inputs, outputs, encoding, template, engine, _is_ensemble(config), is_streaming)
 
 
 def models_behind(config: ModelConfig, configs: Configs) -> tuple[str, str] | None:

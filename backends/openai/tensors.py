@@ -46,7 +46,7 @@ class Piece:
 
 
 def infer_request(pipeline: Pipeline, wish: Wish, request_id: str) -> InferRequest:
-    """Return the request for a wish, always as a stream: the text is needed as it comes, to find stop words in it.
+    """Return the request for a wish, as a stream where the pipeline can: stop words are found in the text as it comes.
 
     Raises: ApiError for what this pipeline has no input for.
     """
@@ -108,7 +108,7 @@ def _values(pipeline: Pipeline, wish: Wish) -> Iterator[tuple[str, Any]]:
     """
     names = _LLMAPI if pipeline.is_llmapi else _TENSORRTLLM | {"seed": _seed_name(pipeline)}
     asked = {"text_input": wish.prompt.encode(), "max_tokens": wish.max_tokens, **dict(_asked(wish.sampling))}
-    eased = {"stream": True, "exclude_input": True, "seed": secrets.randbits(63), **_reports(pipeline)}
+    eased = {"stream": pipeline.is_streaming, "exclude_input": True, "seed": secrets.randbits(63), **_reports(pipeline)}
     for name, value in (eased | asked).items():
         own = names.get(name, name)
         if own in pipeline.inputs:

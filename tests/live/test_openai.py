@@ -2,7 +2,7 @@
 
 `chat` is the demo's pipeline. `slow` has a bigger model with random weights, which never ends by itself, takes one
 request at a time and lets one wait: what is cut short, or finds no room, has time to show. `bare` is the same without
-tensorrt_llm_bls, so that its ensemble answers.
+tensorrt_llm_bls, so that its ensemble answers. `whole` does not stream.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "chat": {"use": "text_generation", "engine": str(DEMO), "with": {"max_batch_size": 8, **quickly}},
         "slow": pipeline("slow", engine, one),
         "bare": pipeline("bare", engine, one),
+        "whole": pipeline("whole", DEMO, {"max_batch_size": 4, "streaming": False}),
     }
     (folder / "tritonsmith.yaml").write_text(yaml.safe_dump({"triton": "24.12", "pipelines": pipelines}))
     build_repository(folder / "tritonsmith.yaml", folder / "repository")
@@ -112,7 +113,7 @@ def complete(client: OpenAI) -> Ask:
 
 
 def test_every_text_pipeline_is_a_model(client: OpenAI, serving: Answer) -> None:
-    assert [model.id for model in client.models.list()] == ["bare", "chat", "slow"]
+    assert [model.id for model in client.models.list()] == ["bare", "chat", "slow", "whole"]
     assert client.models.retrieve("slow_tensorrt_llm_bls").id == "slow_tensorrt_llm_bls"
     with urllib.request.urlopen(serving["openai_url"].removesuffix("/v1") + "/health", timeout=10) as answer:
         assert json.load(answer)["status"] == "ok"
@@ -156,6 +157,34 @@ def test_what_is_streamed_is_what_comes_at_once(chat: Ask, sampling: dict[str, A
     assert chunks[-1].choices == []
     assert chunks[-1].usage == whole.usage
     assert {chunk.id for chunk in chunks} == {chunks[0].id}
+
+
+def test_a_pipeline_that_does_not_stream_answers_at_once_and_its_stream_is_one_text(chat: Ask) -> None:
+    ask = functools.partial(chat, model="whole")
+    whole = ask(max_tokens=60)
+    assert whole.choices[0].message.content.startswith(ANSWER)
+    assert whole.choices[0].finish_reason == "stop"
+    assert whole.usage.completion_tokens > 10
+    chunks = list(ask(max_tokens=60, stream=True))
+    assert [text for chunk in chunks if (text := chunk.choices[0].delta.content)] == [whole.choices[0].message.content]
+    assert chunks[-1].choices[0].finish_reason == "stop"
+    cut = ask(stop=["folder"], max_tokens=60).choices[0]
+    assert (cut.message.content, cut.finish_reason) == (ANSWER.partition("folder")[0], "stop")
+    assert ask(max_tokens=5).choices[0].finish_reason == "length"
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["whole", "-i", f"text_input={QUESTION}", "-i", "max_tokens=30"], "is a folder that holds"),
+        (["postprocessing", "-i", "TOKENS_BATCH=[[5,6,7]]", "-i", "SEQUENCE_LENGTH=[3]"], "OUTPUT"),
+    ],
+)
+def test_infer_shows_the_whole_text(serving: Answer, words: list[str], shown: str) -> None:
+    argv = [*CLI, "infer", *words, "--url", serving["grpc_url"]]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert shown in done.stdout
 
 
 def test_a_completion_is_streamed_too_without_usage_unless_asked(complete: Ask) -> None:

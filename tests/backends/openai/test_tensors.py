@@ -68,6 +68,18 @@ def test_the_llm_api_s_inputs_have_no_batch(write_pipeline: WritePipeline) -> No
     assert found.inputs["text_input"].shape == (1,)
 
 
+@pytest.mark.parametrize(("target", "name"), [("tensorrtllm", "stream"), ("llmapi", "streaming")])
+def test_a_pipeline_that_does_not_stream_is_asked_for_the_whole_answer(
+    target: str, name: str, write_pipeline: WritePipeline
+) -> None:
+    repository = write_pipeline("25.05", target=target, streaming=False)
+    configs = read_configs(repository)
+    (found,), _ = find_pipelines(configs, repository)
+    assert values(found)[name] is False
+    (ensemble,), _ = find_pipelines({**configs, "tensorrt_llm_bls": None}, repository)
+    assert values(ensemble)[name] is False
+
+
 def test_what_a_pipeline_has_no_input_for_is_refused_only_where_it_is_asked(pipeline: Pipeline) -> None:
     lacking = replace(pipeline, inputs={k: v for k, v in pipeline.inputs.items() if k != "random_seed"})
     values(lacking)
