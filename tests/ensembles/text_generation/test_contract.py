@@ -41,6 +41,16 @@ OWN_PARAMETERS = {
         "preprocessing_model_name",  # upstream fixes the name, so that two pipelines cannot share a repository
     }
 }
+# tensorrt_llm's inputs in the ensemble's map, and since when: upstream's templates have them, with a comma behind the
+# key, for which the files were read without them. Without the links no adapter, no guide reaches the engine.
+# Source: tensorrtllm_backend v0.16.0 and v0.19.0: all_models/inflight_batcher_llm/ensemble/config.pbtxt.
+LOST_LINKS = {
+    "lora_task_id": "24.12",
+    "lora_weights": "24.12",
+    "lora_config": "24.12",
+    "guided_decoding_guide_type": "25.05",
+    "guided_decoding_guide": "25.05",
+}
 # Read by the backend, though its template does not show them; and two that our Python-based backend alone reads.
 NOT_IN_TEMPLATES = {"recv_poll_period_ms", "enable_trt_overlap", "intra_op_thread_count", "coalesce_responses"}
 
@@ -130,7 +140,11 @@ def test_every_map_of_the_ensemble_is_the_release_s(release: str, build: Build) 
         }
         for step in steps
     ]
-    assert ours == contract_of(release)["models"]["ensemble"]["step"]
+    expected = contract_of(release)["models"]["ensemble"]["step"]
+    lost = {name: name for name, since in LOST_LINKS.items() if release >= since}
+    assert not lost.keys() & expected[1]["input_map"].keys(), "it is no deviation any more"
+    expected[1]["input_map"] |= lost
+    assert ours == expected
     assert [step.model_version for step in steps] == [-1, -1, -1]
 
 
