@@ -15,7 +15,7 @@ from tritonsmith.perf.quickstart.steps import Steps
 from tritonsmith.perf.quickstart.text import generate_text
 
 OUTPUT = Path("build") / "quickstart"
-STEPS = 12
+STEPS = 14
 
 
 def quickstart(output: Path = OUTPUT) -> None:

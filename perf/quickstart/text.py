@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import shlex
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +56,10 @@ def generate_text(steps: Steps, output: Path) -> str:
         with connect(server.grpc_url) as client:
             console.say(f"{question}{show_stream(ask(client, ENSEMBLE, question))}")
             right = judge(client, entries)
+        for door in ("generate", "generate_stream"):
+            said = json.dumps(body_of(question, is_streamed=door == "generate_stream"))
+            steps.begin(door, f"curl {server.http_url}/v2/models/{BLS}/{door} -d {shlex.quote(said)}")
+            console.say(show_stream(generate(server.http_url, door, question)))
         steps.begin("sweep", shlex.join(sweep_command(output)))
         sweep = measure(embedded_target(server), output)
     page = write_report(sweep, output / "report.html")
@@ -71,6 +78,29 @@ def ask(client: Client, model: str, question: str) -> Iterator[str]:
     for response in client.stream([InferRequest(model, inputs, outputs=["text_output"])]):
         if "text_output" in response.outputs:  # the last one may be a flag alone
             yield response.outputs["text_output"].array.item().decode()
+
+
+def generate(url: str, door: str, question: str) -> Iterator[str]:
+    """Yield the answer to a question through one of the HTTP endpoints for text: whole, or as server-sent events.
+
+    Raises: AnswerIsNo where there is none.
+    """
+    connection = http.client.HTTPConnection(url, timeout=60)
+    body = json.dumps(body_of(question, is_streamed=door == "generate_stream"))
+    with closing(connection):
+        connection.request("POST", f"/v2/models/{BLS}/{door}", body)
+        answer = connection.getresponse()
+        lines = answer.read().decode().splitlines()
+    if answer.status != 200:
+        raise AnswerIsNo(f"/{door} answered {answer.status}: {lines}", hint="this is a bug in tritonsmith")
+    for line in filter(None, lines):
+        yield json.loads(line.removeprefix("data: "))["text_output"]
+
+
+def body_of(question: str, *, is_streamed: bool) -> dict[str, object]:
+    """Return what /generate and /generate_stream are sent."""
+    body = {"text_input": question, "max_tokens": MAX_TOKENS, "stream": is_streamed}
+    return body if is_streamed else {**body, "exclude_input_in_output": True}
 
 
 def show_stream(pieces: Iterator[str]) -> str:
