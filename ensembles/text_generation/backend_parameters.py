@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tritonsmith.ensembles.blueprint import Use
 from tritonsmith.generator.catalog.releases import RELEASES
-from tritonsmith.generator.catalog.tensorrtllm.parameters import TENSORRT_LLM, Parameter, parameters_of
+from tritonsmith.generator.catalog.tensorrtllm.parameters import PLACEHOLDER, TENSORRT_LLM, Parameter, parameters_of
 from tritonsmith.generator.catalog.tensorrtllm.versions import Version, parse_version
 from tritonsmith.generator.findings import Finding
 from tritonsmith.generator.suggest import did_you_mean
@@ -66,7 +66,8 @@ class ParameterReader:
                 yield self._unknown(name, known)
             elif value is not None and known[name].normalised(_text(value)) is None:
                 row = known[name]
-                message = f"'{_text(value)}' is no value of '{name}'"
+                is_open = PLACEHOLDER in _text(value)
+                message = f"'{_text(value)}' is {'a placeholder, no value' if is_open else 'no value'} of '{name}'"
                 default = f"; without it {row.default}" if row.default else ""
                 yield self._error(name, message, f"{row.form}{default}")
 

@@ -16,6 +16,7 @@ from tritonsmith.generator.catalog.tensorrtllm.versions import Spanned, Version
 
 Kind = Literal["text", "path", "bool", "int", "fraction", "ints", "groups", "choices", "tree"]
 
+PLACEHOLDER = "${"  # what a template leaves open
 # What a value of each kind looks like, and how that is said; whole numbers are at most C++'s 64 bits.
 _FORMS: dict[Kind, tuple[str, str]] = {
     "text": (r".+", "some text"),
@@ -47,7 +48,9 @@ class Parameter(Spanned):
     is_ours: bool = False
 
     def normalised(self, value: str) -> str | None:
-        """Return the value as the backend reads it, None where it is none of its values."""
+        """Return the value as the backend reads it, None where it is none of its values: a placeholder never is."""
+        if PLACEHOLDER in value:
+            return None
         text = re.sub(r"\s*([,;])\s*", r"\1", value.strip()) if self.kind in ("ints", "groups") else value.strip()
         text = text.lower() if self.kind == "bool" else text
         if self.choices:

@@ -167,6 +167,8 @@ def test_values_are_written_as_the_backend_reads_them(write: Callable[..., Path]
         ("kv_cache_free_gpu_mem_fraction", "1.5", "a number from 0 to 1"),
         ("gpu_device_ids", "0-3", "',' between members and ';' between groups"),
         ("medusa_choices", "0, 1", "paths of a tree"),
+        ("executor_worker_path", "${worker}", "'${worker}' is a placeholder, no value of 'executor_worker_path'"),
+        ("executor_worker_path", "/bin/${worker}", "is a placeholder, no value of 'executor_worker_path'"),
         ("lookahead_window_size", "4", "appeared in TensorRT-LLM 0.19 (25.05); 24.12 has TensorRT-LLM 0.16.0"),
         ("batching_strategy", "V1", "Did you mean 'gpt_model_type'?"),
         ("enable_kv_cache_resue", "true", "Did you mean 'enable_kv_cache_reuse'?"),
