@@ -71,6 +71,9 @@ def _read_row(tensors: Tensors, index: int, limits: Limits, settings: Settings) 
     wishes = _read_wishes(scalars, settings)
     request = _read_request(scalars, limits, wishes)
     sequences = scalars.whole("num_return_sequences", 1, least=1)
+    # TensorRT-LLM has no limit; here each is a request of its own, made before any is run
+    if sequences > settings.max_batch_size:
+        raise RequestError(f"num_return_sequences is {sequences}; max_batch_size is {settings.max_batch_size}")
     requests = [request, *(_read_request(scalars, limits, wishes, seed_offset=n) for n in range(1, sequences))]
     batch_size = scalars.batch_size
     return [Row(one, wishes, index, batch_size, number, sequences) for number, one in enumerate(requests)]

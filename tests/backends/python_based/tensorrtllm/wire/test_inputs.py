@@ -105,6 +105,7 @@ def test_an_answer_that_does_not_fit_is_shortened(limits: Limits, tensors_for: T
         ({"runtime_top_p": 1.5}, "runtime_top_p 1.5 exceeds 1"),
         ({"repetition_penalty": 0.0}, "repetition_penalty 0"),
         ({"num_return_sequences": 0}, "num_return_sequences is 0"),
+        ({"num_return_sequences": 5}, "num_return_sequences is 5; max_batch_size is 4"),
         ({"end_id": np.array([[1, 2]])}, "end_id has 2 values in a row"),
         ({"end_id": np.array([1, 2])}, "end_id has 2 rows; input_ids has 1"),
     ],
