@@ -9,7 +9,7 @@ from tritonsmith.ensembles.blueprint import Use
 from tritonsmith.ensembles.text_generation.backend_parameters import ParameterReader, Values
 from tritonsmith.ensembles.text_generation.facts import DECODING_MODES, Facts
 from tritonsmith.ensembles.text_generation.places import Placed, place_engine
-from tritonsmith.ensembles.text_generation.settings import Settings
+from tritonsmith.ensembles.text_generation.settings import Build, Settings
 from tritonsmith.generator.catalog.tensorrtllm.versions import Version
 from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.inspect.architecture import MOST_RANKS
@@ -40,11 +40,12 @@ class Llm:
     at: tuple[str, ...] = ("with",)  # where its own settings stand in the pipeline
     own: frozenset[str] = frozenset()
     replicas: int = 1
+    ranks: int = 1  # its engine's, or those of the engine that engine.sh builds
 
     @property
     def gpus(self) -> tuple[tuple[int, ...], ...]:
         """The GPUs of each replica; those of its ranks in order where nothing else is said."""
-        return groups(self.parameters.get("gpu_device_ids", "")) or (tuple(range(self.facts.spread.world_size)),)
+        return groups(self.parameters.get("gpu_device_ids", "")) or (tuple(range(self.ranks)),)
 
     @property
     def participants(self) -> tuple[tuple[int, ...], ...]:
@@ -91,17 +92,24 @@ def llms_of(settings: Settings, use: Use, version: Version) -> tuple[Llm, ...]:
     use.findings.extend(ParameterReader(use, version).findings(settings.parameters))
     asked = list(_asked(settings, use))
     read = {one.role: facts for one in asked if (facts := _read(one, use)) is not None}
-    if not asked or len(read) < len(asked) or _too_many(asked, read, use):
+    ranks = {role: _ranks(facts, settings.build) for role, facts in read.items()}
+    if not asked or len(read) < len(asked) or _too_many(asked, ranks, use):
         return ()
     made: list[Llm] = []
     for one in asked:
-        made.append(_made(one, read[one.role], use, version, made, is_alone=len(asked) == 1))
+        made.append(_made(one, read[one.role], ranks[one.role], use, version, made, is_alone=len(asked) == 1))
     return tuple(made)
 
 
-def _too_many(asked: list[_Asked], read: Mapping[str, Facts], use: Use) -> bool:
+def _ranks(facts: Facts, build: Build) -> int:
+    """Return how many ranks an engine has, or will have once engine.sh has built it."""
+    is_model = facts.kind == "huggingface" and not facts.is_exported
+    return build.tensor_parallel * build.pipeline_parallel if is_model else facts.spread.world_size
+
+
+def _too_many(asked: list[_Asked], sizes: Mapping[str, int], use: Use) -> bool:
     """Whether more ranks are asked for than can be meant; a finding then says so."""
-    ranks = sum(one.replicas * read[one.role].spread.world_size for one in asked)
+    ranks = sum(one.replicas * sizes[one.role] for one in asked)
     if ranks > MOST_RANKS:
         use.findings.append(use.error(f"{ranks:,} ranks are asked for", "replicas", hint=f"at most {MOST_RANKS:,}"))
     return ranks > MOST_RANKS
@@ -153,14 +161,16 @@ def _read(asked: _Asked, use: Use) -> Facts | None:
     return None if found else facts
 
 
-def _made(asked: _Asked, facts: Facts, use: Use, version: Version, before: list[Llm], *, is_alone: bool) -> Llm:
+def _made(
+    asked: _Asked, facts: Facts, ranks: int, use: Use, version: Version, before: list[Llm], *, is_alone: bool
+) -> Llm:
     """Return an LLM with its parameters: those of the spec, over those of the engine, over the backend's."""
     at = (*asked.at, "parameters")
     reader = ParameterReader(use, version, at)
     use.findings.extend(reader.findings(asked.own))
     given = {**asked.shared, **asked.own}
     placed = place_engine(asked.engine, use.names[asked.role])
-    defaults = engine_defaults(facts, version) | _places_defaults(asked, facts, use, before)
+    defaults = engine_defaults(facts, version) | _places_defaults(asked, ranks, use, before)
     if not is_alone and asked.role.startswith("tensorrt_llm"):
         defaults["kv_cache_free_gpu_mem_fraction"] = f"{WHOLE_FRACTION / 2}"
     if facts.engine and facts.engine.encoder:
@@ -177,6 +187,7 @@ def _made(asked: _Asked, facts: Facts, use: Use, version: Version, before: list[
         at=asked.at,
         own=frozenset(asked.own),
         replicas=asked.replicas,
+        ranks=ranks,
     )
 
 
@@ -200,9 +211,9 @@ def engine_defaults(facts: Facts, version: Version) -> dict[str, str]:
     return defaults
 
 
-def _places_defaults(asked: _Asked, facts: Facts, use: Use, before: list[Llm]) -> dict[str, str]:
+def _places_defaults(asked: _Asked, size: int, use: Use, before: list[Llm]) -> dict[str, str]:
     """Return on which GPUs, and as which MPI ranks, an LLM runs; nothing where it is rank 0 on GPU 0 anyway."""
-    size, defaults = facts.spread.world_size, {}
+    defaults: dict[str, str] = {}
     is_apart = asked.role in ("context", "generation")  # a draft shares its target's GPUs
     first = 1 + max((gpu for llm in before for group in llm.gpus for gpu in group), default=-1) if is_apart else 0
     if is_apart or asked.replicas > 1 or size > 1:

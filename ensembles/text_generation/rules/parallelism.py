@@ -14,17 +14,24 @@ from tritonsmith.generator.findings import Finding
 def gpus_are_as_many_as_ranks(case: Case) -> Iterator[Finding]:
     """Source: TensorRT-LLM: executor (ParallelConfig: deviceIds against the engine's world size)."""
     for llm in case.llms:
-        size = llm.facts.spread.world_size
-        for group in llm.gpus if llm.facts.kind in ("engine", "checkpoint") else ():
-            if len(group) != size:
-                message = (
-                    f"gpu_device_ids {_text(group)} are {len(group)}, but the engine was built with world_size {size} "
-                    f"({llm.facts.says(_MAPPING if llm.facts.engine else 'mapping.world_size')})"
-                )
-                yield case.use.error(message, *llm.where("gpu_device_ids"), hint=f"{size} for each instance")
+        is_known = llm.facts.kind != "elsewhere" and not llm.facts.is_exported
+        for group in llm.gpus if is_known else ():
+            if len(group) != llm.ranks:
+                message = f"gpu_device_ids {_text(group)} are {len(group)}, but {_size(case, llm)}"
+                yield case.use.error(message, *llm.where("gpu_device_ids"), hint=f"{llm.ranks} for each instance")
             if len(set(group)) < len(group):
                 message = f"gpu_device_ids {_text(group)} names a GPU twice in one instance"
                 yield case.use.error(message, *llm.where("gpu_device_ids"), hint="one GPU for each rank")
+
+
+def _size(case: Case, llm: Llm) -> str:
+    """Return how many ranks an engine has, in words, and where that stands."""
+    if llm.facts.kind == "huggingface":
+        build = case.settings.build
+        each = f"build.tensor_parallel {build.tensor_parallel} x build.pipeline_parallel {build.pipeline_parallel}"
+        return f"the engine is to be built with world_size {llm.ranks} ({each})"
+    key = _MAPPING if llm.facts.engine else "mapping.world_size"
+    return f"the engine was built with world_size {llm.ranks} ({llm.facts.says(key)})"
 
 
 _MAPPING = "pretrained_config.mapping.world_size"

@@ -15,6 +15,7 @@ from tritonsmith.ensembles.pipelines import load_spec
 from tritonsmith.ensembles.text_generation.blueprint import BLUEPRINT
 from tritonsmith.ensembles.text_generation.rules.speculation import lookahead_draft_tokens
 from tritonsmith.generator.catalog.tensorrtllm.trtllm_build import OPTIONS, converter
+from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.document import Spec
 
 Read = Callable[..., Spec]
@@ -196,6 +197,35 @@ def test_a_build_that_makes_no_sense_is_told(read: Read, code: str, build: dict[
     assert [message in finding.message for finding in found] == [True]
     assert found[0].place.line
     assert found[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"build": {"tensor_parallel": 4}, "parameters": {"gpu_device_ids": "0,1"}},
+            "gpu_device_ids 0,1 are 2, but the engine is to be built with world_size 4 (build.tensor_parallel 4 x ",
+        ),
+        (
+            {"parameters": {"gpu_device_ids": "0,1"}},
+            "gpu_device_ids 0,1 are 2, but the engine is to be built with world_size 1 (build.tensor_parallel 1 x ",
+        ),
+    ],
+)
+def test_the_gpus_are_as_many_as_the_build_has_ranks(read: Read, given: dict[str, Any], message: str) -> None:
+    (found,) = (finding for finding in read(**given).findings if finding.code == "TL040")
+    assert message in found.message
+    assert found.place.line
+
+
+def test_what_is_built_over_several_gpus_is_served_on_them(read: Read) -> None:
+    spec = read(build={"tensor_parallel": 2, "pipeline_parallel": 2})
+    assert not spec.findings
+    assert tree.to_data(spec.models["tensorrt_llm"].fields.entries["parameters"])["gpu_device_ids"] == "0,1,2,3"
+
+
+def test_as_many_ranks_as_cannot_be_meant_are_told(read: Read) -> None:
+    assert "ranks are asked for" in read(build={"tensor_parallel": 10**12}).findings[0].message
 
 
 def test_a_checkpoint_is_not_quantised_again(read: Read) -> None:
