@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt, WithJsonSchema
 
-from tritonsmith.generator.spec.settings import EngineSettings
+from tritonsmith.generator.spec.settings import EngineSettings, Flag
 
 # As written in YAML: `true` and 4096 are words here, for the backend's own table to judge.
 Word = Annotated[str, WithJsonSchema({"type": ["string", "number", "boolean"]})]
@@ -75,7 +75,7 @@ class Settings(BaseModel):
         "tensorrtllm", description="tensorrtllm: five models around an engine; llmapi: one model, text in, text out"
     )
     max_batch_size: PositiveInt | None = Field(None, description="of every model; without it the engine's own, else 8")
-    streaming: bool = Field(True, description="decoupled: token by token where the request asks for it")
+    streaming: Flag = Field(True, description="decoupled: token by token where the request asks for it")
     max_queue_delay_microseconds: NonNegativeInt = Field(
         0, description="in-flight batching takes requests as they come: a delay adds latency and gains nothing"
     )
@@ -86,11 +86,11 @@ class Settings(BaseModel):
     tokenizer_dir: str | None = Field(
         None, description="the absolute path at which the server finds the tokenizer; nothing is copied then"
     )
-    add_special_tokens: bool = Field(True, description="the prompt's, e.g. the beginning of a text")
-    apply_chat_template: bool = Field(
+    add_special_tokens: Flag = Field(True, description="the prompt's, e.g. the beginning of a text")
+    apply_chat_template: Flag = Field(
         False, description="the prompt is a message, or JSON messages, that the tokenizer's chat template writes out"
     )
-    skip_special_tokens: bool = Field(True, description="leave the special tokens out of the text")
+    skip_special_tokens: Flag = Field(True, description="leave the special tokens out of the text")
     logits_datatype: Literal["TYPE_FP32", "TYPE_FP16"] | None = Field(None, description="without it the engine's")
     encoder_input_features_data_type: Literal["TYPE_FP16", "TYPE_BF16"] | None = Field(
         None, description="without it the model's: TYPE_BF16 for mllama"

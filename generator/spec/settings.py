@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from tritonsmith.generator.findings import Finding, error
 from tritonsmith.generator.spec.tree import Mapping, Node, Scalar, Sequence, kind_of, to_data
 from tritonsmith.generator.suggest import did_you_mean
 
+
+def _read_flag(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value.lower() not in ("true", "false"):
+        raise ValueError("expected true or false")
+    return value.lower() == "true"
+
+
 Port = Annotated[int, Field(ge=0, le=65535)]
+# As in a model's configuration: pydantic alone would take yes, on and 1 too.
+Flag = Annotated[bool, BeforeValidator(_read_flag)]
 
 
 class Settings(BaseModel):
@@ -46,7 +57,7 @@ class RateLimit(Settings):
 class Metrics(Settings):
     """The metrics endpoint."""
 
-    enabled: bool = True
+    enabled: Flag = True
     interval_ms: int = Field(default=2000, gt=0)
     config: dict[str, str] = Field(default_factory=dict, description="--metrics-config, e.g. summary_latencies: true")
 
@@ -82,7 +93,7 @@ class Server(Settings):
         description="TensorRT-LLM's engines in processes of their own, each over its GPUs: spawn starts them from the "
         "server's, participants expects mpirun to have done so",
     )
-    strict_model_config: bool = Field(False, description="judge configurations as written, complete nothing")
+    strict_model_config: Flag = Field(False, description="judge configurations as written, complete nothing")
     exit_timeout_s: int = Field(30, ge=0, description="how long requests in flight may take when the server ends")
     load_threads: int = Field(4, ge=1, description="models loaded at the same time")
     log_verbose: int = Field(0, ge=0, le=4)
@@ -139,10 +150,13 @@ def validation_findings(problems: ValidationError, kind: type[BaseModel], node: 
 def _finding(kind: type[BaseModel], node: Mapping, key: str, problem: Any) -> Finding:
     """Return pydantic's problem as a finding at the value's own place."""
     place, names = node.place, []
-    known = [row.alias or name for name, row in kind.model_fields.items()]
+    inner: type[BaseModel] | None = kind  # whose keys are read next
+    known: list[str] = []
     current: Node = node
     for part in problem["loc"]:
         names.append(str(part))
+        rows = {row.alias or name: row for name, row in inner.model_fields.items()} if inner else {}
+        known, inner = list(rows), _model_in(rows[str(part)].annotation) if str(part) in rows else inner
         if isinstance(current, Mapping) and str(part) in current.entries:
             place, current = current.place_of(str(part)), current.entries[str(part)]
         elif isinstance(current, Sequence) and isinstance(part, int) and part < len(current.items):
@@ -150,8 +164,14 @@ def _finding(kind: type[BaseModel], node: Mapping, key: str, problem: Any) -> Fi
             place = current.place
     path = ".".join([key, *names])
     if problem["type"] == "extra_forbidden":
-        suggestion = did_you_mean(names[-1], known) if len(names) == 1 else ""
-        return error(f"unknown key '{names[-1]}'.{suggestion}", place, key=path)
+        return error(f"unknown key '{names[-1]}'.{did_you_mean(names[-1], known)}", place, key=path)
     value = f", got '{current.text}'" if isinstance(current, Scalar) else ""
     message: str = problem["msg"].removeprefix("Value error, ")
     return error(f"{message[0].lower()}{message[1:]}{value}", place, key=path)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the settings that a field holds: itself, in `X | None`, in a list or a mapping; None where it has none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for one in get_args(annotation) if (found := _model_in(one))), None)

@@ -234,6 +234,23 @@ def test_an_engine_that_cannot_be_found_is_refused(write: Callable[..., Path], e
     assert message in refusals(write(engine=engine))
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"streaming": "yes"}, "pipelines.chat.with.streaming: error: expected true or false, got 'yes'"),
+        ({"apply_chat_template": 1}, "with.apply_chat_template: error: expected true or false, got '1'"),
+        ({"instances": {"preprocesing": 2}}, "unknown key 'preprocesing'. Did you mean 'preprocessing'?"),
+        ({"disaggregated": {"context": {"replica": 2}}}, "unknown key 'replica'. Did you mean 'replicas'?"),
+        ({"disaggregated": {"context": {"engine": {"form": "demo"}}}}, "unknown key 'form'. Did you mean 'from'?"),
+        ({"instances": {"build": 2}}, "unknown key 'build'."),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(write: Callable[..., Path], given: dict[str, Any], message: str) -> None:
+    found = refusals(write(**{"with": given}))
+    assert message in found
+    assert "'build'?" not in found
+
+
 def test_a_folder_without_a_model_or_a_tokenizer_is_refused(write: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "demo" / "tokenizer.json").unlink()
     assert "'demo' holds no tokenizer" in refusals(write())

@@ -25,6 +25,12 @@ def messages(spec: Spec) -> list[str]:
         ("tune: {}", "1: tune: 'tune' is not read by this version of tritonsmith"),
         ("hardware: {gpus: 2}", "1: hardware.gpus: unknown key 'gpus'. Did you mean 'gpu'?"),
         ("server: {http_port: 70000}", "1: server.http_port: input should be less than or equal to 65535, got '70000'"),
+        (
+            "server: {metrics: {enabeld: true}}",
+            "server.metrics.enabeld: unknown key 'enabeld'. Did you mean 'enabled'?",
+        ),
+        ("server: {metrics: {enabled: 1}}", "1: server.metrics.enabled: expected true or false, got '1'"),
+        ("server: {strict_model_config: yes}", "1: server.strict_model_config: expected true or false, got 'yes'"),
         ("models: {a b: {}}", "1: models.a b: 'a b' cannot name a model"),
         ("models: {.x: {}}", "1: models..x: '.x' cannot name a model"),
         ("models: {a..b: {}}", "1: models.a..b: 'a..b' cannot name a model"),
