@@ -220,40 +220,16 @@ def _serve_container(
     """Print the docker command, and run it unless `is_dry_run`."""
     import shlex
 
-    from tritonsmith.backends.server import container
-    from tritonsmith.backends.server.certificates import with_certificates
-    from tritonsmith.backends.server.needs import with_needs
-    from tritonsmith.backends.server.ports import with_ports
-    from tritonsmith.backends.server.prepare import read_configs
-    from tritonsmith.backends.toolchain import machine
-    from tritonsmith.generator.manifests.launch import SCRIPT, outside_paths, plan_launch
-    from tritonsmith.generator.repository.core import Repository
-    from tritonsmith.generator.repository.read import read_repository
+    from tritonsmith.backends.server.contained import plan_container
+    from tritonsmith.backends.server.container import run_container
 
-    configs = read_configs(repository)
-    # an LLM has a configuration; without any, the server completes them all
-    found = read_repository(repository) if configs else Repository(repository.name, {})
-    launch = plan_launch(found)
-    if launch is not None and launch.nodes > 1:
-        message = f"{launch.world_size} ranks need {launch.nodes} machines; --container starts one"
-        raise UsageError(message, hint=f"HOSTFILE=hosts bash {repository / SCRIPT}, in the container of each")
-    image = container.image_of(release, has_tensorrt_llm=launch is not None)
-    name, gpus = f"tritonsmith-{repository.resolve().name}", machine.gpu_count()
-    options, additions = with_needs(with_ports(with_certificates(options)), configs)
-    outside = outside_paths(found, container.MODELS)
-    argv = container.docker_argv(repository, options, image, name=name, gpus=gpus, launch=launch, outside=outside)
-    if openai_port is not None:
-        from tritonsmith.backends.openai.container import container_front_end, front_end_argv
-
-        front = container_front_end(configs, options, release, openai_port)
-        argv = front_end_argv(front, repository, options, image, name=name, gpus=gpus)
-        additions = [*additions, *front.notices]
-    for line in additions:
+    plan = plan_container(repository, options, release, openai_port)
+    for line in plan.notices:
         console.say(f"note: {line}")
     if is_dry_run:
-        console.result(shlex.join(argv))
+        console.result(shlex.join(plan.argv))
     else:
-        container.run_container(argv, name=name, stop_limit_s=options.exit_timeout_secs)
+        run_container(plan.argv, name=plan.name, stop_limit_s=options.exit_timeout_secs)
 
 
 @contextmanager

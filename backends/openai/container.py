@@ -6,7 +6,7 @@ python/openai/openai_frontend/main.py (its options).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tritonsmith.backends.server.container import MODELS, PORTS, docker_run
 from tritonsmith.backends.server.options import ServerOptions
 from tritonsmith.backends.server.ports import choose_ports
 from tritonsmith.generator.errors import RepositoryError, UsageError
+from tritonsmith.generator.manifests.launch import Launch
 
 FIRST_RELEASE = "24.12"
 PORT = 9000  # inside the container
@@ -35,10 +36,13 @@ class ContainerFrontEnd:
     notices: tuple[str, ...]
 
 
-def container_front_end(configs: Configs, options: ServerOptions, release: str, port: int) -> ContainerFrontEnd:
+def container_front_end(
+    configs: Configs, options: ServerOptions, release: str, port: int, launch: Launch | None = None
+) -> ContainerFrontEnd:
     """Return how a release's container answers OpenAI's API for a repository.
 
-    The ports of `options` are chosen already; a `port` of 0 takes a free one.
+    The ports of `options` are chosen already; a `port` of 0 takes a free one. `launch` is how the LLMs' processes are
+    started without it.
 
     Raises: UsageError where it cannot; ServerError where the port is in use; RepositoryError where there is no text
         pipeline, or one tokenizer too many.
@@ -50,6 +54,7 @@ def container_front_end(configs: Configs, options: ServerOptions, release: str, 
         )
     if options.tls:
         raise UsageError("--openai does not speak TLS, and server.tls asks for it", hint="put a proxy before it")
+    _require_one_process(launch)
     fixed = {"http": options.http_port, "grpc": options.grpc_port}
     port = choose_ports(options.host, fixed | {"openai": port})["openai"]
     tokenizers = sorted(set(_tokenizers(configs)))
@@ -60,17 +65,42 @@ def container_front_end(configs: Configs, options: ServerOptions, release: str, 
     command += ["--backend=tensorrtllm", "--host=0.0.0.0", f"--openai-port={PORT}", "--enable-kserve-frontends"]
     command += [f"--kserve-http-port={PORTS['http']}", f"--kserve-grpc-port={PORTS['grpc']}"]
     # one process serves all: without MPI, TensorRT-LLM needs its workers started by itself (server, python/openai)
-    return ContainerFrontEnd(port, tuple(command), {"TRTLLM_ORCHESTRATOR": "1"}, tuple(_notices(configs, options)))
+    return ContainerFrontEnd(
+        port, tuple(command), {"TRTLLM_ORCHESTRATOR": "1"}, tuple(_notices(configs, options, launch))
+    )
 
 
 def front_end_argv(
-    front: ContainerFrontEnd, repository: Path, options: ServerOptions, image: str, *, name: str, gpus: int
+    front: ContainerFrontEnd,
+    repository: Path,
+    options: ServerOptions,
+    image: str,
+    *,
+    name: str,
+    gpus: int,
+    launch: Launch | None = None,
+    outside: Sequence[Path] = (),
 ) -> list[str]:
-    """Return the docker command that serves a repository behind NVIDIA's front end."""
+    """Return the docker command that serves a repository behind NVIDIA's front end; see `docker_argv`."""
     published = {PORTS["http"]: options.http_port, PORTS["grpc"]: options.grpc_port, PORT: front.port}
-    argv = docker_run(repository, options, published, name=name, gpus=gpus)
+    argv = docker_run(repository, options, published, name=name, gpus=gpus, launch=launch, outside=outside)
     argv += [f"--env={key}={value}" for key, value in front.environment.items()]
     return [*argv, image, *front.command]
+
+
+def _require_one_process(launch: Launch | None) -> None:
+    """Refuse LLMs that the front end cannot start or cannot ask.
+
+    Source: triton-inference-server/server, python/openai/openai_frontend/engine/utils/triton.py: it writes the tensors
+    of tensorrt_llm_bls, or vLLM's.
+    """
+    if launch is not None and launch.mode == "llmapi":
+        message = f"{launch.llms[0]} is a model of TensorRT-LLM's LLM API: NVIDIA's OpenAI front end cannot ask it"
+        hint = "`trtllm-serve` in the container answers OpenAI's API with the same model; or target: tensorrtllm"
+        raise RepositoryError(message, hint=hint)
+    if launch is not None and launch.mode == "participants":
+        message = f"mpirun starts the ranks of {', '.join(launch.llms)}, and NVIDIA's OpenAI front end is one process"
+        raise RepositoryError(message, hint="serve --container without --openai; or server: {orchestrator: spawn}")
 
 
 def _tokenizers(configs: Configs) -> Iterator[str]:
@@ -83,7 +113,12 @@ def _tokenizers(configs: Configs) -> Iterator[str]:
             yield folder if folder.startswith("/") else f"{MODELS}/{behind[0]}/1/{folder}"
 
 
-def _notices(configs: Configs, options: ServerOptions) -> Iterator[str]:
+def _notices(configs: Configs, options: ServerOptions, launch: Launch | None) -> Iterator[str]:
+    if launch is not None and launch.mode == "leader" and launch.world_size > 1:
+        yield (
+            f"NVIDIA's front end is one process: it starts the engine's {launch.world_size} ranks (orchestrator mode), "
+            "where without --openai mpirun does (leader mode)"
+        )
     if not options.allow_metrics:
         yield "NVIDIA's front end answers /metrics, whatever server.metrics says"
     default = ServerOptions()

@@ -36,34 +36,41 @@ def docker_argv(
     """
     host_ports = {"http": options.http_port, "grpc": options.grpc_port, "metrics": options.metrics_port}
     published = {PORTS[key]: port for key, port in host_ports.items() if key != "metrics" or options.allow_metrics}
-    argv = docker_run(repository, options, published, name=name, gpus=gpus)
+    argv = docker_run(repository, options, published, name=name, gpus=gpus, launch=launch, outside=outside)
     everywhere = "0.0.0.0"  # noqa: S104 - inside the container; outside, --publish decides
     inside = dataclasses.replace(options, host=everywhere, http_port=8000, grpc_port=8001, metrics_port=8002)
     if options.model_control_mode == "explicit":
         inside = dataclasses.replace(inside, load_models=("*",))
     server = server_argv(inside, "tritonserver", ServerFolders(MODELS))
-    argv += [f"--volume={path}:{path}:ro" for path in outside]
     if launch is None:
         return [*argv, image, *server]
-    # NCCL and the Python backends' own regions, rank by rank, are more than Docker's default
-    argv = [f"--shm-size={1 + len(launch.gpus)}g" if word.startswith("--shm-size=") else word for word in argv]
     environment = [f"--env={name}={value}" for name, value in launch.environment.items()]
     return [*argv, *environment, image, *launch_argv(launch, server)]
 
 
 def docker_run(
-    repository: Path, options: ServerOptions, published: Mapping[int, int], *, name: str, gpus: int
+    repository: Path,
+    options: ServerOptions,
+    published: Mapping[int, int],
+    *,
+    name: str,
+    gpus: int,
+    launch: Launch | None = None,
+    outside: Sequence[Path] = (),
 ) -> list[str]:
     """Return the docker command up to the image; `published` are the host's ports by those in the container.
 
-    Files that are links to the outside (big ones, `place: link`) are mounted where they lie.
+    What lies outside the repository is mounted where it lies: `outside`, and files that links in it point to.
     """
+    # NCCL and the Python backends' own regions, rank by rank, are more than Docker's default
+    shm_gib = 1 + (len(launch.gpus) if launch else 0)
     argv = ["docker", "run", "--rm", "--init", f"--name={name}"]
-    argv += ["--shm-size=1g", "--ulimit=memlock=-1", "--ulimit=stack=67108864"]
+    argv += [f"--shm-size={shm_gib}g", "--ulimit=memlock=-1", "--ulimit=stack=67108864"]
     argv += ["--gpus=all"] if gpus else []
     argv += [f"--publish={options.host}:{outside}:{inside}" for inside, outside in published.items()]
     argv.append(f"--volume={repository.resolve()}:{MODELS}:ro")
-    return argv + [f"--volume={path}:{path}:ro" for path in [*linked_files(repository), *options.tls.values()]]
+    mounted = [*linked_files(repository), *options.tls.values(), *outside]
+    return argv + [f"--volume={path}:{path}:ro" for path in mounted]
 
 
 def linked_files(repository: Path) -> list[Path]:

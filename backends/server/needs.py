@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 
-from tritonclient.grpc.model_config_pb2 import ModelConfig
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
+from tritonsmith.backends.server.adapt import GPU_BACKENDS
 from tritonsmith.backends.server.options import ServerOptions, cache_config
+from tritonsmith.generator.repository.complete import backend_of
+from tritonsmith.generator.repository.core import Model
 
 DEFAULT_CACHE_BYTES = 64 << 20
 
@@ -18,6 +21,15 @@ def with_needs(options: ServerOptions, configs: Mapping[str, ModelConfig | None]
     options, cache_lines = _with_cache(options, known)
     options, rate_lines = _with_rate_limit(options, known)
     return options, [*cache_lines, *rate_lines]
+
+
+def needs_gpu(configs: Mapping[str, ModelConfig | None]) -> bool:
+    """Whether a model is for a GPU alone: by its backend, or by an instance group that asks for one."""
+    known = [config for config in configs.values() if config is not None]
+    groups = [group for config in known for group in config.instance_group]
+    return any(backend_of(Model("", config)) in GPU_BACKENDS | {"tensorrtllm"} for config in known) or any(
+        group.kind == ModelInstanceGroup.KIND_GPU or group.gpus for group in groups
+    )
 
 
 def _with_cache(options: ServerOptions, configs: Mapping[str, ModelConfig]) -> tuple[ServerOptions, list[str]]:

@@ -255,9 +255,8 @@ _FOLDERS = (
 
 
 def outside_paths(repository: Repository, inside: str) -> list[Path]:
-    """Return the paths that the LLMs name and that lie on this machine, not below `inside` (the repository there)."""
+    """Return the paths that the LLMs name outside the repository, which a server finds below `inside`."""
     named = {str(llm_document(model).get("model", "")) for model in repository.models.values()}
     for config in (model.config for model in repository.models.values() if model.config is not None):
         named |= {config.parameters[name].string_value for name in _FOLDERS if name in config.parameters}
-    paths = [Path(text) for text in named if text.startswith("/") and not text.startswith(f"{inside}/")]
-    return sorted(path for path in paths if path.exists())
+    return sorted(Path(text) for text in named if text.startswith("/") and not text.startswith(f"{inside}/"))

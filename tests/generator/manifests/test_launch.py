@@ -262,4 +262,4 @@ def test_no_word_of_a_script_needs_a_second_look() -> None:
 
 def test_paths_outside_the_repository_are_known(tmp_path: Path) -> None:
     found = repository(engine(gpt_model_path=str(tmp_path), tokenizer_dir="/models/x"), text(model="/nowhere/at/all"))
-    assert outside_paths(found, "/models") == [tmp_path]
+    assert outside_paths(found, "/models") == [Path("/nowhere/at/all"), tmp_path]
