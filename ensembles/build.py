@@ -11,7 +11,7 @@ from tritonsmith.ensembles.pipelines import load_spec
 from tritonsmith.generator.checks import Case, Target, check_repository
 from tritonsmith.generator.findings import Finding
 from tritonsmith.generator.lower import lower
-from tritonsmith.generator.manifests.launch import SCRIPT, launch_script
+from tritonsmith.generator.manifests.launch import ENGINE_SCRIPT, SCRIPT, is_engine_model, launch_script
 from tritonsmith.generator.repository.changes import Changes
 from tritonsmith.generator.repository.core import Content, Repository
 from tritonsmith.generator.repository.write import plan_changes, write_repository
@@ -39,6 +39,19 @@ class Build:
         models = len(self.repository.models)
         return f"{self.target}: {models} model{'s'[: models != 1]}; files: {done or 'none'} ({verb})"
 
+    @property
+    def notes(self) -> list[str]:
+        """Return what is good to know where nothing is wrong: which models NVIDIA's C++ backend cannot serve yet."""
+        models = [model for model in self.repository.models.values() if is_engine_model(model)]
+        scripts = [self.target / model.name / ENGINE_SCRIPT for model in models if ENGINE_SCRIPT in model.files]
+        if not scripts:
+            return []
+        names = " and ".join(script.parent.name for script in scripts)
+        message = (
+            f"{names}: served here by our backend; NVIDIA's C++ backend takes engines alone, which engine.sh builds"
+        )
+        return [f"{message} (bash {' and '.join(map(str, scripts))})"]
+
     def counts(self) -> dict[str, int]:
         """Return how many files were added, changed, removed, and left as they were."""
         found = self.changes
@@ -59,6 +72,7 @@ class Build:
             "models": models,
             "files": self.counts(),
             "findings": [str(finding) for finding in self.findings],
+            "notes": self.notes,
         }
 
 

@@ -73,5 +73,7 @@ def build(spec: Path, output: Path, profile: str, is_dry: bool, is_diff: bool, i
         console.result_json(done.document())
     else:
         console.result(done.summary())
+        for note in done.notes:
+            console.say(f"note: {note}")
     if not done.is_written:  # it ends as the build would
         refuse_losses(output, done.changes, is_forced=is_forced)

@@ -14,9 +14,9 @@ from tritonsmith.ensembles.text_generation.settings import Build, Settings
 from tritonsmith.generator.catalog.releases import Release
 from tritonsmith.generator.catalog.tensorrtllm.trtllm_build import OPTIONS, converter
 from tritonsmith.generator.catalog.tensorrtllm.versions import Version
+from tritonsmith.generator.manifests.launch import ENGINE_SCRIPT
 from tritonsmith.generator.suggest import did_you_mean
 
-SCRIPT = "engine.sh"
 _MODES = {mode: speculation.option for speculation, mode in DECODING_MODES.items()}
 _LOGITS = {"TYPE_FP32": "float32", "TYPE_FP16": "float16"}
 # Weights are made smaller by convert_checkpoint.py itself; for the rest ModelOpt runs the model (quantize.py).
@@ -39,7 +39,7 @@ def engine_script(llm: Llm, settings: Settings, release: Release, version: Versi
         keep_trailing_newline=True,
         trim_blocks=True,
     )
-    return environment.get_template(f"{SCRIPT}.j2").render(
+    return environment.get_template(f"{ENGINE_SCRIPT}.j2").render(
         name=llm.name,
         source=llm.facts.source.path.name,
         image=release.tensorrt_llm_image,

@@ -201,6 +201,9 @@ def _rules(
     if facts.kind in ("engine", "checkpoint"):
         message = f"the engine's folder holds {_article(facts.kind)}: LLM generates from the model itself"
         yield use.error(message, "engine", hint="a Hugging Face folder; or target: tensorrtllm")
+    if facts.is_exported and use.engine and use.engine.path:
+        message = f"{use.engine.path.name} was exported for the CPU engine: no LLM API can generate from it"
+        yield use.warning(message, "engine", hint="the Hugging Face folder that it was made of")
     experts = [int(arguments.get(f"moe_{kind}_parallel_size") or 1) for kind in ("tensor", "expert")]
     tensor = int(arguments.get("tensor_parallel_size", 1))
     if experts[0] * experts[1] > 1 and experts[0] * experts[1] != tensor:

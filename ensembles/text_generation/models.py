@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tritonsmith.ensembles.text_generation.engine_script import SCRIPT, engine_script
+from tritonsmith.ensembles.text_generation.engine_script import engine_script
 from tritonsmith.ensembles.text_generation.llms import Llm
 from tritonsmith.ensembles.text_generation.places import Placed
 from tritonsmith.ensembles.text_generation.settings import Settings
@@ -15,6 +15,7 @@ from tritonsmith.generator.catalog.tensorrtllm.rows import TENSORS
 from tritonsmith.generator.catalog.tensorrtllm.steps import STEPS, map_of
 from tritonsmith.generator.catalog.tensorrtllm.tensors import items_of
 from tritonsmith.generator.catalog.tensorrtllm.versions import Version
+from tritonsmith.generator.manifests.launch import ENGINE_SCRIPT
 
 Fields = dict[str, Any]
 
@@ -89,7 +90,7 @@ class Pipeline:
     def _script(self, llm: Llm) -> dict[str, Any]:
         """Return engine.sh, beside config.pbtxt, for a model that is no engine yet."""
         script = engine_script(llm, self.settings, self.release, self.version, self.max_batch_size)
-        return {SCRIPT: {"text": script}} if script else {}
+        return {ENGINE_SCRIPT: {"text": script}} if script else {}
 
     def _disaggregated_bls(self) -> Fields:
         """Return the model between context and generation: it has tensorrt_llm's tensors.

@@ -25,6 +25,7 @@ from tritonsmith.generator.repository.core import Content, Model, Repository, So
 from tritonsmith.generator.spec.settings import Hardware, Server
 
 SCRIPT = "launch.sh"
+ENGINE_SCRIPT = "engine.sh"  # beside the config.pbtxt of a model that is no engine yet: makes one
 HOSTFILE = "HOSTFILE"  # an environment variable of the script's
 Mode = Literal["leader", "spawn", "participants", "llmapi"]
 _WORDS: dict[Mode, str] = {

@@ -10,14 +10,18 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from tritonsmith.ensembles.blueprint import find_blueprint
+from tritonsmith.ensembles.build import plan_build
+from tritonsmith.ensembles.commands import build
 from tritonsmith.ensembles.pipelines import load_spec
 from tritonsmith.ensembles.text_generation.blueprint import BLUEPRINT
 from tritonsmith.generator.checks import Case, Target, check_repository
 from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.lower import lower
 from tritonsmith.generator.repository.core import Model, Repository, SourceFile
+from tritonsmith.generator.repository.read import read_repository
 
 DEMO = BLUEPRINT.folder / "demo"
 WriteSpec = Callable[[str], Path]
@@ -294,3 +298,20 @@ def test_engine_keys_are_refused_where_a_blueprint_has_none(tmp_path: Path, writ
 def test_replicas_and_nodes_are_whole_numbers_from_1(write_spec: WriteSpec, value: str) -> None:
     text = f"pipelines: {{p: {{use: text_generation, replicas: {value}, nodes: {value}}}}}"
     assert refusals(write_spec(text)).count("expected a whole number from 1") == 2
+
+
+def test_build_says_once_that_a_model_is_no_engine_yet(write: Callable[..., Path], tmp_path: Path) -> None:
+    spec, target = write(**{"with": {"draft": {"engine": "demo"}}}), tmp_path / "repository"
+    done = CliRunner().invoke(build, [str(spec), "-o", str(target)], standalone_mode=False)
+    told = "NVIDIA's C++ backend takes engines alone"
+    assert (done.output.count(told), done.exception) == (1, None)
+    assert f"bash {target}/tensorrt_llm/engine.sh and {target}/tensorrt_llm_draft/engine.sh" in done.output
+    assert list(findings_of(read_repository(target))) == []
+
+
+def test_of_an_engine_build_says_nothing_more(
+    write: Callable[..., Path], write_engine: Callable[..., Path], tmp_path: Path
+) -> None:
+    write_engine("llama-0.16.0")
+    spec = write(**{"engine": "engine", "with": {"tokenizer": "demo"}})
+    assert plan_build(spec, tmp_path / "repository").notes == []

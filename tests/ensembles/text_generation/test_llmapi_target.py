@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
+from tritonsmith.backends.python_based.tensorrtllm.llm.cpu.export import export_engine
 from tritonsmith.ensembles.pipelines import load_spec
 from tritonsmith.ensembles.text_generation.blueprint import BLUEPRINT
 from tritonsmith.generator.catalog.tensorrtllm.llmapi import ARGUMENTS, arguments_of, typed
+from tritonsmith.generator.findings import Severity
 from tritonsmith.generator.lower import lower
 from tritonsmith.generator.repository.core import Content, Model
 from tritonsmith.generator.spec.document import Spec
@@ -232,6 +234,13 @@ def test_an_engine_is_refused(llmapi: Read, write_engine: Callable[..., Path]) -
     assert [finding.message for finding in found] == [
         "the engine's folder holds an engine: LLM generates from the model itself"
     ]
+
+
+def test_what_export_wrote_is_for_the_laptop_alone(llmapi: Read, tmp_path: Path) -> None:
+    export_engine(BLUEPRINT.folder / "demo", tmp_path / "i8", "int8")
+    (found,) = llmapi("26.03", engine="i8").findings
+    assert found.message == "i8 was exported for the CPU engine: no LLM API can generate from it"
+    assert found.severity is Severity.WARNING
 
 
 def test_its_arguments_are_refused_of_the_other_target(llmapi: Read) -> None:
