@@ -36,7 +36,11 @@ DEFAULT_CONCURRENCY = "1,2,4,8"
 )
 @click.option("--prompt-tokens", metavar="LENGTHS", help="Else their lengths: 128, uniform:16:256 or normal:100:20.")
 @click.option("--output-tokens", metavar="LENGTHS", help="The answers' lengths, likewise.")
-@click.option("--tokenizer", type=click.Path(path_type=Path), help="A tokenizer.json.  [default: the served model's]")
+@click.option(
+    "--tokenizer",
+    type=click.Path(path_type=Path),
+    help="A tokenizer.json.  [default: the served model's; with --url none, and a word counts as a token]",
+)
 @click.option(
     "--goal", "goals", multiple=True, metavar="TIME=MS", help="For the goodput: ttft_ms, tpot_ms, latency_ms."
 )

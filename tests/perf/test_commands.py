@@ -8,8 +8,10 @@ import pytest
 
 from tritonsmith.generator.cli import cli
 from tritonsmith.generator.errors import TritonsmithError
+from tritonsmith.perf.commands import sweep
 from tritonsmith.perf.document import Sweep, write_sweep
 from tritonsmith.perf.folder import sweep_folder
+from tritonsmith.perf.target import Target
 
 MakeSweep = Callable[..., Sweep]
 
@@ -136,3 +138,9 @@ def test_report_prints_what_it_is_asked_for(
     assert run("report", tmp_path, option) == (0, "")
     assert capsys.readouterr().out.startswith(start)
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
+
+
+def test_sweep_says_that_a_running_server_s_tokenizer_is_not_known() -> None:
+    (row,) = (option for option in sweep.params if option.name == "tokenizer" and isinstance(option, click.Option))
+    assert "with --url none, and a word counts as a token" in str(row.help)
+    assert Target("localhost:8000", "localhost:8001").repository is None
