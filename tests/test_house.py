@@ -30,7 +30,7 @@ def test_a_layer_imports_none_above_it(path: Path) -> None:
 
 
 def runs_inside_triton() -> list[Path]:
-    backends = (ROOT / "backends" / "python_based").glob("*/*.py")
+    backends = (ROOT / "backends" / "python_based").rglob("*.py")
     models = sorted((ROOT / "ensembles").glob("*/*/1/model.py"))
     return [*backends, *models, *(path for model in models for path in neighbours_of(model, model.parents[2]))]
 
