@@ -50,7 +50,7 @@ class Build:
         message = (
             f"{names}: served here by our backend; NVIDIA's C++ backend takes engines alone, which engine.sh builds"
         )
-        return [f"{message} (bash {' and '.join(map(str, scripts))})"]
+        return [f"{message} (see {' and '.join(map(str, scripts))})"]
 
     def counts(self) -> dict[str, int]:
         """Return how many files were added, changed, removed, and left as they were."""

@@ -305,7 +305,7 @@ def test_build_says_once_that_a_model_is_no_engine_yet(write: Callable[..., Path
     done = CliRunner().invoke(build, [str(spec), "-o", str(target)], standalone_mode=False)
     told = "NVIDIA's C++ backend takes engines alone"
     assert (done.output.count(told), done.exception) == (1, None)
-    assert f"bash {target}/tensorrt_llm/engine.sh and {target}/tensorrt_llm_draft/engine.sh" in done.output
+    assert f"see {target}/tensorrt_llm/engine.sh and {target}/tensorrt_llm_draft/engine.sh" in done.output
     assert list(findings_of(read_repository(target))) == []
 
 
