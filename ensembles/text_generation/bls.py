@@ -12,7 +12,16 @@ from uuid import uuid4
 
 import numpy as np
 
-from .bls_tensors import FROM_PREPROCESSING, Tensors, first, for_engine, for_preprocessing, refuse_unbuilt, to_stop
+from .bls_tensors import (
+    FROM_PREPROCESSING,
+    Tensors,
+    first,
+    for_engine,
+    for_preprocessing,
+    refuse_missing,
+    refuse_unbuilt,
+    to_stop,
+)
 from .draft_target import Speculation, read_speculation, speculate
 from .generation import Answer, Conversation, Row, read_rows
 from .jobs import Cancelled, Client, Job, Watch
@@ -61,6 +70,7 @@ class Setup:
     draft: str
     is_decoupled: bool
     inputs: frozenset[str]
+    required: frozenset[str]
     outputs: frozenset[str]
 
 
@@ -82,6 +92,7 @@ def read_setup(config: Mapping[str, Any], model_folder: str, version: str) -> Se
         draft=texts.get("tensorrt_llm_draft_model_name", ""),
         is_decoupled=bool(config.get("model_transaction_policy", {}).get("decoupled", False)),
         inputs=tensor_names(config, "input"),
+        required=frozenset(tensor["name"] for tensor in config["input"] if not tensor.get("optional")),
         outputs=tensor_names(config, "output"),
     )
 
@@ -126,6 +137,7 @@ class Bls:
     def _answer(self, job: Job, inputs: Tensors, outputs: frozenset[str]) -> None:
         if job.is_abandoned():  # while it waited for this instance
             raise Cancelled("cancelled by the client")
+        refuse_missing(inputs, self._setup.required)
         refuse_unbuilt(inputs)
         encoded = self._preprocess(inputs)
         rows = read_rows(inputs, encoded)

@@ -5,7 +5,7 @@ Source: TensorRT-LLM, all_models/inflight_batcher_llm/ensemble/config.pbtxt.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,15 @@ def refuse_unbuilt(inputs: Tensors) -> None:
     for name in IMAGES:
         if name in inputs:
             raise ClientError(f"input '{name}' is not supported: this pipeline takes text alone")
+
+
+def refuse_missing(inputs: Tensors, required: Iterable[str]) -> None:
+    """Refuse a request that lacks a required input: Triton counts them, and does not look which they are.
+
+    Raises: ClientError, naming the input.
+    """
+    for name in sorted(set(required) - inputs.keys()):
+        raise ClientError(f"input '{name}' is missing")
 
 
 def for_preprocessing(inputs: Tensors) -> dict[str, npt.NDArray[Any]]:

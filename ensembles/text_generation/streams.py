@@ -62,6 +62,9 @@ class Streams:
         self._clock = clock
         self._known: OrderedDict[Hashable, tuple[float, Detokeniser]] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def texts(self, request_id: str, tokens: Ids, lengths: Ids, row: int = 0) -> Texts:
         """Return the text of each beam, [rows * beams] as NVIDIA's postprocessing has it.
 
@@ -85,9 +88,14 @@ class Streams:
         if self._decoding.tokenizer.end_id in ids:
             return piece + detokeniser.flush()
         self._known[key] = (self._clock(), detokeniser)
-        if len(self._known) > MOST_STREAMS:
-            self._known.popitem(last=False)
+        self._forget()
         return piece
+
+    def _forget(self) -> None:
+        """Let go of the streams that have ended in silence; the longest silent are the first of all."""
+        oldest_s = self._clock() - SILENCE_S
+        while len(self._known) > MOST_STREAMS or next(iter(self._known.values()))[0] < oldest_s:
+            self._known.popitem(last=False)
 
     def _take(self, key: Hashable) -> Detokeniser:
         """Return a stream's detokeniser, taken out: a new one where the stream is new or was silent too long."""

@@ -104,3 +104,11 @@ def test_a_response_without_tokens_says_nothing(streams: Streams) -> None:
     """What tensorrt_llm sends last where a request was stopped."""
     empty, none = np.zeros((1, 1, 0), np.int32), np.zeros((1, 1), np.int32)
     assert streams.texts("stopped", empty, none).tolist() == [b""]
+
+
+def test_silent_streams_are_not_kept(streams: Streams, clock: Clock) -> None:
+    for number in range(100):
+        say(streams, str(number), CODEC.encode("a"))
+    clock.now += SILENCE_S + 1
+    say(streams, "new", CODEC.encode("a"))
+    assert len(streams) == 1
