@@ -1,4 +1,4 @@
-"""A gRPC client of the model `tensorrt_llm`: requests by tokens, responses as they come."""
+"""A gRPC client of the model `tensorrt_llm` and the pipeline around it: responses as they come."""
 
 from __future__ import annotations
 
@@ -33,6 +33,11 @@ class Response:
         ids: list[int] = self.tensors["output_ids"].ravel().tolist() if "output_ids" in self.tensors else []
         return ids
 
+    @property
+    def text(self) -> str:
+        """Its text, of whatever rows it has."""
+        return b"".join(self.tensors["text_output"].ravel()).decode() if "text_output" in self.tensors else ""
+
 
 def inputs_for(tokens: Sequence[Any], length: int, **more: Any) -> list[grpc.InferInput]:
     """Return the inputs of a request; `tokens` may be several rows of one length, `more` values for all rows."""
@@ -40,7 +45,14 @@ def inputs_for(tokens: Sequence[Any], length: int, **more: Any) -> list[grpc.Inf
     rows = len(ids)
     given = {"input_lengths": np.int32(ids.shape[1]), "request_output_len": np.int32(length), **more}
     arrays = {"input_ids": ids, **{name: _for_rows(value, rows) for name, value in given.items()}}
-    return [_input(name, array) for name, array in arrays.items()]
+    return [infer_input(name, array) for name, array in arrays.items()]
+
+
+def infer_input(name: str, array: Array) -> grpc.InferInput:
+    """Return an input of a request."""
+    tensor = grpc.InferInput(name, list(array.shape), TYPES[str(array.dtype)])
+    tensor.set_data_from_numpy(array)
+    return tensor
 
 
 class Stream:
@@ -52,19 +64,28 @@ class Stream:
         self._client.start_stream(lambda result, error: self._responses.put(_response(result, error)))
 
     def ask(self, tokens: Sequence[Any], length: int, *, model: str = MODEL, id_: str = "", **more: Any) -> None:
-        """Send a request."""
-        self._client.async_stream_infer(
-            model, inputs_for(tokens, length, **more), request_id=id_, enable_empty_final_response=True
-        )
+        """Send a request by its tokens."""
+        self.send(model, inputs_for(tokens, length, **more), id_=id_)
+
+    def send(
+        self, model: str, inputs: Sequence[grpc.InferInput], *, id_: str = "", outputs: Sequence[str] = ()
+    ) -> None:
+        """Send a request; without `outputs` for all of them."""
+        wanted = [grpc.InferRequestedOutput(name) for name in outputs] or None
+        self._client.async_stream_infer(model, inputs, request_id=id_, outputs=wanted, enable_empty_final_response=True)
 
     def next(self, timeout_s: float = 30) -> Response:
         """Return the next response of any request."""
         return self._responses.get(timeout=timeout_s)
 
-    def rest(self) -> Iterator[Response]:
+    def unread(self) -> list[str]:
+        """Return the errors among the responses that nobody has read."""
+        return [self._responses.get().error for _ in range(self._responses.qsize())]
+
+    def rest(self, timeout_s: float = 30) -> Iterator[Response]:
         """Yield responses until one ends its request."""
         while True:
-            response = self.next()
+            response = self.next(timeout_s)
             yield response
             if response.is_final:
                 return
@@ -91,12 +112,6 @@ def _for_rows(value: Any, rows: int) -> Array:
     array = np.asarray(value)
     kind = {"int64": np.int32, "float64": np.float32}.get(str(array.dtype), array.dtype)
     return np.full((rows, 1), array.astype(kind))
-
-
-def _input(name: str, array: Array) -> grpc.InferInput:
-    tensor = grpc.InferInput(name, list(array.shape), TYPES[str(array.dtype)])
-    tensor.set_data_from_numpy(array)
-    return tensor
 
 
 def _response(result: Any, error: Any) -> Response:
