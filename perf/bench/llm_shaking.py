@@ -19,7 +19,7 @@ DOORS: Mapping[str, Callable[[Target, str, Tally], Visitor]] = {
     ENGINE: EngineVisitor,
 }
 SHARES = {ENSEMBLE: ENSEMBLE_SHARES, BLS: BLS_SHARES, ENGINE: ENGINE_SHARES}
-# Triton 2.51 keeps an ensemble's request for ever whose client left its stream, with its responses: 0.3 MiB of 400
+# Triton 2.51 keeps an ensemble's request for ever whose client left its stream, with its responses: 0.4 MiB of 400
 # tokens. Not so where the engine is told to stop it.
 STEADY_SHARES = SHARES | {ENSEMBLE: ENSEMBLE_SHARES | {"leave": 0}}
 LEAVING_SHARES = {door: {"leave": 100} for door in SHARES}
