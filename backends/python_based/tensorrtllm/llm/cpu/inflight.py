@@ -57,7 +57,8 @@ class InflightBatch:
         """Do one step; yields events as they come: a prompt's first token does not wait for the others' next."""
         self.iterations += 1
         self.context_tokens = 0
-        yield from self._read_prompts()
+        if self.reading or self.waiting:
+            yield from self._read_prompts()
         self.scheduled = len(self.running) + (self.reading is not None)
         if self._is_greedy_for_room:
             self._make_room()
@@ -260,9 +261,11 @@ class InflightBatch:
         places = np.array(self.books.publish(keys[first:]))
         sequence.own_blocks -= last - first
         sequence.keys = keys
-        fresh = places >= 0
-        if fresh.any():
-            self._contents[places[fresh]] = self._blocks_of(sequence.row, first, last)[fresh]
+        blocks, fresh = self._blocks_of(sequence.row, first, last), places >= 0
+        if fresh.all():  # without a copy in between
+            self._contents[places] = blocks
+        elif fresh.any():
+            self._contents[places[fresh]] = blocks[fresh]
 
     def _blocks_of(self, row: int, first: int, last: int) -> npt.NDArray[np.float32]:
         """Return a view of a row's blocks: [last - first, 2 x layers, kv heads, tokens per block, head size]."""
