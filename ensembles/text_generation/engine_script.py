@@ -6,8 +6,6 @@ import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import jinja2
-
 from tritonsmith.ensembles.text_generation.facts import DECODING_MODES
 from tritonsmith.ensembles.text_generation.llms import Llm
 from tritonsmith.ensembles.text_generation.settings import Build, Settings
@@ -15,6 +13,7 @@ from tritonsmith.generator.catalog.releases import Release
 from tritonsmith.generator.catalog.tensorrtllm.trtllm_build import OPTIONS, converter
 from tritonsmith.generator.catalog.tensorrtllm.versions import Version
 from tritonsmith.generator.manifests.launch import ENGINE_SCRIPT
+from tritonsmith.generator.manifests.script import render_script
 from tritonsmith.generator.suggest import did_you_mean
 
 _MODES = {mode: speculation.option for speculation, mode in DECODING_MODES.items()}
@@ -32,14 +31,8 @@ def engine_script(llm: Llm, settings: Settings, release: Release, version: Versi
     commands = [] if is_checkpoint else [_checkpoint_argv(llm, settings.build, version)]
     argv = ["trtllm-build", "--checkpoint_dir", '"$checkpoint"', "--output_dir", '"$engine"']
     commands.append([*argv, *build_argv(llm, settings, max_batch_size)])
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=False,  # noqa: S701 - a shell script; words are quoted by shlex
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-    )
-    return environment.get_template(f"{ENGINE_SCRIPT}.j2").render(
+    return render_script(
+        Path(__file__).with_name(f"{ENGINE_SCRIPT}.j2"),
         name=llm.name,
         source=llm.facts.source.path.name,
         image=release.tensorrt_llm_image,

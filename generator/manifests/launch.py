@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import jinja2
 import yaml
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.catalog.releases import EMBEDDED, NEWEST_WITH_TENSORRT_LLM, RELEASES
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.inspect.architecture import MOST_RANKS
+from tritonsmith.generator.manifests.script import render_script
 from tritonsmith.generator.manifests.server import ServerFolders, options_of, server_argv
 from tritonsmith.generator.repository.core import Content, Model, Repository, SourceFile
 from tritonsmith.generator.spec.settings import Hardware, Server
@@ -218,16 +218,14 @@ def launch_script(repository: Repository) -> str | None:
     loaded = ("*",) if settings.model_control_mode == "explicit" else ()
     options = replace(options_of(settings), host=everywhere, load_models=loaded)
     argv = launch_argv(launch, server_argv(options, "tritonserver", ServerFolders("REPOSITORY")))
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=False,  # noqa: S701 - a shell script; words are quoted by shlex
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-    )
     release = RELEASES[repository.settings.get("triton", EMBEDDED)]
-    return environment.get_template(f"{SCRIPT}.j2").render(
-        launch=launch, release=release, newest=NEWEST_WITH_TENSORRT_LLM, ranks=_lines(argv), name=repository.name
+    return render_script(
+        Path(__file__).with_name(f"{SCRIPT}.j2"),
+        launch=launch,
+        release=release,
+        newest=NEWEST_WITH_TENSORRT_LLM,
+        ranks=_lines(argv),
+        name=repository.name,
     )
 
 
