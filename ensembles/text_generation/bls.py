@@ -6,7 +6,6 @@ import collections
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -25,7 +24,7 @@ from .bls_tensors import (
 from .draft_target import Speculation, read_speculation, speculate
 from .generation import Answer, Conversation, Row, read_rows
 from .jobs import Cancelled, Client, Job, Watch
-from .model_parameters import ClientError, find_folder, flag, read_parameters, require_batching, tensor_names
+from .model_parameters import ClientError, flag, read_parameters, require_batching, tensor_names, tokenizer_path
 from .tokenizer_folder import TokenizerFolder, read_tokenizer
 
 PARAMETERS = (
@@ -81,11 +80,9 @@ def read_setup(config: Mapping[str, Any], model_folder: str, version: str) -> Se
     """
     require_batching(config)
     texts = read_parameters(config, PARAMETERS)
-    if "tokenizer_dir" not in texts:
-        raise ValueError("parameter 'tokenizer_dir' is missing")
     flag(texts, "accumulate_tokens", default=True)
     return Setup(
-        tokenizer=read_tokenizer(find_folder(texts["tokenizer_dir"], Path(model_folder), version)),
+        tokenizer=read_tokenizer(tokenizer_path(texts, model_folder, version)),
         skip_special_tokens=flag(texts, "skip_special_tokens", default=True),
         preprocessing=texts.get("preprocessing_model_name", "preprocessing"),
         engine=texts.get("tensorrt_llm_model_name", "tensorrt_llm"),

@@ -69,6 +69,16 @@ def require_batching(config: Mapping[str, Any]) -> None:
         raise ValueError("max_batch_size must be 1 or more: the tensors of this pipeline have a batch axis")
 
 
+def tokenizer_path(texts: Mapping[str, str], model_folder: str, version: str) -> Path:
+    """Return the folder that `tokenizer_dir` names.
+
+    Raises: ValueError where it is missing.
+    """
+    if "tokenizer_dir" not in texts:
+        raise ValueError("parameter 'tokenizer_dir' is missing")
+    return find_folder(texts["tokenizer_dir"], Path(model_folder), version)
+
+
 def find_folder(text: str, model_folder: Path, version: str) -> Path:
     """Return the folder that a parameter names, which need not exist.
 

@@ -16,14 +16,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .detokenise import REPLACEMENT, Detokeniser
-from .model_parameters import find_folder, flag, read_parameters
+from .model_parameters import flag, read_parameters, tokenizer_path
 from .tokenizer_folder import TokenizerFolder, read_tokenizer
 
 PARAMETERS = ("tokenizer_dir", "skip_special_tokens")
@@ -48,10 +47,8 @@ def read_decoding(config: Mapping[str, Any], model_folder: str, version: str) ->
     Raises: ValueError, naming the parameter, where they make no sense.
     """
     texts = read_parameters(config, PARAMETERS)
-    if "tokenizer_dir" not in texts:
-        raise ValueError("parameter 'tokenizer_dir' is missing")
-    folder = find_folder(texts["tokenizer_dir"], Path(model_folder), version)
-    return Decoding(read_tokenizer(folder), flag(texts, "skip_special_tokens", default=True))
+    tokenizer = read_tokenizer(tokenizer_path(texts, model_folder, version))
+    return Decoding(tokenizer, flag(texts, "skip_special_tokens", default=True))
 
 
 class Streams:

@@ -18,6 +18,7 @@ from .model_parameters import (
     read_parameters,
     require_batching,
     tensor_names,
+    tokenizer_path,
     whole_number,
 )
 from .tokenizer_folder import TokenizerFolder, read_json, read_tokenizer
@@ -88,9 +89,7 @@ def read_encoding(config: Mapping[str, Any], model_folder: str, version: str) ->
     """
     require_batching(config)
     texts = read_parameters(config, PARAMETERS)
-    if "tokenizer_dir" not in texts:
-        raise ValueError("parameter 'tokenizer_dir' is missing")
-    folder = find_folder(texts["tokenizer_dir"], Path(model_folder), version)
+    folder = tokenizer_path(texts, model_folder, version)
     places = [folder]
     if "gpt_model_path" in texts:
         places.insert(0, find_folder(texts["gpt_model_path"], Path(model_folder), version))
