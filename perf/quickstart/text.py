@@ -31,6 +31,7 @@ SPEC = FOLDER / "spec.yaml"
 ENSEMBLE, BLS = "chat", "tensorrt_llm_bls"
 QUESTIONS = 20
 MAX_TOKENS = 128
+PARTED = "|"  # how the pieces of a stream are shown
 PROMPT_TOKENS, OUTPUT_TOKENS = "uniform:8:64", "uniform:8:32"
 WISHES = PromptWishes(
     prompt_tokens=parse_lengths(PROMPT_TOKENS, "--prompt-tokens"),
@@ -54,17 +55,17 @@ def generate_text(steps: Steps, output: Path) -> str:
         inputs = f"-i text_input={shlex.quote(question)} -i max_tokens={MAX_TOKENS} -i stream=true"
         steps.begin("infer", f"tritonsmith infer {ENSEMBLE} {inputs}")
         with connect(server.grpc_url) as client:
-            console.say(f"{question}{show_stream(ask(client, ENSEMBLE, question))}")
-            right = judge(client, entries)
+            console.say(question + PARTED.join(ask(client, ENSEMBLE, question)))
+            judge(client, entries)
         for door in ("generate", "generate_stream"):
-            said = json.dumps(body_of(question, is_streamed=door == "generate_stream"))
-            steps.begin(door, f"curl {server.http_url}/v2/models/{BLS}/{door} -d {shlex.quote(said)}")
-            console.say(show_stream(generate(server.http_url, door, question)))
+            body = json.dumps(body_of(question, is_streamed=door == "generate_stream"))
+            steps.begin(door, f"curl {server.http_url}/v2/models/{BLS}/{door} -d {shlex.quote(body)}")
+            console.say(PARTED.join(generate(server.http_url, door, body)))
         steps.begin("sweep", shlex.join(sweep_command(output)))
         sweep = measure(embedded_target(server), output)
     page = write_report(sweep, output / "report.html")
     steps.begin("report", f"tritonsmith report {output / 'sweep'}")
-    judged = f"{right} of {len(entries)} questions answered to the letter, streamed through the BLS model"
+    judged = f"{len(entries)} of {len(entries)} questions answered to the letter, streamed through the BLS model"
     return f"{judged}\n\n{table_text(sweep)}\n\nreport: {page.resolve()}"
 
 
@@ -80,13 +81,12 @@ def ask(client: Client, model: str, question: str) -> Iterator[str]:
             yield response.outputs["text_output"].array.item().decode()
 
 
-def generate(url: str, door: str, question: str) -> Iterator[str]:
-    """Yield the answer to a question through one of the HTTP endpoints for text: whole, or as server-sent events.
+def generate(url: str, door: str, body: str) -> Iterator[str]:
+    """Yield the answer to a request through one of the HTTP endpoints for text: whole, or as server-sent events.
 
     Raises: AnswerIsNo where there is none.
     """
     connection = http.client.HTTPConnection(url, timeout=60)
-    body = json.dumps(body_of(question, is_streamed=door == "generate_stream"))
     with closing(connection):
         connection.request("POST", f"/v2/models/{BLS}/{door}", body)
         answer = connection.getresponse()
@@ -103,15 +103,10 @@ def body_of(question: str, *, is_streamed: bool) -> dict[str, object]:
     return body if is_streamed else {**body, "exclude_input_in_output": True}
 
 
-def show_stream(pieces: Iterator[str]) -> str:
-    """Return the pieces of an answer as they came, parted by `|`."""
-    return "|".join(pieces)
+def judge(client: Client, entries: list[Entry]) -> None:
+    """Ask the questions of the model's text.
 
-
-def judge(client: Client, entries: list[Entry]) -> int:
-    """Return how many questions are answered as the model's text does.
-
-    Raises: AnswerIsNo where one is not.
+    Raises: AnswerIsNo where one is not answered as the text does.
     """
     answers = {entry: "".join(ask(client, BLS, entry.questions[0])).strip() for entry in entries}
     wrong = [entry.questions[0] for entry, answer in answers.items() if answer != entry.answer]
@@ -120,7 +115,6 @@ def judge(client: Client, entries: list[Entry]) -> int:
             f"{len(wrong)} of {len(entries)} answers are not those of {TEXT.name}: {wrong[:3]}",
             hint="the served models differ from ensembles/text_generation: build again",
         )
-    return len(entries) - len(wrong)
 
 
 def sweep_command(output: Path) -> list[str]:
