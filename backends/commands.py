@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tritonsmith.backends.server.options import LAST_PORT, LONGEST_LIMIT_S
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import AnswerIsNo, RepositoryError, SpecError, UsageError
+from tritonsmith.generator.manifests.server import LAST_PORT, LONGEST_LIMIT_S
 
 if TYPE_CHECKING:
     from tritonsmith.backends.client.base import Client, WireProtocol
     from tritonsmith.backends.client.infer import Call
     from tritonsmith.backends.python_based.tensorrtllm.llm.cpu.graph import Precision
-    from tritonsmith.backends.server.options import ServerOptions
+    from tritonsmith.generator.manifests.server import ServerOptions
 
 REPOSITORY = Path("model_repository")
 PORT = click.IntRange(0, LAST_PORT)

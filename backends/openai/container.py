@@ -6,18 +6,18 @@ python/openai/openai_frontend/main.py (its options).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.openai.pipelines import Configs, models_behind
-from tritonsmith.backends.server.container import MODELS, PORTS, docker_run
-from tritonsmith.backends.server.options import ServerOptions
+from tritonsmith.backends.server.container import MODELS, PORTS, Outfit, docker_run
 from tritonsmith.backends.server.ports import choose_ports
 from tritonsmith.generator.errors import RepositoryError, UsageError
 from tritonsmith.generator.manifests.launch import Launch
+from tritonsmith.generator.manifests.server import ServerOptions
 
 FIRST_RELEASE = "24.12"
 PORT = 9000  # inside the container
@@ -75,15 +75,11 @@ def front_end_argv(
     repository: Path,
     options: ServerOptions,
     image: str,
-    *,
-    name: str,
-    gpus: int,
-    launch: Launch | None = None,
-    outside: Sequence[Path] = (),
+    outfit: Outfit,
 ) -> list[str]:
     """Return the docker command that serves a repository behind NVIDIA's front end; see `docker_argv`."""
     published = {PORTS["http"]: options.http_port, PORTS["grpc"]: options.grpc_port, PORT: front.port}
-    argv = docker_run(repository, options, published, name=name, gpus=gpus, launch=launch, outside=outside)
+    argv = docker_run(repository, options, published, outfit)
     argv += [f"--env={key}={value}" for key, value in front.environment.items()]
     return [*argv, image, *front.command]
 

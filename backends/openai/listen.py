@@ -11,10 +11,10 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from tritonsmith.backends.server.embedded import Server
-from tritonsmith.backends.server.options import ServerOptions
 from tritonsmith.backends.server.ports import choose_ports, wanted_ports
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import RepositoryError, ServerError, ToolMissingError, UsageError
+from tritonsmith.generator.manifests.server import ServerOptions
 
 if TYPE_CHECKING:
     import uvicorn

@@ -6,8 +6,8 @@ import dataclasses
 import ssl
 from pathlib import Path
 
-from tritonsmith.backends.server.options import ServerOptions
 from tritonsmith.generator.errors import ServerError
+from tritonsmith.generator.manifests.server import ServerOptions
 
 SETTINGS = {"cert": "server.tls.certificate", "key": "server.tls.key", "root": "server.tls.root"}
 

@@ -10,12 +10,12 @@ from tritonsmith.backends.server import container
 from tritonsmith.backends.server.certificates import with_certificates
 from tritonsmith.backends.server.engines import require_engines, require_same_tensorrt_llm
 from tritonsmith.backends.server.needs import needs_gpu, with_needs
-from tritonsmith.backends.server.options import ServerOptions
 from tritonsmith.backends.server.ports import with_ports
 from tritonsmith.backends.server.prepare import read_configs
 from tritonsmith.backends.toolchain import machine
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.manifests.launch import SCRIPT, outside_paths, plan_launch
+from tritonsmith.generator.manifests.server import ServerOptions
 from tritonsmith.generator.repository.core import Repository
 from tritonsmith.generator.repository.read import read_repository
 
@@ -50,13 +50,14 @@ def plan_container(repository: Path, options: ServerOptions, release: str, opena
     named = outside_paths(found, container.MODELS)
     outside = [path for path in named if path.exists()]
     notices = [*additions, *_notices(sorted(set(named) - set(outside)), is_gpu_elsewhere=gpus > here)]
+    outfit = container.Outfit(name, gpus, launch, outside)
     if openai_port is None:
-        argv = container.docker_argv(repository, options, image, name=name, gpus=gpus, launch=launch, outside=outside)
+        argv = container.docker_argv(repository, options, image, outfit)
         return Contained(argv, name, tuple(notices))
     from tritonsmith.backends.openai.container import container_front_end, front_end_argv
 
     front = container_front_end(configs, options, release, openai_port, launch)
-    argv = front_end_argv(front, repository, options, image, name=name, gpus=gpus, launch=launch, outside=outside)
+    argv = front_end_argv(front, repository, options, image, outfit)
     return Contained(argv, name, (*notices, *front.notices))
 
 

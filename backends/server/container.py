@@ -7,69 +7,59 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from tritonsmith.backends.server.options import ServerFolders, ServerOptions, server_argv
 from tritonsmith.generator import console
 from tritonsmith.generator.catalog.releases import NEWEST_WITH_TENSORRT_LLM, RELEASES
 from tritonsmith.generator.errors import ServerError, ToolMissingError, UsageError
 from tritonsmith.generator.manifests.launch import Launch, launch_argv
+from tritonsmith.generator.manifests.server import ServerFolders, ServerOptions, server_argv
 from tritonsmith.generator.suggest import did_you_mean
 
 MODELS = "/models"  # where the repository appears in the container
 PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}  # inside the container
 
 
-def docker_argv(
-    repository: Path,
-    options: ServerOptions,
-    image: str,
-    *,
-    name: str,
-    gpus: int,
-    launch: Launch | None = None,
-    outside: Sequence[Path] = (),
-) -> list[str]:
-    """Return the docker command that serves a repository read-only; the options' TLS files have absolute paths.
+@dataclass(frozen=True)
+class Outfit:
+    """What a container is given; `launch` says how LLMs' processes are started, `outside` what the models name."""
 
-    `launch` says how LLMs' processes are started, `outside` which further paths the models name.
-    """
+    name: str
+    gpus: int
+    launch: Launch | None = None
+    outside: Sequence[Path] = ()  # paths on this machine beyond the repository
+
+
+def docker_argv(repository: Path, options: ServerOptions, image: str, outfit: Outfit) -> list[str]:
+    """Return the docker command that serves a repository read-only; the options' TLS files have absolute paths."""
     host_ports = {"http": options.http_port, "grpc": options.grpc_port, "metrics": options.metrics_port}
     published = {PORTS[key]: port for key, port in host_ports.items() if key != "metrics" or options.allow_metrics}
-    argv = docker_run(repository, options, published, name=name, gpus=gpus, launch=launch, outside=outside)
+    argv = docker_run(repository, options, published, outfit)
     everywhere = "0.0.0.0"  # noqa: S104 - inside the container; outside, --publish decides
     inside = dataclasses.replace(options, host=everywhere, http_port=8000, grpc_port=8001, metrics_port=8002)
     if options.model_control_mode == "explicit":
         inside = dataclasses.replace(inside, load_models=("*",))
     server = server_argv(inside, "tritonserver", ServerFolders(MODELS))
-    if launch is None:
+    if outfit.launch is None:
         return [*argv, image, *server]
-    environment = [f"--env={name}={value}" for name, value in launch.environment.items()]
-    return [*argv, *environment, image, *launch_argv(launch, server)]
+    environment = [f"--env={name}={value}" for name, value in outfit.launch.environment.items()]
+    return [*argv, *environment, image, *launch_argv(outfit.launch, server)]
 
 
-def docker_run(
-    repository: Path,
-    options: ServerOptions,
-    published: Mapping[int, int],
-    *,
-    name: str,
-    gpus: int,
-    launch: Launch | None = None,
-    outside: Sequence[Path] = (),
-) -> list[str]:
+def docker_run(repository: Path, options: ServerOptions, published: Mapping[int, int], outfit: Outfit) -> list[str]:
     """Return the docker command up to the image; `published` are the host's ports by those in the container.
 
-    What lies outside the repository is mounted where it lies: `outside`, and files that links in it point to.
+    What lies outside the repository is mounted where it lies: the outfit's, and files that links in it point to.
     """
     # NCCL and the Python backends' own regions, rank by rank, are more than Docker's default
-    shm_gib = 1 + (len(launch.gpus) if launch else 0)
-    argv = ["docker", "run", "--rm", "--init", f"--name={name}"]
+    shm_gib = 1 + (len(outfit.launch.gpus) if outfit.launch else 0)
+    argv = ["docker", "run", "--rm", "--init", f"--name={outfit.name}"]
     argv += [f"--shm-size={shm_gib}g", "--ulimit=memlock=-1", "--ulimit=stack=67108864"]
-    argv += ["--gpus=all"] if gpus else []
-    argv += [f"--publish={options.host}:{outside}:{inside}" for inside, outside in published.items()]
+    argv += ["--gpus=all"] if outfit.gpus else []
+    argv += [f"--publish={options.host}:{host_port}:{port}" for port, host_port in published.items()]
     argv.append(f"--volume={repository.resolve()}:{MODELS}:ro")
-    mounted = [*linked_files(repository), *options.tls.values(), *outside]
+    mounted = [*linked_files(repository), *options.tls.values(), *outfit.outside]
     return argv + [f"--volume={path}:{path}:ro" for path in mounted]
 
 

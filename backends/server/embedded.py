@@ -25,7 +25,6 @@ from tritonsmith.backends.server.certificates import with_certificates
 from tritonsmith.backends.server.leftovers import has_stubs, run_folder
 from tritonsmith.backends.server.loading import LoadSite, failure, load_models
 from tritonsmith.backends.server.needs import with_needs
-from tritonsmith.backends.server.options import ServerFolders, ServerOptions, server_argv
 from tritonsmith.backends.server.ports import taken_ports, wanted_ports, with_ports
 from tritonsmith.backends.server.prepare import Prepared, prepare
 from tritonsmith.backends.server.served import Served, read_served
@@ -34,6 +33,7 @@ from tritonsmith.backends.toolchain import machine
 from tritonsmith.backends.toolchain.find import SERVER_RELEASE, Toolchain, find_toolchain
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError
+from tritonsmith.generator.manifests.server import ServerFolders, ServerOptions, server_argv
 
 LOAD_WIDTH = 4  # tritonserver's own --model-load-thread-count
 START_LIMIT_S = 30.0

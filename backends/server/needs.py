@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from tritonsmith.backends.server.adapt import GPU_BACKENDS
-from tritonsmith.backends.server.options import ServerOptions, cache_config
+from tritonsmith.generator.manifests.server import ServerOptions, cache_config
 from tritonsmith.generator.repository.complete import backend_of
 from tritonsmith.generator.repository.core import Model
 

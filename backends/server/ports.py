@@ -7,8 +7,8 @@ import errno
 import random
 import socket
 
-from tritonsmith.backends.server.options import ServerOptions
 from tritonsmith.generator.errors import ServerError
+from tritonsmith.generator.manifests.server import ServerOptions
 
 # Below the range from which Linux takes ports for outgoing connections (32768 on), so that nobody's
 # connection takes one between our test and the server's start.

@@ -20,10 +20,10 @@ import click
 import tritonclient.grpc as triton
 
 from tritonsmith.backends.server.embedded import embedded_server
-from tritonsmith.backends.server.options import ServerOptions
 from tritonsmith.backends.toolchain.find import SERVER_VERSION
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError
+from tritonsmith.generator.manifests.server import ServerOptions
 from tritonsmith.generator.repository.write import write_repository
 from tritonsmith.perf.bench.onnx_cases import (
     Array,

@@ -26,8 +26,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tritonsmith.backends.python_based.onnxruntime.onnx_session import open_session, read_settings
 from tritonsmith.backends.server.embedded import embedded_server
-from tritonsmith.backends.server.options import ServerOptions
 from tritonsmith.generator import console
+from tritonsmith.generator.manifests.server import ServerOptions
 from tritonsmith.generator.process import run
 from tritonsmith.perf.bench.record import write_result
 from tritonsmith.perf.measure.analyzer import CSV_NAME, AnalyzerRun, AnalyzerTool, analyzer_argv, failure

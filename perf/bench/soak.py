@@ -21,9 +21,9 @@ import click
 
 from tritonsmith.backends.server.embedded import Server, embedded_server
 from tritonsmith.backends.server.leftovers import SERVER, SHARED_MEMORY, STUB, run_processes
-from tritonsmith.backends.server.options import ServerOptions
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import UnstableError
+from tritonsmith.generator.manifests.server import ServerOptions
 from tritonsmith.perf.bench.llm_shaking import LEAVING_SHARES, STEADY_SHARES, shake, target_of
 from tritonsmith.perf.bench.record import write_result
 from tritonsmith.perf.bench.text_pipeline import ENGINE, ENSEMBLE, write_text_pipeline

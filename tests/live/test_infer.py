@@ -16,10 +16,10 @@ import pytest
 from tritonsmith.backends.client.base import InferRequest, Tensor, WireProtocol, connect
 from tritonsmith.backends.client.tensors import Array, bf16_bits, bf16_values
 from tritonsmith.backends.server.embedded import Server, embedded_server
-from tritonsmith.backends.server.options import ServerOptions
 from tritonsmith.generator.catalog.datatypes import BY_WIRE
 from tritonsmith.generator.cli import cli, guarded
 from tritonsmith.generator.errors import ServerError, UsageError
+from tritonsmith.generator.manifests.server import ServerOptions
 
 pytestmark = pytest.mark.live
 

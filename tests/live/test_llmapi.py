@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from tritonsmith.backends.server.embedded import Server, embedded_server
-from tritonsmith.backends.server.options import ServerOptions
 from tritonsmith.ensembles.build import build_repository
 from tritonsmith.ensembles.text_generation.blueprint import BLUEPRINT
+from tritonsmith.generator.manifests.server import ServerOptions
 
 pytestmark = pytest.mark.live
 QUESTION = "What is a model repository?"

@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from tritonsmith.backends.server.embedded import Server, embedded_server
-from tritonsmith.backends.server.options import ServerOptions
+from tritonsmith.generator.manifests.server import ServerOptions
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 

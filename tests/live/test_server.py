@@ -15,9 +15,9 @@ from google.protobuf import json_format
 
 from tritonsmith.backends.client.base import InferRequest, Tensor, connect
 from tritonsmith.backends.server.embedded import Server, embedded_server
-from tritonsmith.backends.server.options import ServerOptions
 from tritonsmith.backends.toolchain import machine
 from tritonsmith.generator.errors import RepositoryError, ServerError
+from tritonsmith.generator.manifests.server import ServerOptions
 
 pytestmark = pytest.mark.live
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tritonsmith.backends.server.embedded import Server, embedded_server
-from tritonsmith.backends.server.options import ServerOptions
+from tritonsmith.generator.manifests.server import ServerOptions
 from tritonsmith.perf.bench.llm_client import open_stream
 from tritonsmith.perf.bench.llm_shaking import ACTS, ERRORS, shake, target_of
 from tritonsmith.perf.bench.soak import gauges, sizes, wait_until_idle

@@ -15,10 +15,10 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput
 from tritonsmith.backends.client.base import Client, InferRequest, InferResponse, Tensor, connect
 from tritonsmith.backends.server import view
 from tritonsmith.backends.server.embedded import embedded_server
-from tritonsmith.backends.server.options import ServerOptions
 from tritonsmith.ensembles.build import build_repository
 from tritonsmith.ensembles.text_generation.blueprint import BLUEPRINT
 from tritonsmith.generator.catalog.datatypes import BY_NUMBER
+from tritonsmith.generator.manifests.server import ServerOptions
 
 pytestmark = pytest.mark.live
 

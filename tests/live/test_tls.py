@@ -15,8 +15,8 @@ from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
 from tritonsmith.backends.server import embedded
 from tritonsmith.backends.server.embedded import Server, embedded_server
-from tritonsmith.backends.server.options import ServerOptions
 from tritonsmith.generator.errors import ServerError
+from tritonsmith.generator.manifests.server import ServerOptions
 
 pytestmark = pytest.mark.live
 

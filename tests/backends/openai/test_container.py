@@ -6,17 +6,17 @@ import pytest
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.openai.container import container_front_end, front_end_argv
-from tritonsmith.backends.server.container import image_of
-from tritonsmith.backends.server.options import ServerOptions
+from tritonsmith.backends.server.container import Outfit, image_of
 from tritonsmith.backends.server.prepare import read_configs
 from tritonsmith.generator.errors import RepositoryError, UsageError
+from tritonsmith.generator.manifests.server import ServerOptions
 
 OPTIONS = ServerOptions(http_port=8000, grpc_port=8001, metrics_port=8002)
 
 
 def test_nvidia_s_front_end_gets_the_repository_and_the_pipeline_s_tokenizer(repository: Path) -> None:
     front = container_front_end(read_configs(repository), OPTIONS, "24.12", 9100)
-    argv = front_end_argv(front, repository, OPTIONS, "image", name="n", gpus=1)
+    argv = front_end_argv(front, repository, OPTIONS, "image", Outfit("n", gpus=1))
     assert "--publish=127.0.0.1:9100:9000" in argv
     assert argv[argv.index("image") + 1 :][:2] == ["python3", "/opt/tritonserver/python/openai/openai_frontend/main.py"]
     assert "--model-repository=/models" in argv

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tritonsmith.backends.server.certificates import with_certificates
-from tritonsmith.backends.server.options import ServerOptions
 from tritonsmith.generator.errors import ServerError
+from tritonsmith.generator.manifests.server import ServerOptions
 
 RELATIVE = {"cert": "a.pem", "key": "a.key"}
 

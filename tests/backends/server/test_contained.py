@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from tritonsmith.backends.server.contained import Contained, plan_container
-from tritonsmith.backends.server.options import ServerOptions
 from tritonsmith.backends.toolchain import machine
 from tritonsmith.ensembles.build import build_repository
 from tritonsmith.generator.errors import RepositoryError, UsageError
+from tritonsmith.generator.manifests.server import ServerOptions
 
 DEMO = Path(__file__).parents[3] / "ensembles" / "text_generation" / "demo"
 WriteEngine = Callable[..., Path]

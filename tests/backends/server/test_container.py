@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tritonsmith.backends.commands import serve
-from tritonsmith.backends.server.container import docker_argv, image_of, run_container
-from tritonsmith.backends.server.options import ServerOptions
+from tritonsmith.backends.server.container import Outfit, docker_argv, image_of, run_container
 from tritonsmith.generator.errors import RepositoryError, ServerError, ToolMissingError, UsageError
 from tritonsmith.generator.manifests.launch import Launch
+from tritonsmith.generator.manifests.server import ServerOptions
 
 OPTIONS = ServerOptions(http_port=8000, grpc_port=8001, metrics_port=8002)
 
@@ -27,7 +27,7 @@ esac
 
 
 def test_the_repository_is_mounted_read_only_and_published_on_this_machine_alone(tmp_path: Path) -> None:
-    argv = docker_argv(tmp_path, OPTIONS, "image", name="n", gpus=0)
+    argv = docker_argv(tmp_path, OPTIONS, "image", Outfit("n", gpus=0))
     assert f"--volume={tmp_path}:/models:ro" in argv
     assert [word for word in argv if word.startswith("--publish")] == [
         "--publish=127.0.0.1:8000:8000",
@@ -41,12 +41,12 @@ def test_the_repository_is_mounted_read_only_and_published_on_this_machine_alone
 
 
 def test_gpus_are_given_where_there_are_any(tmp_path: Path) -> None:
-    assert "--gpus=all" in docker_argv(tmp_path, OPTIONS, "image", name="n", gpus=1)
+    assert "--gpus=all" in docker_argv(tmp_path, OPTIONS, "image", Outfit("n", gpus=1))
 
 
 def test_other_ports_are_published_on_tritons_own(tmp_path: Path) -> None:
     options = ServerOptions(host="0.0.0.0", http_port=9000, grpc_port=9001, allow_metrics=False)
-    argv = docker_argv(tmp_path, options, "image", name="n", gpus=0)
+    argv = docker_argv(tmp_path, options, "image", Outfit("n", gpus=0))
     assert [word for word in argv if word.startswith("--publish")] == [
         "--publish=0.0.0.0:9000:8000",
         "--publish=0.0.0.0:9001:8001",
@@ -58,7 +58,7 @@ def test_big_files_that_lie_elsewhere_are_mounted_too(tmp_path: Path) -> None:
     (tmp_path / "big").touch()
     (tmp_path / "r" / "m" / "1" / "model.onnx").symlink_to(tmp_path / "big")
     (tmp_path / "r" / "m" / "inside").symlink_to("1/model.onnx")
-    argv = docker_argv(tmp_path / "r", OPTIONS, "image", name="n", gpus=0)
+    argv = docker_argv(tmp_path / "r", OPTIONS, "image", Outfit("n", gpus=0))
     assert [word for word in argv if word.startswith("--volume")] == [
         f"--volume={tmp_path / 'r'}:/models:ro",
         f"--volume={tmp_path / 'big'}:{tmp_path / 'big'}:ro",
@@ -67,13 +67,13 @@ def test_big_files_that_lie_elsewhere_are_mounted_too(tmp_path: Path) -> None:
 
 def test_in_explicit_mode_every_model_is_loaded_at_the_start(tmp_path: Path) -> None:
     explicit = ServerOptions(model_control_mode="explicit")
-    assert "--load-model=*" in docker_argv(tmp_path, explicit, "image", name="n", gpus=0)
-    assert "--load-model=*" not in docker_argv(tmp_path, OPTIONS, "image", name="n", gpus=0)
+    assert "--load-model=*" in docker_argv(tmp_path, explicit, "image", Outfit("n", gpus=0))
+    assert "--load-model=*" not in docker_argv(tmp_path, OPTIONS, "image", Outfit("n", gpus=0))
 
 
 def test_ranks_are_started_by_mpirun_with_what_all_of_them_need(tmp_path: Path) -> None:
     launch = Launch("participants", 3, ("context", "generation"), gpus=(0, 1))
-    argv = docker_argv(tmp_path, OPTIONS, "image", name="n", gpus=2, launch=launch, outside=[Path("/engines/llama")])
+    argv = docker_argv(tmp_path, OPTIONS, "image", Outfit("n", 2, launch, [Path("/engines/llama")]))
     before, after = argv[: argv.index("image")], argv[argv.index("image") + 1 :]
     assert {"--env=TRTLLM_ORCHESTRATOR=1", "--env=TRTLLM_ORCHESTRATOR_SPAWN_PROCESSES=0"} <= set(before)
     assert "--volume=/engines/llama:/engines/llama:ro" in before
@@ -85,7 +85,7 @@ def test_ranks_are_started_by_mpirun_with_what_all_of_them_need(tmp_path: Path) 
 
 def test_certificates_are_mounted_where_they_lie(tmp_path: Path) -> None:
     options = ServerOptions(tls={"cert": str(tmp_path / "c.pem"), "key": str(tmp_path / "k.pem")})
-    argv = docker_argv(tmp_path, options, "image", name="n", gpus=0)
+    argv = docker_argv(tmp_path, options, "image", Outfit("n", gpus=0))
     assert f"--volume={tmp_path}/c.pem:{tmp_path}/c.pem:ro" in argv
     assert f"--grpc-server-cert={tmp_path}/c.pem" in argv
 

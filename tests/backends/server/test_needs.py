@@ -4,7 +4,7 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.server.needs import DEFAULT_CACHE_BYTES, with_needs
-from tritonsmith.backends.server.options import ServerOptions
+from tritonsmith.generator.manifests.server import ServerOptions
 
 CACHED = text_format.Parse("response_cache { enable: true }", ModelConfig())
 RESOURCES = 'resources { name: "R1" count: 3 } resources { name: "R2" count: 1 }'

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tritonsmith.backends.server.options import ServerOptions
 from tritonsmith.backends.server.ports import choose_ports, is_free, taken_ports, with_ports
 from tritonsmith.generator.errors import ServerError
+from tritonsmith.generator.manifests.server import ServerOptions
 
 
 def test_zero_takes_distinct_free_ports() -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tritonsmith.backends.server.options import ServerFolders, server_argv
 from tritonsmith.backends.server.served import Served, read_served
 from tritonsmith.generator.errors import RepositoryError
-from tritonsmith.generator.manifests.server import options_of
+from tritonsmith.generator.manifests.server import ServerFolders, options_of, server_argv
 from tritonsmith.generator.repository.core import Content, Model, Repository
 from tritonsmith.generator.repository.write import write_repository
 from tritonsmith.generator.spec.settings import Server

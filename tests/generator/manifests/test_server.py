@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tritonsmith.backends.commands import serve
-from tritonsmith.backends.server.options import ServerFolders, ServerOptions, server_argv
 from tritonsmith.generator.cli import guarded
 from tritonsmith.generator.errors import UsageError
+from tritonsmith.generator.manifests.server import ServerFolders, ServerOptions, server_argv
 
 
 def argv(**options: object) -> list[str]:
