@@ -1,9 +1,13 @@
-"""Findings: what is wrong with a file of the user's, where, and what to do about it."""
+"""Findings: what is wrong with a file of the user's, where, what follows from it, and what to do about it."""
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tritonsmith.generator.fixes import Fix
 
 
 class Severity(enum.Enum):
@@ -12,6 +16,20 @@ class Severity(enum.Enum):
     ERROR = "error"  # it will not load, or loads and fails
     WARNING = "warning"  # it will be regretted
     NOTE = "note"
+
+
+class Phase(enum.Enum):
+    """What an error leads to on a server."""
+
+    LOAD = "load"  # the model does not load
+    HANG = "hang"  # its load never returns
+    CRASH = "crash"  # its load takes the whole server down
+    REQUEST = "request"  # it loads, and requests fail or are answered wrongly
+
+    @property
+    def is_at_load(self) -> bool:
+        """Whether the model never becomes ready."""
+        return self is not Phase.REQUEST
 
 
 @dataclass(frozen=True, order=True)
@@ -31,7 +49,11 @@ NOWHERE = Place()
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong: `key` is the dotted path of the setting, e.g. models.digits.max_batch_size."""
+    """One thing that is wrong: `key` is the dotted path of the setting, e.g. models.digits.max_batch_size.
+
+    A finding of a check on a repository also has its code, the model's name and, an error, its phase; `fix` is the
+    remedy as an edit of the file at `place`, where that is mechanical and safe.
+    """
 
     severity: Severity
     message: str
@@ -39,6 +61,9 @@ class Finding:
     key: str = ""
     remedy: str = ""
     code: str = ""
+    model: str = ""
+    phase: Phase | None = None
+    fix: Fix | None = None
 
     def __str__(self) -> str:
         where = ": ".join(part for part in (str(self.place), self.key) if part)

@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tritonsmith.generator.catalog.releases import EMBEDDED, RELEASES, Release
+from tritonsmith.generator.catalog.releases import EMBEDDED, NEWEST, RELEASES, Release
 from tritonsmith.generator.errors import RepositoryError
-from tritonsmith.generator.findings import Place
+from tritonsmith.generator.findings import Finding, Place, error, note, warning
+from tritonsmith.generator.fixes import Fix
 from tritonsmith.generator.repository.complete import complete_config
 from tritonsmith.generator.repository.core import Model, Repository
-from tritonsmith.generator.spec.settings import Hardware
+from tritonsmith.generator.repository.names import CONFIG_FILE
+from tritonsmith.generator.spec.settings import Hardware, Server
 
 
 @dataclass(frozen=True)
 class Target:
-    """The server that the repository is for."""
+    """The server that the repository is for.
+
+    `gpus` is how many GPUs it has, None where nobody said; `server` are the settings it is started with, None where
+    nobody said.
+    """
 
     release: Release = field(default_factory=lambda: RELEASES[EMBEDDED])
-    gpus: int = 0
+    gpus: int | None = 0
+    is_auto_complete: bool = True
+    server: Server | None = None
 
     @classmethod
     def of(cls, repository: Repository) -> Target:
-        """Return the server that a repository was built for, as its settings say; else the embedded one."""
-        hardware = Hardware.model_validate(repository.settings.get("hardware", {}))
-        return cls(RELEASES.get(repository.settings.get("triton", ""), RELEASES[EMBEDDED]), hardware.gpus)
+        """Return the server that a repository was built for, as its settings say.
+
+        Of a repository that is not ours nothing is known: the newest release then, and no word about GPUs.
+        """
+        settings = repository.settings
+        if not settings:
+            return cls(RELEASES[NEWEST], gpus=None)
+        server = Server.model_validate(settings.get("server", {}))
+        release = RELEASES.get(settings.get("triton", ""), RELEASES[EMBEDDED])
+        gpus = Hardware.model_validate(settings.get("hardware", {})).gpus
+        return cls(release, gpus, is_auto_complete=not server.strict_model_config, server=server)
 
 
 @dataclass(frozen=True)
@@ -48,10 +64,15 @@ class Case:
         """The completed configurations."""
         return {name: found for name, found in self.completions.items() if isinstance(found, ModelConfig)}
 
-    def models(self) -> Iterator[tuple[Model, ModelConfig]]:
-        """Yield the models that parse, with their completed configurations."""
-        for name, config in self.configs.items():
-            yield self.repository.models[name], config
+    @cached_property
+    def by_name(self) -> Mapping[str, ModelCase]:
+        """The models that parse and can be completed."""
+        models = self.repository.models
+        return {name: ModelCase(self, models[name], config) for name, config in self.configs.items()}
+
+    def models(self) -> Iterator[ModelCase]:
+        """Yield the models that parse and can be completed."""
+        yield from self.by_name.values()
 
     def origin(self, model: Model, path: str = "") -> Place:
         """Return where a field of a model was written, or the nearest field around it."""
@@ -59,7 +80,57 @@ class Case:
             if path in model.origins:
                 return model.origins[path]
             path = path[: max(path.rfind("."), path.rfind("["), 0)]  # step[1].input_map -> step[1] -> step
-        return model.origins.get("", Place(f"{model.name}/config.pbtxt"))
+        return model.origins.get("", Place(f"{model.name}/{CONFIG_FILE}"))
+
+    def about(self, model: Model, finding: Finding, path: str = "") -> Finding:
+        """Return a finding as one about a model, at a field's place where it has none yet."""
+        place = finding.place if finding.place.file else self.origin(model, path)
+        key = finding.key or ".".join(part for part in (model.name, path) if part)
+        return replace(finding, place=place, key=key, model=model.name)
+
+
+@dataclass(frozen=True)
+class ModelCase:
+    """One model of a case; `config` is its configuration, completed as Triton would."""
+
+    case: Case
+    model: Model
+    config: ModelConfig
+
+    @property
+    def name(self) -> str:
+        """The model's name: that of its folder."""
+        return self.model.name
+
+    @property
+    def target(self) -> Target:
+        """The server that shall load it."""
+        return self.case.target
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether it is an ensemble, as its platform says."""
+        return self.config.platform == "ensemble"
+
+    @cached_property
+    def fields(self) -> frozenset[str]:
+        """The names of the fields that the completed configuration sets."""
+        return frozenset(field.name for field, _ in self.config.ListFields())
+
+    def error(self, path: str, message: str, *, remedy: str = "", fix: Fix | None = None) -> Finding:
+        """Return an error about the field at a dotted path, "" for the model as a whole."""
+        return self._about(path, error(message, remedy=remedy), fix)
+
+    def warning(self, path: str, message: str, *, remedy: str = "", fix: Fix | None = None) -> Finding:
+        """Return a warning about the field at a dotted path."""
+        return self._about(path, warning(message, remedy=remedy), fix)
+
+    def note(self, path: str, message: str, *, remedy: str = "", fix: Fix | None = None) -> Finding:
+        """Return a note about the field at a dotted path."""
+        return self._about(path, note(message, remedy=remedy), fix)
+
+    def _about(self, path: str, finding: Finding, fix: Fix | None) -> Finding:
+        return replace(self.case.about(self.model, finding, path), fix=fix)
 
 
 def _completed(model: Model) -> ModelConfig | RepositoryError:

@@ -2,55 +2,162 @@
 
 from __future__ import annotations
 
+import enum
 import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 
-from tritonsmith.generator.checks.case import Case
-from tritonsmith.generator.findings import Finding
+from tritonsmith.generator.checks.case import Case, ModelCase
+from tritonsmith.generator.checks.patterns import message_pattern
+from tritonsmith.generator.findings import Finding, Phase, Severity
 
-SUBJECTS = ("parsing", "layout", "tensors", "batching", "instances", "ensembles", "llm")
+SUBJECTS = (
+    "parsing",  # TS100
+    "layout",  # TS200
+    "runtime",  # TS230
+    "tensors",  # TS300
+    "ragged",  # TS320
+    "warmup",  # TS340
+    "batching",  # TS400
+    "sequences",  # TS420
+    "responses",  # TS450
+    "instances",  # TS500
+    "rate_limiter",  # TS520
+    "ensembles",  # TS600
+    "steps",  # TS620
+    "calls",  # TS650
+    "llm",  # TS700
+    "python_models",  # TS800
+    "onnx_files",  # TS900
+    "engines",  # TS920
+)
 
-Rule = Callable[[Case], Iterator[Finding]]
+CaseRule = Callable[[Case], Iterator[Finding]]
+ModelRule = Callable[[ModelCase], Iterator[Finding]]
+Consequence = Callable[[Case, list[Finding]], Iterator[Finding]]
+
+
+class Stage(enum.Enum):
+    """Where in a load Triton looks (triton-config, Phases): it stops at the first stage that has something to say."""
+
+    POLL = "poll"  # before any backend is touched; the load API answers "failed to poll from model repository"
+    IO = "io"  # POLL where auto-complete is off, else LOAD
+    LOAD = "load"  # the backend, its instances, warm-up
+    ENSEMBLE = "ensemble"  # once all steps are loaded
 
 
 @dataclass(frozen=True)
 class Check:
-    """One rule: its stable code, what it holds, and the function that finds where it is broken."""
+    """One rule: its stable code, what it holds, and the function that finds where it is broken.
+
+    `triton` is the template of the message with which Triton refuses (`patterns`), empty where Triton says nothing.
+    `phase` is what its errors lead to. A rule `on` fields of ModelConfig is asked about models that set one of them.
+    """
 
     code: str
     title: str
-    rule: Rule
+    rule: CaseRule | ModelRule | Consequence
+    triton: str = ""
+    stage: Stage = Stage.LOAD
+    phase: Phase = Phase.LOAD
+    on: tuple[str, ...] = ()
 
     @property
     def reason(self) -> str:
         """Why it matters: the rule's docstring."""
         return (self.rule.__doc__ or "").strip()
 
+    @property
+    def pattern(self) -> str:
+        """Triton's message as a regular expression, empty where there is none."""
+        return message_pattern(self.triton)
 
-_CHECKS: dict[str, Check] = {}
+    def judged(self, finding: Finding) -> Finding:
+        """Return one of the rule's findings with the code and the phase."""
+        phase = finding.phase or self.phase if finding.severity is Severity.ERROR else None
+        return replace(finding, code=self.code, phase=phase)
 
 
-def check(code: str, title: str) -> Callable[[Rule], Rule]:
-    """Register a rule under its code."""
+_MODEL_CHECKS: dict[str, Check] = {}
+_CASE_CHECKS: dict[str, Check] = {}
+_CONSEQUENCES: dict[str, Check] = {}
 
-    def register(rule: Rule) -> Rule:
-        assert code not in _CHECKS, f"two checks have the code {code}"
-        _CHECKS[code] = Check(code, title, rule)
+
+def check(
+    code: str,
+    title: str,
+    *,
+    triton: str = "",
+    stage: Stage = Stage.LOAD,
+    phase: Phase = Phase.LOAD,
+    on: tuple[str, ...] = (),
+) -> Callable[[ModelRule], ModelRule]:
+    """Register a rule about one model, asked for each model whose configuration parses and can be completed."""
+
+    def register(rule: ModelRule) -> ModelRule:
+        _MODEL_CHECKS[_free(code)] = Check(code, title, rule, triton, stage, phase, on)
         return rule
 
     return register
 
 
-def all_checks() -> list[Check]:
-    """Return every check, by code."""
+def check_case(
+    code: str, title: str, *, triton: str = "", stage: Stage = Stage.LOAD, phase: Phase = Phase.LOAD
+) -> Callable[[CaseRule], CaseRule]:
+    """Register a rule about a repository as a whole, also about models that do not parse."""
+
+    def register(rule: CaseRule) -> CaseRule:
+        _CASE_CHECKS[_free(code)] = Check(code, title, rule, triton, stage, phase)
+        return rule
+
+    return register
+
+
+def consequence(
+    code: str, title: str, *, triton: str = "", stage: Stage = Stage.ENSEMBLE, phase: Phase = Phase.LOAD
+) -> Callable[[Consequence], Consequence]:
+    """Register a rule about what follows from the findings of all the others."""
+
+    def register(rule: Consequence) -> Consequence:
+        _CONSEQUENCES[_free(code)] = Check(code, title, rule, triton, stage, phase)
+        return rule
+
+    return register
+
+
+def _free(code: str) -> str:
+    assert code not in {*_MODEL_CHECKS, *_CASE_CHECKS, *_CONSEQUENCES}, f"two checks have the code {code}"
+    return code
+
+
+@cache
+def _load() -> None:
     for subject in SUBJECTS:
         importlib.import_module(f"tritonsmith.generator.checks.{subject}")
-    return [_CHECKS[code] for code in sorted(_CHECKS)]
+
+
+def all_checks() -> dict[str, Check]:
+    """Return every check, by code."""
+    _load()
+    return dict(sorted({**_MODEL_CHECKS, **_CASE_CHECKS, **_CONSEQUENCES}.items()))
 
 
 def check_repository(case: Case) -> list[Finding]:
     """Return everything that is wrong with a repository, in the order of its files."""
-    found = [replace(finding, code=check.code) for check in all_checks() for finding in check.rule(case)]
-    found.extend(case.repository.findings)
+    _load()
+    found = [*case.repository.findings, *_about_models(case)]
+    for check in _CASE_CHECKS.values():
+        found += [check.judged(finding) for finding in check.rule(case)]  # type: ignore[call-arg,arg-type]
+    for check in _CONSEQUENCES.values():
+        found += [check.judged(finding) for finding in check.rule(case, found)]  # type: ignore[call-arg,arg-type]
     return sorted(found, key=lambda finding: (finding.place, finding.code))
+
+
+def _about_models(case: Case) -> Iterator[Finding]:
+    checks = list(_MODEL_CHECKS.values())
+    for model in case.models():
+        for check in checks:
+            if not check.on or not model.fields.isdisjoint(check.on):
+                for finding in check.rule(model):  # type: ignore[call-arg,arg-type]
+                    yield check.judged(finding)

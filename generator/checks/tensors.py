@@ -6,19 +6,18 @@ from collections.abc import Iterator
 
 from tritonclient.grpc.model_config_pb2 import ModelInput, ModelOutput
 
-from tritonsmith.generator.checks.case import Case
+from tritonsmith.generator.checks.case import ModelCase
 from tritonsmith.generator.checks.registry import check
-from tritonsmith.generator.findings import Finding, error
+from tritonsmith.generator.findings import Finding
 from tritonsmith.generator.wiring import boundary_of
 
 
 @check("TS301", "inputs and outputs have a name, a type and dims")
-def tensors_are_whole(case: Case) -> Iterator[Finding]:
+def tensors_are_whole(model: ModelCase) -> Iterator[Finding]:
     """Source: core: model_config_utils.cc (ValidateModelInput, ValidateModelOutput, ValidateIOShape)."""
-    for model, config in case.models():
-        for path, tensor in boundary_of(config):
-            for problem in _problems(tensor):
-                yield error(problem, case.origin(model, path), key=f"{model.name}.{path}")
+    for path, tensor in boundary_of(model.config):
+        for problem in _problems(tensor):
+            yield model.error(path, problem)
 
 
 def _problems(tensor: ModelInput | ModelOutput) -> Iterator[str]:

@@ -35,7 +35,8 @@ class Model:
     """One model folder.
 
     `config` is the configuration as written, None where there is no config.pbtxt or where it does not parse; then
-    `findings` says why. `files` are all files of the folder but config.pbtxt, by path relative to it.
+    `findings` says why. `text` is what config.pbtxt holds, empty where the configuration was not read from one.
+    `files` are all files of the folder but config.pbtxt, by path relative to it.
     `origins` maps dotted field paths (`dynamic_batching.preferred_batch_size`) to where they were written.
     `faults` says of what lies in the folder and can be neither read nor entered what it is, such as a link to nothing.
     """
@@ -47,6 +48,7 @@ class Model:
     findings: tuple[Finding, ...] = ()
     origins: Mapping[str, Place] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
+    text: str = ""
 
 
 @dataclass(frozen=True)

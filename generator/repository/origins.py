@@ -6,7 +6,9 @@ protobuf's own parser keeps no positions of fields, so the text, once it has par
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -16,6 +18,27 @@ from tritonsmith.generator.findings import Place
 _TOKEN = re.compile(r"""(?P<skip>\s+|\#[^\n]*)|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[\w.+-]+|.""", re.DOTALL)
 _CLOSING = "}>"
 _DESCRIPTOR: Descriptor = ModelConfig.DESCRIPTOR
+
+
+@dataclass(frozen=True)
+class Origins(Mapping[str, Place]):
+    """`find_origins` of a text, walked when the first place is asked for: most configurations have no finding."""
+
+    text: str
+    file: str
+
+    @cached_property
+    def _found(self) -> dict[str, Place]:
+        return {"": Place(self.file), **find_origins(self.text, self.file)}
+
+    def __getitem__(self, path: str) -> Place:
+        return self._found[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 def find_origins(text: str, file: str) -> dict[str, Place]:

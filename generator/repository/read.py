@@ -14,7 +14,7 @@ from tritonsmith.generator.repository.core import File, Model, Repository, Sourc
 from tritonsmith.generator.repository.exchange import build_lock, is_unfinished, recover
 from tritonsmith.generator.repository.lock import Lock, read_lock
 from tritonsmith.generator.repository.names import CONFIG_FILE, versions_in
-from tritonsmith.generator.repository.origins import find_origins
+from tritonsmith.generator.repository.origins import Origins
 from tritonsmith.generator.repository.pbtxt import parse_config
 from tritonsmith.generator.repository.walk import BYTECODE, fault_of_link, walk, whole
 
@@ -86,9 +86,10 @@ def read_model(folder: Path) -> Model:
     model = Model(folder.name, None, files, folders, faults=faults)
     found = _read_config(folder / CONFIG_FILE)
     if isinstance(found, str):
+        model = replace(model, text=found)
         config = parse_config(found, str(folder / CONFIG_FILE))
         if not isinstance(config, Finding):
-            return replace(model, config=config, origins=find_origins(found, str(folder / CONFIG_FILE)))
+            return replace(model, config=config, origins=Origins(found, str(folder / CONFIG_FILE)))
         found = config
     return replace(model, findings=(found,) if found else ())
 

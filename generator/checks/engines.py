@@ -1,0 +1,1 @@
+"""Whether TensorRT engines are what their configurations say."""

@@ -1,0 +1,1 @@
+"""Whether ONNX files are what their configurations say."""

@@ -1,0 +1,1 @@
+"""Whether the rate limiter can ever schedule every instance."""

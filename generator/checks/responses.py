@@ -1,0 +1,1 @@
+"""Whether response cache, decoupled responses and metrics go together."""

@@ -1,0 +1,1 @@
+"""Whether an ensemble agrees with the models of its steps."""

@@ -1,0 +1,1 @@
+"""Whether warm-up samples can be run."""
