@@ -17,6 +17,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.client.control import Control
+from tritonsmith.backends.client.counters import ModelCounters, parse_counters
 from tritonsmith.backends.toolchain.find import perf_analyzer_environment, require_perf_analyzer
 from tritonsmith.generator import console
 from tritonsmith.generator.console import Progress
@@ -39,11 +40,9 @@ from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import machine_load, read_cpu_ticks, read_environment
 from tritonsmith.perf.measure.measurement import compose_measurement
 from tritonsmith.perf.measure.server_statistics import (
-    ModelCounters,
     caches_between,
     composing_models,
     mean_request_us,
-    parse_counters,
     step_between,
 )
 from tritonsmith.perf.target import Target

@@ -1,12 +1,11 @@
 from typing import Any
 
+from tritonsmith.backends.client.counters import ModelCounters, parse_counters
 from tritonsmith.perf.measure.measurement import CacheUse
 from tritonsmith.perf.measure.server_statistics import (
-    ModelCounters,
     caches_between,
     composing_models,
     mean_request_us,
-    parse_counters,
     step_between,
 )
 
