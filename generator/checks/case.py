@@ -12,9 +12,10 @@ from tritonsmith.generator.catalog.releases import EMBEDDED, NEWEST, RELEASES, R
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.findings import Finding, Place, error, note, warning
 from tritonsmith.generator.fixes import Fix
+from tritonsmith.generator.inspect.python_file import PythonFile, read_python
 from tritonsmith.generator.repository.complete import complete_config
 from tritonsmith.generator.repository.core import Model, Repository
-from tritonsmith.generator.repository.names import CONFIG_FILE
+from tritonsmith.generator.repository.names import CONFIG_FILE, served_versions, versions_of
 from tritonsmith.generator.spec.settings import Hardware, Server
 
 
@@ -58,6 +59,18 @@ class Case:
         """Each model's configuration, completed as Triton would, or why it cannot be; left out where none parses."""
         models = self.repository.models.values()
         return {model.name: _completed(model) for model in models if model.config is not None or not model.findings}
+
+    @cached_property
+    def _python_files(self) -> dict[tuple[str, str], PythonFile | None]:
+        return {}
+
+    def python_file(self, model: Model, path: str) -> PythonFile | None:
+        """Return a Python file of a model, by its path in the model's folder; read once, None where there is none."""
+        key = model.name, path
+        if key not in self._python_files:
+            file = model.files.get(path)
+            self._python_files[key] = read_python(file) if file is not None else None
+        return self._python_files[key]
 
     @cached_property
     def configs(self) -> Mapping[str, ModelConfig]:
@@ -111,6 +124,11 @@ class ModelCase:
     def is_ensemble(self) -> bool:
         """Whether it is an ensemble, as its platform says."""
         return self.config.platform == "ensemble"
+
+    @cached_property
+    def versions(self) -> list[int]:
+        """The versions that are loaded, in ascending order: those of its folders that its version policy chooses."""
+        return served_versions(self.config, versions_of(self.model))
 
     @cached_property
     def fields(self) -> frozenset[str]:

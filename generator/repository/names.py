@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.repository.core import Model, Repository
 
@@ -50,6 +52,21 @@ def versions_in(paths: Iterable[str]) -> list[int]:
 def versions_of(model: Model) -> list[int]:
     """Return a model's versions in ascending order, also those whose folders are empty."""
     return versions_in([*model.folders, *(path for path in model.files if "/" in path)])
+
+
+def served_versions(config: ModelConfig, versions: list[int]) -> list[int]:
+    """Return which of a model's versions, in ascending order, its version policy has loaded: without one, the latest.
+
+    Source: core: model_repository_manager.cc (VersionsToLoad); a policy that names none of its three loads all.
+    """
+    policy = config.version_policy
+    choice = policy.WhichOneof("policy_choice")
+    if choice == "specific":
+        return [version for version in versions if version in policy.specific.versions]
+    if choice == "latest" or not config.HasField("version_policy"):
+        count = policy.latest.num_versions if choice == "latest" else 1
+        return versions[-count:] if count else []
+    return versions
 
 
 def check_models(repository: Repository) -> None:
