@@ -31,6 +31,19 @@ class Phase(enum.Enum):
         """Whether the model never becomes ready."""
         return self is not Phase.REQUEST
 
+    @property
+    def in_words(self) -> str:
+        """What follows, as it is told."""
+        return _PHASES[self.value]
+
+
+_PHASES = {
+    "load": "will not load",
+    "hang": "the load hangs",
+    "crash": "crashes the server",
+    "request": "fails at requests",
+}
+
 
 @dataclass(frozen=True, order=True)
 class Place:
@@ -66,11 +79,17 @@ class Finding:
     fix: Fix | None = None
 
     def __str__(self) -> str:
-        where = ": ".join(part for part in (str(self.place), self.key) if part)
-        head = f"{where}: " if where else ""
-        code = f"[{self.code}]" if self.code else ""
         remedy = f"\n  hint: {self.remedy}" if self.remedy else ""
-        return f"{head}{self.severity.value}{code}: {self.message}{remedy}"
+        return f"{self.headline}{remedy}"
+
+    @property
+    def headline(self) -> str:
+        """Where, what, and what follows from it, in one line: `m/config.pbtxt:3:1: error[TS405] m: ...`."""
+        where = f"{place}: " if (place := str(self.place)) else ""
+        code = f"[{self.code}]" if self.code else ""
+        key = f" {self.key}" if self.key else ""
+        phase = f" ({self.phase.in_words})" if self.phase else ""
+        return f"{where}{self.severity.value}{code}{key}: {self.message}{phase}"
 
 
 def error(message: str, place: Place = NOWHERE, *, key: str = "", remedy: str = "", code: str = "") -> Finding:

@@ -171,7 +171,7 @@ def test_findings_of_a_check_are_the_answer(tmp_path: Path) -> None:
     (tmp_path / "tritonsmith.yaml").write_text("models: {m: {backend: python}}\n")
     answer = run("check", cwd=tmp_path)
     assert answer.returncode == 1
-    assert "[TS202]: version 1 has no model.py" in answer.stdout
+    assert "error[TS202] m: version 1 has no model.py" in answer.stdout
     assert answer.stdout.endswith("1 error\n")
     assert answer.stderr == ""
 

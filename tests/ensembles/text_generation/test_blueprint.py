@@ -241,8 +241,8 @@ def test_an_engine_that_cannot_be_found_is_refused(write: Callable[..., Path], e
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"streaming": "yes"}, "pipelines.chat.with.streaming: error: expected true or false, got 'yes'"),
-        ({"apply_chat_template": 1}, "with.apply_chat_template: error: expected true or false, got '1'"),
+        ({"streaming": "yes"}, "error pipelines.chat.with.streaming: expected true or false, got 'yes'"),
+        ({"apply_chat_template": 1}, "with.apply_chat_template: expected true or false, got '1'"),
         ({"instances": {"preprocesing": 2}}, "unknown key 'preprocesing'. Did you mean 'preprocessing'?"),
         ({"disaggregated": {"context": {"replica": 2}}}, "unknown key 'replica'. Did you mean 'replicas'?"),
         ({"disaggregated": {"context": {"engine": {"form": "demo"}}}}, "unknown key 'form'. Did you mean 'from'?"),

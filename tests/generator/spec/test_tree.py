@@ -27,7 +27,7 @@ def test_a_quoted_null_is_a_word() -> None:
 
 def test_a_duplicate_key_names_both_lines() -> None:
     _, findings = parse("a: 1\nb: 2\na: 3\n")
-    assert [str(finding) for finding in findings] == ["s.yaml:3:1: a: error: key 'a' is given twice, first in line 1"]
+    assert [str(finding) for finding in findings] == ["s.yaml:3:1: error a: key 'a' is given twice, first in line 1"]
 
 
 def test_aliases_are_followed() -> None:
