@@ -41,7 +41,8 @@ def activity(
         cache_misses=0,
     )
     instances = sum(max(1, group.count) for group in parsed.instance_group)
-    return Activity("m", parsed, replace(counters, **changed)  # type: ignore[arg-type], window_s, instances)
+    counters = replace(counters, **changed)  # type: ignore[arg-type]
+    return Activity("m", parsed, counters, window_s, instances)
 
 
 def found(*activities: Activity, index: tuple[ModelState, ...] = ()) -> dict[str, str]:
