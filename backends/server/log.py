@@ -13,7 +13,7 @@ _PROTOBUF = re.compile(
     r"^\[libprotobuf ERROR [^]]*\] Error parsing text-format \S+: (?P<line>\d+):(?P<column>\d+): (?P<message>.*)$",
     re.MULTILINE,
 )
-_PREFIX = re.compile(r"^[IWEF]\d{4} [\d:.]+ \d+ (?P<source>[\w.]+:\d+)\] (?P<text>.*)$")
+PREFIX = re.compile(r"^[IWEF]\d{4} [\d:.]+ \d+ (?P<source>[\w.]+:\d+)\] (?P<text>.*)$")
 _ANSWER = re.compile(r"^load failed for model '[^']*': (?P<rest>.*)$", re.DOTALL)
 # server.cc: once a second, while models are being unloaded
 _LIVE_MODELS = re.compile(r"Timeout \d+: Found (?P<count>\d+) live models and 0 in-flight")
@@ -60,7 +60,7 @@ def last_errors(text: str, limit: int = 6) -> list[str]:
     """Return the last errors and warnings of a log, the bare lines of libprotobuf, Python and signals included."""
     picked: list[str] = []
     for line in text.splitlines():
-        match = _PREFIX.match(line)
+        match = PREFIX.match(line)
         if match is None:
             if line.startswith(("[libprotobuf ERROR", "Signal (", "error:", "Traceback", "terminate called")):
                 picked.append(line.strip())

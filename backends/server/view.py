@@ -74,10 +74,18 @@ def link_file(source: Path, target: Path) -> None:
 
 
 def make_backends(toolchain: Toolchain, folder: Path) -> list[str]:
-    """Assemble the backend directory of one server start and return the names of the backends in it.
+    """Assemble the backend directory of one server start, with ours in it, and return the names of its backends."""
+    link_python_backend(toolchain, folder)
+    for backend in sorted(SHIPPED_BACKENDS.glob("*/model.py")):
+        link_backend(backend.parent, folder / backend.parent.name)
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def link_python_backend(toolchain: Toolchain, folder: Path) -> None:
+    """Put Triton's Python backend into a backend directory.
 
     `libtriton_python.so` is a real file there: through a symbolic link every Python-based backend fails with
-    "escapes backend directory". The stub, its utilities and our backends may be symbolic links.
+    "escapes backend directory". The stub and its utilities may be symbolic links.
     """
     python = folder / "python"
     python.mkdir(parents=True)
@@ -89,15 +97,17 @@ def make_backends(toolchain: Toolchain, folder: Path) -> list[str]:
     (python / "triton_python_backend_stub").symlink_to(toolchain.python_stub)
     utilities = "triton_python_backend_utils.py"
     (python / utilities).symlink_to(toolchain.python_backend / utilities)
-    for backend in sorted(SHIPPED_BACKENDS.glob("*/model.py")):
-        _link_backend(backend.parent, folder / backend.parent.name, left_out=("__pycache__", "__init__.py"))
-    return sorted(entry.name for entry in folder.iterdir())
+
+
+def link_backend(source: Path, target: Path) -> None:
+    """Link a Python-based backend into a backend directory; there its own folder is no package."""
+    _link_backend(source, target, left_out=("__pycache__", "__init__.py"))
 
 
 def _link_backend(source: Path, target: Path, left_out: tuple[str, ...]) -> None:
     """Link each file of a Python-based backend into a real folder: its bytecode is then written there, not to us.
 
-    There the backend's own folder is no package; those in it, such as `llm`, are.
+    Folders in it, such as `llm`, stay packages.
     """
     target.mkdir()
     for entry in source.iterdir():
