@@ -6,6 +6,8 @@ Source: TensorRT-LLM: builder.py (EngineConfig, BuildConfig), plugin.py (PluginC
 from __future__ import annotations
 
 import enum
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -92,6 +94,9 @@ class EngineFacts:
         return self.path / "config.json"
 
 
+_CONFIG = "config.json of the engine"
+
+
 def is_engine(found: JsonObject) -> bool:
     """Whether a config.json is an engine's, of any age."""
     return "build_config" in found or "builder_config" in found
@@ -104,7 +109,15 @@ def read_engine(folder: Path) -> EngineFacts:
     """
     if not (folder / "config.json").exists() and (folder / "decoder" / "config.json").exists():
         return _encoder_decoder(folder)
-    found = read_json(folder / "config.json", "config.json of the engine", hint="name the folder with rank0.engine")
+    found = read_json(folder / "config.json", _CONFIG, hint="name the folder with rank0.engine")
+    return engine_of(found, folder, (path.name for path in folder.glob("rank*.engine") if path.is_file()))
+
+
+def engine_of(found: JsonObject, folder: Path, names: Iterable[str]) -> EngineFacts:
+    """Return the facts of an engine whose config.json is `found`; `names` are the files beside it.
+
+    Raises: SpecError where it is no engine's, or one of a layout that no server of today reads.
+    """
     if "builder_config" in found:
         raise SpecError(
             "the engine has the layout from before TensorRT-LLM 0.8 (builder_config), which no server of today reads",
@@ -123,7 +136,7 @@ def read_engine(folder: Path) -> EngineFacts:
         limits=_limits(build),
         options=_options(build),
         built_on=build.below("auto_parallel_config").text("cluster_key", ""),
-        ranks=_ranks(folder),
+        ranks=_ranks(names),
     )
     _check_ranks(found, facts)
     return replace(facts, findings=tuple(found.findings))
@@ -205,9 +218,9 @@ def _speculation(build: JsonObject) -> Speculation:
         return Speculation.NONE
 
 
-def _ranks(folder: Path) -> tuple[int, ...]:
-    names = (path.stem.removeprefix("rank") for path in folder.glob("rank*.engine") if path.is_file())
-    return tuple(sorted(int(name) for name in names if name.isdecimal()))
+def _ranks(names: Iterable[str]) -> tuple[int, ...]:
+    found = (re.fullmatch(r"rank([0-9]{1,9})\.engine", name) for name in names)
+    return tuple(sorted(int(match[1]) for match in found if match))
 
 
 def _check_ranks(found: JsonObject, facts: EngineFacts) -> None:

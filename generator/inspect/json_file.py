@@ -117,9 +117,19 @@ def read_json(path: Path, what: str, *, hint: str = "") -> JsonObject:
         size = path.stat().st_size
         if size > LARGEST_BYTES:
             raise SpecError(f"{size:,} bytes are too many for {what}", where=str(path), hint=hint)
-        values = json.loads(path.read_bytes())
+        data = path.read_bytes()
     except OSError as problem:
         raise SpecError(f"cannot read {what}: {problem.strerror}", where=str(path), hint=hint) from None
+    return parse_json(data, path, what)
+
+
+def parse_json(data: bytes, path: Path, what: str) -> JsonObject:
+    """Return the object that a JSON file's bytes hold.
+
+    Raises: SpecError where there is no JSON object in them.
+    """
+    try:
+        values = json.loads(data)
     except (ValueError, RecursionError) as problem:  # not UTF-8, not JSON, a number too long, nested too deeply
         reason = problem.msg if isinstance(problem, json.JSONDecodeError) else "it is not UTF-8 text, or nested deeply"
         line = f":{problem.lineno}" if isinstance(problem, json.JSONDecodeError) else ""

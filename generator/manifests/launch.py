@@ -18,6 +18,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.catalog.releases import EMBEDDED, NEWEST_WITH_TENSORRT_LLM, RELEASES
 from tritonsmith.generator.errors import RepositoryError
+from tritonsmith.generator.files import read_regular
 from tritonsmith.generator.inspect.architecture import MOST_RANKS
 from tritonsmith.generator.manifests.script import render_script
 from tritonsmith.generator.manifests.server import ServerFolders, options_of, server_argv
@@ -106,7 +107,7 @@ def llm_document(model: Model) -> Mapping[str, Any]:
     for file in files if model.config is not None and model.config.backend == "python" else ():
         try:
             document = yaml.safe_load(_read(file))
-        except (yaml.YAMLError, OSError, ValueError):  # the model says so when it is loaded
+        except (yaml.YAMLError, OSError, ValueError, RecursionError):  # the model says so when it is loaded
             return {}
         if isinstance(document, dict) and "triton_config" in document:
             return document
@@ -114,7 +115,7 @@ def llm_document(model: Model) -> Mapping[str, Any]:
 
 
 def _read(file: Content | SourceFile) -> bytes:
-    return file.data if isinstance(file, Content) else file.path.read_bytes()
+    return file.data if isinstance(file, Content) else read_regular(file.path)
 
 
 def _world(document: Mapping[str, Any]) -> int:
