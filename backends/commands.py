@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tritonsmith.generator import console
-from tritonsmith.generator.errors import AnswerIsNo, RepositoryError, SpecError, UsageError
+from tritonsmith.generator.errors import AnswerIsNo, RepositoryError, UsageError
 from tritonsmith.generator.manifests.server import LAST_PORT, LONGEST_LIMIT_S
 
 if TYPE_CHECKING:
@@ -22,31 +22,57 @@ if TYPE_CHECKING:
 REPOSITORY = Path("model_repository")
 PORT = click.IntRange(0, LAST_PORT)
 OPENAI_PORT = 9000  # as NVIDIA's front end
+FORMS = ("text", "json", "sarif", "github", "junit")
 SECONDS = click.FloatRange(0, LONGEST_LIMIT_S, min_open=True)
 
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), required=False)
 @click.option("--profile", default="", help="Lay this profile of the spec over it.")
-@click.option("--triton", "release", default="", help="Judge for this release, e.g. 26.07; the spec's by default.")
-@click.option("--json", "is_json", is_flag=True, help="Print the findings as JSON.")
-def check(path: Path | None, profile: str, release: str, is_json: bool) -> None:
+@click.option("--triton", "release", default="", help="Judge for this release, e.g. 26.07; embedded is ours, 24.10.")
+@click.option("--gpus", type=click.IntRange(0), default=None, help="GPUs of the target; as the spec says by default.")
+@click.option("--no-auto-complete", is_flag=True, help="Judge as a server with --disable-auto-complete-config does.")
+@click.option("--select", multiple=True, metavar="CODES", help="Tell these findings alone: TS401, or TS4 for all such.")
+@click.option("--ignore", multiple=True, metavar="CODES", help="Do not tell these findings.")
+@click.option("--load-only", is_flag=True, help="Tell only why models will not load.")
+@click.option("--strict", is_flag=True, help="Status 1 for a warning, too.")
+@click.option("--fix", "is_fix", is_flag=True, help="Mend what can be mended safely; shows the diff.")
+@click.option("--diff", "is_diff", is_flag=True, help="Show what --fix would change; write nothing.")
+@click.option("--explain", "code", metavar="CODE", default="", help="Say what a code means and why; all lists them.")
+@click.option("--format", "form", type=click.Choice(FORMS), default="text", show_default=True, help="For whom.")
+@click.option("--json", "is_json", is_flag=True, help="Short for --format json.")
+def check(
+    path: Path | None,
+    profile: str,
+    release: str,
+    gpus: int | None,
+    no_auto_complete: bool,
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+    load_only: bool,
+    strict: bool,
+    is_fix: bool,
+    is_diff: bool,
+    code: str,
+    form: str,
+    is_json: bool,
+) -> None:
     """Find what is wrong with PATH: a spec or any model repository. Status 1 where there is an error."""
-    from tritonsmith.backends import check as shown
-    from tritonsmith.generator.findings import Severity
+    from tritonsmith.backends import checking
 
-    try:
-        findings = shown.check_path(path, profile=profile, release=release)
-    except SpecError as problem:
-        if is_json:
-            console.result_json(shown.as_json(problem.findings))
-        raise
-    if is_json:
-        console.result_json(shown.as_json(findings))
-    else:
-        console.result(shown.as_text(findings))
-    errors = sum(finding.severity is Severity.ERROR for finding in findings)
-    if errors:
+    if code:
+        console.result(checking.explain(code))
+        return
+    selection = checking.selection_of(select, ignore, is_load_only=load_only)
+    question = checking.Question(path, profile, release, gpus, not no_auto_complete, selection)
+    with checking.shown_if_unreadable("json" if is_json else form):
+        asked = checking.ask(question)
+    if is_fix or is_diff:
+        console.say(checking.fix(asked, is_dry=is_diff))
+        asked = checking.ask(question)
+    report = asked.report()
+    console.result(checking.show(report, asked.sources, "json" if is_json else form))
+    if report.is_bad(is_strict=strict):
         raise AnswerIsNo("")  # the findings have said it
 
 

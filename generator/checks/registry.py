@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import enum
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import TYPE_CHECKING
 
 from tritonsmith.generator.checks.case import Case, ModelCase
 from tritonsmith.generator.checks.patterns import message_pattern
 from tritonsmith.generator.findings import Finding, Phase, Severity
 
+if TYPE_CHECKING:
+    from tritonsmith.generator.checks.ignores import Ignore
+
 SUBJECTS = (
+    "ignores",  # TS001
     "parsing",  # TS100
     "layout",  # TS200
     "runtime",  # TS230
@@ -36,6 +41,7 @@ SUBJECTS = (
 CaseRule = Callable[[Case], Iterator[Finding]]
 ModelRule = Callable[[ModelCase], Iterator[Finding]]
 Consequence = Callable[[Case, list[Finding]], Iterator[Finding]]
+CommentRule = Callable[["Sequence[Ignore]"], Iterator[Finding]]
 
 
 class Stage(enum.Enum):
@@ -57,7 +63,7 @@ class Check:
 
     code: str
     title: str
-    rule: CaseRule | ModelRule | Consequence
+    rule: CaseRule | ModelRule | Consequence | CommentRule
     triton: str = ""
     stage: Stage = Stage.LOAD
     phase: Phase = Phase.LOAD
@@ -76,12 +82,13 @@ class Check:
     def judged(self, finding: Finding) -> Finding:
         """Return one of the rule's findings with the code and the phase."""
         phase = finding.phase or self.phase if finding.severity is Severity.ERROR else None
-        return replace(finding, code=self.code, phase=phase)
+        return replace(finding, code=finding.code or self.code, phase=phase)
 
 
 _MODEL_CHECKS: dict[str, Check] = {}
 _CASE_CHECKS: dict[str, Check] = {}
 _CONSEQUENCES: dict[str, Check] = {}
+_COMMENT_CHECKS: dict[str, Check] = {}
 
 
 def check(
@@ -126,8 +133,19 @@ def consequence(
     return register
 
 
+def check_comments(code: str, title: str) -> Callable[[CommentRule], CommentRule]:
+    """Register a rule about the ignore comments of a file that has findings; `report` asks it."""
+
+    def register(rule: CommentRule) -> CommentRule:
+        _COMMENT_CHECKS[_free(code)] = Check(code, title, rule)
+        return rule
+
+    return register
+
+
 def _free(code: str) -> str:
-    assert code not in {*_MODEL_CHECKS, *_CASE_CHECKS, *_CONSEQUENCES}, f"two checks have the code {code}"
+    taken = {*_MODEL_CHECKS, *_CASE_CHECKS, *_CONSEQUENCES, *_COMMENT_CHECKS}
+    assert code not in taken, f"two checks have the code {code}"
     return code
 
 
@@ -140,7 +158,14 @@ def _load() -> None:
 def all_checks() -> dict[str, Check]:
     """Return every check, by code."""
     _load()
-    return dict(sorted({**_MODEL_CHECKS, **_CASE_CHECKS, **_CONSEQUENCES}.items()))
+    return dict(sorted({**_MODEL_CHECKS, **_CASE_CHECKS, **_CONSEQUENCES, **_COMMENT_CHECKS}.items()))
+
+
+def check_ignores(ignores: Sequence[Ignore]) -> list[Finding]:
+    """Return everything that is wrong with the ignore comments of a file."""
+    _load()
+    rules = _COMMENT_CHECKS.values()
+    return [check.judged(finding) for check in rules for finding in check.rule(ignores)]  # type: ignore[call-arg,arg-type]
 
 
 def check_repository(case: Case) -> list[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonsmith.backends.check import as_text, check_path
+from tritonsmith.backends import checking
 from tritonsmith.ensembles.build import build_repository
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import AnswerIsNo
@@ -33,9 +33,10 @@ def build(steps: Steps, spec: Path, output: Path) -> Path:
     steps.begin("build", f"tritonsmith build {shown(spec)} --output {repository}")
     console.say(build_repository(spec, repository).summary())
     steps.begin("check", f"tritonsmith check {repository}")
-    findings = check_path(repository)
-    console.say(as_text(findings))
-    if findings:
+    asked = checking.ask(checking.Question(repository))
+    report = asked.report()
+    console.say(checking.show(report, asked.sources))
+    if report.is_bad(is_strict=True):
         raise AnswerIsNo("the generated repository has findings", hint="this is a bug in tritonsmith")
     return repository
 
