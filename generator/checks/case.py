@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tritonsmith.generator.catalog.releases import EMBEDDED, NEWEST, RELEASES, Release
-from tritonsmith.generator.errors import RepositoryError
+from tritonsmith.generator.catalog.releases import EMBEDDED, NEWEST, NEWEST_WITH_TENSORRT_LLM, RELEASES, Release
+from tritonsmith.generator.checks.completion import Completion, complete_model
+from tritonsmith.generator.errors import RepositoryError, SpecError
 from tritonsmith.generator.findings import Finding, Place, error, note, warning
 from tritonsmith.generator.fixes import Fix
 from tritonsmith.generator.inspect.python_file import PythonFile, read_python
-from tritonsmith.generator.repository.complete import complete_config
-from tritonsmith.generator.repository.core import Model, Repository
+from tritonsmith.generator.repository.core import File, Model, Repository, SourceFile
 from tritonsmith.generator.repository.names import CONFIG_FILE, served_versions, versions_of
 from tritonsmith.generator.spec.settings import Hardware, Server
+
+if TYPE_CHECKING:
+    from tritonsmith.generator.checks.llm.llms import Caller, Llm
+
+if TYPE_CHECKING:
+    from tritonsmith.generator.inspect.onnx import OnnxFacts
 
 
 @dataclass(frozen=True)
@@ -36,11 +43,14 @@ class Target:
     def of(cls, repository: Repository) -> Target:
         """Return the server that a repository was built for, as its settings say.
 
-        Of a repository that is not ours nothing is known: the newest release then, and no word about GPUs.
+        Of a repository that is not ours nothing is known: the newest release then, and no word about GPUs; the newest
+        with TensorRT-LLM's backend where models are for that.
         """
         settings = repository.settings
         if not settings:
-            return cls(RELEASES[NEWEST], gpus=None)
+            configs = (model.config for model in repository.models.values() if model.config is not None)
+            has_engines = any(config.backend == "tensorrtllm" for config in configs)
+            return cls(RELEASES[NEWEST_WITH_TENSORRT_LLM if has_engines else NEWEST], gpus=None)
         server = Server.model_validate(settings.get("server", {}))
         release = RELEASES.get(settings.get("triton", ""), RELEASES[EMBEDDED])
         gpus = Hardware.model_validate(settings.get("hardware", {})).gpus
@@ -55,13 +65,26 @@ class Case:
     target: Target
 
     @cached_property
-    def completions(self) -> Mapping[str, ModelConfig | RepositoryError]:
+    def completions(self) -> Mapping[str, Completion | RepositoryError]:
         """Each model's configuration, completed as Triton would, or why it cannot be; left out where none parses."""
         models = self.repository.models.values()
-        return {model.name: _completed(model) for model in models if model.config is not None or not model.findings}
+        return {
+            model.name: complete_model(
+                model,
+                is_auto_complete=self.target.is_auto_complete,
+                python_file=self.python_file,
+                onnx_file=self.onnx_file,
+            )
+            for model in models
+            if model.config is not None or not model.findings
+        }
 
     @cached_property
     def _python_files(self) -> dict[tuple[str, str], PythonFile | None]:
+        return {}
+
+    @cached_property
+    def _onnx_files(self) -> dict[tuple[str, str], OnnxFacts | SpecError | None]:
         return {}
 
     def python_file(self, model: Model, path: str) -> PythonFile | None:
@@ -72,16 +95,37 @@ class Case:
             self._python_files[key] = read_python(file) if file is not None else None
         return self._python_files[key]
 
+    def onnx_file(self, model: Model, path: str) -> OnnxFacts | SpecError | None:
+        """Return what an ONNX file of a model holds, or why it cannot be read; read once, None where there is none."""
+        key = model.name, path
+        if key not in self._onnx_files:
+            self._onnx_files[key] = _read_graph(model.files.get(path))
+        return self._onnx_files[key]
+
     @cached_property
     def configs(self) -> Mapping[str, ModelConfig]:
         """The completed configurations."""
-        return {name: found for name, found in self.completions.items() if isinstance(found, ModelConfig)}
+        return {name: found.config for name, found in self.completions.items() if isinstance(found, Completion)}
 
     @cached_property
     def by_name(self) -> Mapping[str, ModelCase]:
         """The models that parse and can be completed."""
         models = self.repository.models
         return {name: ModelCase(self, models[name], config) for name, config in self.configs.items()}
+
+    @cached_property
+    def llms(self) -> tuple[Llm, ...]:
+        """The models that run an engine of TensorRT-LLM."""
+        from tritonsmith.generator.checks.llm.llms import llm_of
+
+        return tuple(llm for model in self.models() if (llm := llm_of(model)) is not None)
+
+    @cached_property
+    def llm_callers(self) -> tuple[Caller, ...]:
+        """The Python models that ask such models."""
+        from tritonsmith.generator.checks.llm.llms import caller_of
+
+        return tuple(caller for model in self.models() if (caller := caller_of(model)) is not None)
 
     def models(self) -> Iterator[ModelCase]:
         """Yield the models that parse and can be completed."""
@@ -125,6 +169,21 @@ class ModelCase:
         """Whether it is an ensemble, as its platform says."""
         return self.config.platform == "ensemble"
 
+    @property
+    def completion(self) -> Completion:
+        """How its configuration was completed."""
+        found = self.case.completions[self.name]
+        assert isinstance(found, Completion), "a model case is made of a completed configuration"
+        return found
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether `config` is all that the server will know.
+
+        Not where a Python model adds tensors in a way that only running it tells: what is missing is no mistake then.
+        """
+        return self.completion.is_whole
+
     @cached_property
     def versions(self) -> list[int]:
         """The versions that are loaded, in ascending order: those of its folders that its version policy chooses."""
@@ -151,8 +210,12 @@ class ModelCase:
         return replace(self.case.about(self.model, finding, path), fix=fix)
 
 
-def _completed(model: Model) -> ModelConfig | RepositoryError:
+def _read_graph(file: File | None) -> OnnxFacts | SpecError | None:
+    if not isinstance(file, SourceFile):
+        return None
+    from tritonsmith.generator.inspect.onnx import read_onnx  # imports onnx, which few repositories need
+
     try:
-        return complete_config(model)
-    except RepositoryError as problem:
+        return read_onnx(file.path)
+    except SpecError as problem:
         return problem
