@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.catalog.releases import EMBEDDED, NEWEST, NEWEST_WITH_TENSORRT_LLM, RELEASES, Release
-from tritonsmith.generator.checks.completion import Completion, complete_model
+from tritonsmith.generator.checks.completed import Completion, complete_model
 from tritonsmith.generator.errors import RepositoryError, SpecError
 from tritonsmith.generator.findings import Finding, Place, error, note, warning
 from tritonsmith.generator.fixes import Fix

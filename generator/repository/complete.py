@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
 
 from tritonsmith.generator.errors import RepositoryError, SpecError
-from tritonsmith.generator.inspect.onnx import OnnxFacts, OnnxTensor, read_onnx, triton_dims
 from tritonsmith.generator.repository.core import Model, SourceFile
-from tritonsmith.generator.repository.names import versions_in
+from tritonsmith.generator.repository.names import served_versions, versions_of
+
+if TYPE_CHECKING:
+    from tritonsmith.generator.inspect.onnx import OnnxFacts, OnnxTensor
 
 # --backend-config=default-max-batch-size, unless set (core: backend_model.cc, backend_config_defaults).
 DEFAULT_MAX_BATCH_SIZE = 4
@@ -46,18 +49,31 @@ def complete_config(model: Model) -> ModelConfig:
 
     Raises: RepositoryError where Triton could not complete it either, or the configuration did not parse.
     """
+    config = complete_fields(model)
+    if wants_graph(config):
+        complete_from_graph(config, _graph_facts(model, config))
+    return config
+
+
+def complete_fields(model: Model) -> ModelConfig:
+    """Return the model's configuration with name, backend, platform and default file name, which Triton always fills.
+
+    Raises: RepositoryError where Triton could not tell the backend either, or the configuration did not parse.
+    """
     if model.config is None and model.findings:
         raise RepositoryError("\n".join(map(str, model.findings)), where=model.name)
     config = ModelConfig()
     if model.config is not None:
         config.CopyFrom(model.config)
     config.name = config.name or model.name
-    if config.platform == "ensemble":
-        return config
-    _complete_backend(model, config)
-    if config.backend == "onnxruntime" and not ((config.input or config.batch_input) and config.output):
-        _complete_from_graph(model, config)
+    if config.platform != "ensemble":
+        _complete_backend(model, config)
     return config
+
+
+def wants_graph(config: ModelConfig) -> bool:
+    """Whether the ONNX graph is to say what the configuration leaves out."""
+    return config.backend == "onnxruntime" and not ((config.input or config.batch_input) and config.output)
 
 
 def backend_of(model: Model) -> str:
@@ -130,12 +146,13 @@ def _contents(model: Model, version: str) -> dict[str, bool]:
     return found
 
 
-def _complete_from_graph(model: Model, config: ModelConfig) -> None:
+def complete_from_graph(config: ModelConfig, facts: OnnxFacts) -> None:
     """Fill max_batch_size, a dynamic batcher, inputs and outputs from the ONNX graph.
+
+    Raises: RepositoryError where the configuration wants to batch and the graph cannot.
 
     Source: onnxruntime_backend: src/onnxruntime.cc (ModelState::AutoCompleteConfig, AutoCompleteMaxBatch).
     """
-    facts = _graph_facts(model, config)
     if facts.is_batchable:
         config.max_batch_size = config.max_batch_size or DEFAULT_MAX_BATCH_SIZE
         if config.max_batch_size > 1 and config.WhichOneof("scheduling_choice") is None:
@@ -144,7 +161,7 @@ def _complete_from_graph(model: Model, config: ModelConfig) -> None:
         raise RepositoryError(
             f"max_batch_size is {config.max_batch_size}, but not every input and output of the graph has a dynamic "
             "first axis",
-            where=model.name,
+            where=config.name,
             hint="leave max_batch_size out, or export the model with dynamic first axes",
         )
     if not config.input and not config.batch_input:
@@ -155,13 +172,23 @@ def _complete_from_graph(model: Model, config: ModelConfig) -> None:
             _fill(config.output.add(), tensor, config.max_batch_size)
 
 
+def graph_path(model: Model, config: ModelConfig, version: int | None = None) -> str:
+    """Return where a version's ONNX graph lies in the model's folder; by default the newest that is loaded.
+
+    An ensemble's step is completed from the newest. A folder holds the graph beside its external data.
+    """
+    if version is None:
+        versions = served_versions(config, versions_of(model))
+        version = versions[-1] if versions else 1
+    path = f"{version}/{config.default_model_filename or 'model.onnx'}"
+    return path if path in model.files else f"{path}/model.onnx" if f"{path}/model.onnx" in model.files else path
+
+
 def _graph_facts(model: Model, config: ModelConfig) -> OnnxFacts:
-    """Return the facts of the graph in the newest version, which an ensemble's step is completed from."""
-    versions = versions_in(path for path in model.files if "/" in path)
-    path = f"{versions[-1] if versions else 1}/{config.default_model_filename}"
+    from tritonsmith.generator.inspect.onnx import read_onnx  # imports onnx, which few repositories need
+
+    path = graph_path(model, config)
     file = model.files.get(path)
-    if file is None and f"{path}/model.onnx" in model.files:  # a folder: the graph and its external data
-        file = model.files[f"{path}/model.onnx"]
     if not isinstance(file, SourceFile):
         raise RepositoryError(f"the model file '{path}' is missing", where=model.name, hint="put the ONNX file there")
     try:
@@ -174,6 +201,8 @@ def _graph_facts(model: Model, config: ModelConfig) -> OnnxFacts:
 
 
 def _fill(item: ModelInput | ModelOutput, tensor: OnnxTensor, max_batch_size: int) -> None:
+    from tritonsmith.generator.inspect.onnx import triton_dims
+
     dims, is_scalar = triton_dims(tensor, max_batch_size)
     item.name = tensor.name
     item.dims.extend(dims)
