@@ -64,8 +64,8 @@ def _by_code(model: Model, config: ModelConfig, python_file: PythonFiles) -> Com
     versions = served_versions(config, versions_of(model))
     name = config.default_model_filename or "model.py"
     source = python_file(model, f"{versions[-1]}/{name}") if versions else None
-    if source is None or source.is_broken:
-        return Completion(config)  # it does not load, for that reason
+    if source is None:
+        return Completion(config)  # it never ends loading
     if source.tree is None:
         return Completion(config, is_whole=False)
     try:
