@@ -16,6 +16,8 @@ _HOLES = {
     "path": r"[^'\"]*?",
     "shape": r"\[[-\d,]*\]",
     "text": r".*?",  # an exception's own words
+    "error": r"(?!ModuleNotFoundError\b|ImportError\b)[A-Za-z_][\w.]*",  # an exception, no import's
+    "file": r"[^'\"()]*?",  # of a traceback's line
 }
 _HOLE = re.compile(r"\{(\w+)\}")
 # What the server's log puts before a message (triton-config, part 0): the place in the source, who failed, a status.
