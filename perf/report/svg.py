@@ -7,6 +7,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from tritonsmith.ensembles.draw.markup import element, line, number, path, text, tooltip
+
+__all__ = [
+    "Format",
+    "Scale",
+    "axis_bottom",
+    "axis_left",
+    "chart",
+    "element",
+    "legend",
+    "line",
+    "linear",
+    "logarithmic",
+    "path",
+    "text",
+    "tooltip",
+]
+
 Format = Callable[[float], str]
 
 
@@ -45,34 +63,6 @@ def logarithmic(low: float, high: float, start: float, end: float) -> Scale:
     return Scale(low / 1.35, max(high, low * 1.5) * 1.35, start, end, is_log=True)
 
 
-def element(name: str, *children: str, **attributes: object) -> str:
-    """Return one element; attribute names take a hyphen for an underscore, `class_` is class. Children are markup."""
-    words = [f'{key.rstrip("_").replace("_", "-")}="{escape(_plain(value))}"' for key, value in attributes.items()]
-    head = " ".join([name, *words])
-    return f"<{head}>{''.join(children)}</{name}>" if children else f"<{head}/>"
-
-
-def text(content: str, x: float, y: float, **attributes: object) -> str:
-    """Return text at a place."""
-    return element("text", escape(content), x=x, y=y, **attributes)
-
-
-def tooltip(content: str) -> str:
-    """Return what a browser shows when the pointer rests on the parent."""
-    return element("title", escape(content))
-
-
-def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> str:
-    """Return a straight line."""
-    return element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
-
-
-def path(points: Sequence[tuple[float, float]], class_: str) -> str:
-    """Return a line through points."""
-    steps = " L".join(f"{_plain(x)},{_plain(y)}" for x, y in points)
-    return element("path", d=f"M{steps}", class_=class_) if points else ""
-
-
 def chart(width: float, height: float, title: str, description: str, *parts: str) -> str:
     """Return a whole drawing with what a screen reader says of it."""
     head = element("title", escape(title)) + element("desc", escape(description))
@@ -80,7 +70,7 @@ def chart(width: float, height: float, title: str, description: str, *parts: str
         "svg",
         head,
         *parts,
-        viewBox=f"0 0 {_plain(width)} {_plain(height)}",
+        viewBox=f"0 0 {number(width)} {number(height)}",
         role="img",
         aria_label=title,
         class_="chart",
@@ -118,10 +108,6 @@ def legend(entries: Sequence[tuple[str, str]], x: float, y: float, shape: str = 
         parts.append(text(name, x + (22 if shape == "line" else 17), y, class_="tick"))
         x += 38 + 6.8 * len(name)
     return "".join(parts)
-
-
-def _plain(value: object) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
 def _step(high: float, count: int) -> float:
