@@ -1,111 +1,177 @@
-"""Whether an ensemble's steps exist and agree with one another."""
+"""Whether an ensemble has what an ensemble must have, and nothing that only its steps may have."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from graphlib import CycleError, TopologicalSorter
 
-from tritonsmith.generator.checks.case import Case, ModelCase
-from tritonsmith.generator.checks.registry import Stage, check, check_case
-from tritonsmith.generator.findings import NOWHERE, Finding, warning
-from tritonsmith.generator.fixes import SetField
-from tritonsmith.generator.spec.document import Step
-from tritonsmith.generator.suggest import did_you_mean
-from tritonsmith.generator.wiring import compare_boundary, fields_no_ensemble_has, has_known_tensors, wire
+from tritonclient.grpc.model_config_pb2 import ModelEnsembling
+
+from tritonsmith.generator.checks.case import ModelCase
+from tritonsmith.generator.checks.registry import Stage, check
+from tritonsmith.generator.findings import Finding
+from tritonsmith.generator.fixes import RemoveField
+
+_STEPS = ("ensemble_scheduling",)
+_GIVE = "give it to the model of a step"
 
 
 @check(
     "TS601",
-    "an ensemble's steps are models of the repository",
-    triton="ensemble {name} contains models that are not available or ambiguous: {names}",
+    "an ensemble has steps",
+    triton="ensemble scheduling must be set for ensemble {name} whose platform is ensemble",
     stage=Stage.POLL,
-    on=("ensemble_scheduling",),
+    on=("platform",),
 )
-def steps_exist(model: ModelCase) -> Iterator[Finding]:
-    """Source: core: model_repository_manager.cc (ValidateEnsembleConfig)."""
-    known = model.case.repository.models
-    for index, step in enumerate(model.config.ensemble_scheduling.step):
-        if step.model_name not in known:
-            near = did_you_mean(step.model_name, known)
-            message = f"step {index} is '{step.model_name}', which the repository does not hold.{near}"
-            yield model.error(f"ensemble_scheduling.step[{index}]", message)
+def ensembles_have_scheduling(model: ModelCase) -> Iterator[Finding]:
+    """Source: core: model_config_utils.cc (ValidateModelConfig)."""
+    if model.is_ensemble and not model.config.HasField("ensemble_scheduling"):
+        message = "the platform is ensemble, but ensemble_scheduling is missing"
+        yield model.error("platform", message, remedy="add ensemble_scheduling, or name the model's own platform")
 
 
-@check("TS602", "an ensemble's tensors agree with its steps", stage=Stage.ENSEMBLE, on=("ensemble_scheduling",))
-def steps_agree(model: ModelCase) -> Iterator[Finding]:
-    """A tensor whose two ends differ is refused at load, or fails at the first request where only batching differs.
+@check(
+    "TS602",
+    "what has steps is an ensemble",
+    triton="ensemble scheduling cannot be set for model '{name}' whose platform is not ensemble",
+    stage=Stage.POLL,
+    on=_STEPS,
+)
+def steps_are_an_ensembles(model: ModelCase) -> Iterator[Finding]:
+    """`backend: "ensemble"` does not make an ensemble either: there is no such backend.
 
-    Source: core: ensemble_utils.cc (ValidateEnsembleConfig), model_config_utils.cc (BuildEnsembleGraph).
+    Source: core: model_config_utils.cc (ValidateEnsembleSchedulingConfig).
     """
-    steps = [model.case.configs.get(step.model_name) for step in model.config.ensemble_scheduling.step]
-    # a Python model may say its tensors only when it is loaded: no verdict then
-    if steps and all(step is not None and has_known_tensors(step) for step in steps):
-        yield from _disagreements(model)
+    if not model.is_ensemble:
+        message = f"the model has ensemble_scheduling, but its platform is '{model.config.platform}', not 'ensemble'"
+        yield model.error("ensemble_scheduling", message, remedy='platform: "ensemble", and no backend')
 
 
 @check(
     "TS603",
-    "an ensemble's step names a version that can exist",
-    triton="ensemble '{name}' depends on '{name}' whose required version {n} is not loaded.",
-    stage=Stage.ENSEMBLE,
-    on=("ensemble_scheduling",),
+    "an ensemble has no backend",
+    triton="Ensemble model '{name}' must have platform type '{name}' and empty backend type",
+    stage=Stage.POLL,
+    on=("platform",),
 )
-def versions_are_latest(model: ModelCase) -> Iterator[Finding]:
-    """An omitted model_version means version 0, not the latest (server#5474, #5890)."""
-    for index, step in enumerate(model.config.ensemble_scheduling.step):
-        steps = model.case.repository.models.get(step.model_name)
-        if step.model_version == 0 and steps and not any(path.startswith("0/") for path in steps.files):
-            path = f"ensemble_scheduling.step[{index}]"
-            message = f"step {index} asks for version 0 of '{step.model_name}': omitted, it is 0 and not the latest"
-            yield model.error(path, message, remedy="model_version: -1", fix=SetField(f"{path}.model_version", "-1"))
+def ensembles_have_no_backend(model: ModelCase) -> Iterator[Finding]:
+    """Source: core: model_config_utils.cc (ValidateModelConfig)."""
+    if model.is_ensemble and model.config.backend:
+        message = f"an ensemble has no backend, this one has '{model.config.backend}'"
+        yield model.error("backend", message, remedy="take it away", fix=RemoveField("backend"))
 
 
-@check("TS604", "an ensemble has no field that only its steps have", stage=Stage.POLL, on=("platform",))
-def ensembles_are_plain(model: ModelCase) -> Iterator[Finding]:
-    """Triton answers the load only with "failed to poll"; the reason stands in its log.
+@check(
+    "TS604",
+    "an ensemble has no instance groups",
+    triton="instance group should not be specified for ensemble '{name}'",
+    stage=Stage.POLL,
+    on=("instance_group",),
+)
+def ensembles_have_no_instances(model: ModelCase) -> Iterator[Finding]:
+    """An ensemble runs nothing itself; its steps' models have the instances.
 
-    Source: core: model_config_utils.cc (ValidateEnsembleConfig).
+    Source: core: model_config_utils.cc (ValidateEnsembleSchedulingConfig).
     """
-    for field in fields_no_ensemble_has(model.config) if model.is_ensemble else ():
-        yield model.error(
-            field, f"an ensemble has no {field}, only its steps have", remedy="give it to the model of a step"
-        )
+    if _is_ensemble(model):
+        yield model.error("instance_group", "an ensemble has no instance_group", remedy=_GIVE)
 
 
-@check_case("TS605", "models do not call one another in a circle")
-def calls_end(case: Case) -> Iterator[Finding]:
-    """A model that waits for its own instance, though through others, waits for ever.
+@check(
+    "TS605",
+    "an ensemble has no optimization",
+    triton="optimization should not be specified for ensemble '{name}'",
+    stage=Stage.POLL,
+    on=("optimization",),
+)
+def ensembles_have_no_optimization(model: ModelCase) -> Iterator[Finding]:
+    """Even an empty one is refused.
 
-    Source: python_backend: README.md (Limitation of BLS).
+    Source: core: model_config_utils.cc (ValidateEnsembleSchedulingConfig).
     """
-    calls = case.repository.settings.get("calls", {})
-    try:
-        TopologicalSorter(calls).prepare()
-    except CycleError as problem:
-        cycle: list[str] = problem.args[1][::-1]
-        model = case.repository.models.get(cycle[0])
-        place = case.origin(model) if model is not None else NOWHERE
-        message = f"models call one another in a circle: {' -> '.join(cycle)}"
-        hint = "break the circle, or make sure that no call of it waits for an instance that waits for it"
-        yield warning(message, place, key=cycle[0], remedy=hint)
+    if _is_ensemble(model):
+        fix = RemoveField("optimization")
+        yield model.error("optimization", "an ensemble has no optimization", remedy=_GIVE, fix=fix)
 
 
-def _disagreements(model: ModelCase) -> list[Finding]:
-    case, config = model.case, model.config
-    steps = [
-        Step(
-            step.model_name,
-            case.origin(model.model, f"ensemble_scheduling.step[{index}]"),
-            step.model_version,
-            step.model_namespace,
-            dict(step.input_map),
-            dict(step.output_map),
-        )
-        for index, step in enumerate(config.ensemble_scheduling.step)
-    ]
-    found: list[Finding] = []
-    outputs = [output.name for output in config.output]
-    wiring = wire(steps, case.configs, key=model.name, findings=found, outputs=outputs)
-    if wiring is not None:
-        found += compare_boundary(config, wiring.tensors, lambda path: case.origin(model.model, path), model.name)
-    return [case.about(model.model, finding) for finding in found]
+@check(
+    "TS606",
+    "an ensemble has no warm-up",
+    triton="model_warmup can not be specified for ensemble '{name}'",
+    stage=Stage.POLL,
+    on=("model_warmup",),
+)
+def ensembles_have_no_warmup(model: ModelCase) -> Iterator[Finding]:
+    """Source: core: model_config_utils.cc (ValidateEnsembleSchedulingConfig)."""
+    if _is_ensemble(model):
+        yield model.error("model_warmup", "an ensemble has no model_warmup", remedy=_GIVE)
+
+
+@check(
+    "TS607",
+    "an ensemble's scheduling has a step",
+    triton="must specify 'step' for ensemble '{name}'",
+    stage=Stage.POLL,
+    on=_STEPS,
+)
+def ensembles_have_steps(model: ModelCase) -> Iterator[Finding]:
+    """Source: core: model_config_utils.cc (ValidateEnsembleSchedulingConfig)."""
+    if not model.config.ensemble_scheduling.step and model.is_ensemble:
+        yield model.error("ensemble_scheduling", "the ensemble has no step", remedy="name a model and map its tensors")
+
+
+@check(
+    "TS608",
+    "a step names its model",
+    triton="must specify 'model_name' in step {n} of ensemble '{name}'",
+    stage=Stage.POLL,
+    on=_STEPS,
+)
+def steps_name_models(model: ModelCase) -> Iterator[Finding]:
+    """Source: core: model_config_utils.cc (BuildEnsembleGraph)."""
+    for path, step in steps_of(model):
+        if not step.model_name:
+            yield model.error(path, "the step names no model", remedy='model_name: "..."')
+
+
+@check(
+    "TS609",
+    "a step's model has an input",
+    triton="must specify 'input_map' in step {n} of ensemble '{name}'",
+    stage=Stage.POLL,
+    on=_STEPS,
+)
+def steps_have_inputs(model: ModelCase) -> Iterator[Finding]:
+    """A model without inputs, or without outputs, can be no step.
+
+    Source: core: model_config_utils.cc (BuildEnsembleGraph).
+    """
+    for path, step in steps_of(model):
+        if not step.input_map:
+            message = f"the step of '{step.model_name}' maps no input"
+            yield model.error(path, message, remedy='input_map { key: "the model\'s" value: "the ensemble\'s" }')
+
+
+@check(
+    "TS610",
+    "a step's model has an output",
+    triton="must specify 'output_map' in step {n} of ensemble '{name}'",
+    stage=Stage.POLL,
+    on=_STEPS,
+)
+def steps_have_outputs(model: ModelCase) -> Iterator[Finding]:
+    """Source: core: model_config_utils.cc (BuildEnsembleGraph)."""
+    for path, step in steps_of(model):
+        if not step.output_map:
+            message = f"the step of '{step.model_name}' maps no output"
+            yield model.error(path, message, remedy='output_map { key: "the model\'s" value: "the ensemble\'s" }')
+
+
+def steps_of(model: ModelCase) -> Iterator[tuple[str, ModelEnsembling.Step]]:
+    """Yield the path of each step and the step; nothing where the platform says that this is no ensemble."""
+    for index, step in enumerate(model.config.ensemble_scheduling.step if model.is_ensemble else ()):
+        yield f"ensemble_scheduling.step[{index}]", step
+
+
+def _is_ensemble(model: ModelCase) -> bool:
+    """Whether Triton looks at it as an ensemble: without steps it stops at that."""
+    return model.is_ensemble and model.config.HasField("ensemble_scheduling")

@@ -30,7 +30,8 @@ SUBJECTS = (
     "instances",  # TS500
     "rate_limiter",  # TS520
     "ensembles",  # TS600
-    "steps",  # TS620
+    "ensemble_graph",  # TS611
+    "steps",  # TS630
     "calls",  # TS650
     "llm",  # TS700
     "python_models",  # TS800
