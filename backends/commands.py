@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tritonsmith.generator import console
-from tritonsmith.generator.errors import AnswerIsNo, RepositoryError, UsageError
+from tritonsmith.generator.errors import AnswerIsNo, RepositoryError, TritonsmithError, UsageError
 from tritonsmith.generator.manifests.server import LAST_PORT, LONGEST_LIMIT_S
 
 if TYPE_CHECKING:
+    from tritonsmith.backends.checking import Asked
     from tritonsmith.backends.client.base import Client, WireProtocol
     from tritonsmith.backends.client.infer import Call
+    from tritonsmith.backends.live_check.live import LiveReport
     from tritonsmith.backends.python_based.tensorrtllm.llm.cpu.graph import Precision
+    from tritonsmith.generator.checks.report import Report
     from tritonsmith.generator.manifests.server import ServerOptions
 
 REPOSITORY = Path("model_repository")
@@ -39,6 +42,10 @@ SECONDS = click.FloatRange(0, LONGEST_LIMIT_S, min_open=True)
 @click.option("--fix", "is_fix", is_flag=True, help="Mend what can be mended safely; shows the diff.")
 @click.option("--diff", "is_diff", is_flag=True, help="Show what --fix would change; write nothing.")
 @click.option("--explain", "code", metavar="CODE", default="", help="Say what a code means and why; all lists them.")
+@click.option("--live", "is_live", is_flag=True, help="Load it into the embedded server, and show its verdict beside.")
+@click.option(
+    "--load-limit", type=SECONDS, default=None, help="With --live: seconds that one model may take to load, 60."
+)
 @click.option("--format", "form", type=click.Choice(FORMS), default="text", show_default=True, help="For whom.")
 @click.option("--json", "is_json", is_flag=True, help="Short for --format json.")
 def check(
@@ -54,26 +61,37 @@ def check(
     is_fix: bool,
     is_diff: bool,
     code: str,
+    is_live: bool,
+    load_limit: float | None,
     form: str,
     is_json: bool,
 ) -> None:
-    """Find what is wrong with PATH: a spec or any model repository. Status 1 where there is an error."""
+    """Find what is wrong with PATH: a spec or any model repository. Status 1 where there is an error.
+
+    With --live status 1 too where a model's own code refuses, and 70 where the server disagrees: a bug of ours.
+    """
     from tritonsmith.backends import checking
 
+    form = "json" if is_json else form
+    _require_live_options(form, load_limit, is_live=is_live)
     if code:
         console.result(checking.explain(code))
         return
     selection = checking.selection_of(select, ignore, is_load_only=load_only)
     question = checking.Question(path, profile, release, gpus, not no_auto_complete, selection)
-    with checking.shown_if_unreadable("json" if is_json else form):
+    with checking.shown_if_unreadable(form):
         asked = checking.ask(question)
     if is_fix or is_diff:
         console.say(checking.fix(asked, is_dry=is_diff))
         asked = checking.ask(question)
     report = asked.report()
-    console.result(checking.show(report, asked.sources, "json" if is_json else form))
-    if report.is_bad(is_strict=strict):
-        raise AnswerIsNo("")  # the findings have said it
+    if not is_live or form == "text":
+        console.result(checking.show(report, asked.sources, form))
+    live = _check_live(asked, report, load_limit, is_json=form == "json") if is_live else None
+    if report.is_bad(is_strict=strict) or (live and live.has_unforeseen_failures):
+        raise AnswerIsNo("")  # the findings, or the server, have said it
+    if live and live.disagreements:
+        raise TritonsmithError("")  # a bug of ours, and said
 
 
 @click.command()
@@ -231,6 +249,27 @@ def doctor(is_install: bool, is_json: bool) -> None:
     else:
         console.result(tools.report(found))
     tools.require(found)
+
+
+def _require_live_options(form: str, load_limit_s: float | None, *, is_live: bool) -> None:
+    if load_limit_s is not None and not is_live:
+        raise UsageError("--load-limit belongs to --live")
+    if is_live and form not in ("text", "json"):
+        raise UsageError(f"--live is not shown as {form}", hint="leave --format out, or use --format json")
+
+
+def _check_live(asked: Asked, report: Report, load_limit_s: float | None, *, is_json: bool) -> LiveReport:
+    """Ask the embedded server about a repository and show what it says; as JSON beside the findings."""
+    from tritonsmith.backends.checking.formats import flat
+    from tritonsmith.backends.live_check import show as shown
+    from tritonsmith.backends.live_check.live import LOAD_LIMIT_S, check_live
+
+    live = check_live(asked.case, asked.path, load_limit_s=load_limit_s or LOAD_LIMIT_S)
+    if is_json:
+        console.result_json({"findings": flat.as_json(report), "live": shown.as_json(live)})
+    else:
+        console.result(shown.as_text(live))
+    return live
 
 
 def _openai_port(is_openai: bool, port: int | None) -> int | None:

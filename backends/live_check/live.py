@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from tritonsmith.backends.live_check.asking import ask_server
 from tritonsmith.backends.live_check.compare import Comparison, compare
-from tritonsmith.backends.live_check.stage import make_stage
+from tritonsmith.backends.live_check.stage import STOOD_IN_FOR, make_stage
 from tritonsmith.backends.server.leftovers import run_folder
 from tritonsmith.backends.toolchain import machine
 from tritonsmith.backends.toolchain.find import SERVER_RELEASE, find_toolchain
@@ -27,10 +27,14 @@ LOAD_LIMIT_S = 60.0
 
 @dataclass(frozen=True)
 class LiveReport:
-    """What the embedded server, `target`, says of each model, beside what we say of it."""
+    """What the embedded server, `target`, says of each model, beside what we say of it.
+
+    `null_backends` are those of the models' backends in whose place a null backend stood.
+    """
 
     target: Target
     comparisons: tuple[Comparison, ...]
+    null_backends: tuple[str, ...] = ()
 
     @property
     def disagreements(self) -> tuple[Comparison, ...]:
@@ -58,7 +62,8 @@ def check_live(case: Case, path: Path, *, load_limit_s: float = LOAD_LIMIT_S) ->
     with _built(case.repository, path) as folder, run_folder() as run:
         stage = make_stage(toolchain, folder, asked, run)
         answers = ask_server(stage, stage.names, options)
-    return LiveReport(asked.target, tuple(compare(asked, answers)))
+    null = {model.config.backend for model in asked.models()} & STOOD_IN_FOR
+    return LiveReport(asked.target, tuple(compare(asked, answers)), tuple(sorted(null)))
 
 
 def embedded_target(target: Target) -> Target:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from tritonsmith.backends.live_check.compare import Comparison
+from tritonsmith.backends.live_check.live import LiveReport
 from tritonsmith.backends.toolchain.find import SERVER_RELEASE, SERVER_VERSION
-from tritonsmith.generator.checks.case import Target
 
 
-def as_text(comparisons: Sequence[Comparison], target: Target) -> str:
-    """Return the comparison for people; `target` is the server that was asked."""
-    gpus = f"{target.gpus} GPUs" if target.gpus else "no GPU"
-    mode = "on" if target.is_auto_complete else "off"
-    head = f"tritonserver {SERVER_VERSION} ({SERVER_RELEASE}), {gpus}, auto-complete {mode}, says:"
-    wrong = sum(bool(comparison.disagreement) for comparison in comparisons)
-    tail = f"tritonsmith agrees on {len(comparisons) - wrong} of {len(comparisons)}"
-    width = max(len(comparison.model) for comparison in comparisons)
-    return "\n".join([head, *(line for found in comparisons for line in _lines(found, width)), tail])
+def as_text(live: LiveReport) -> str:
+    """Return what the server says of each model, and where we say something else."""
+    width = max((len(comparison.model) for comparison in live.comparisons), default=0)
+    count = len(live.comparisons)
+    tail = f"tritonsmith agrees on {count - len(live.disagreements)} of {count}"
+    return "\n".join([_head(live), *(line for found in live.comparisons for line in _lines(found, width)), tail])
 
 
-def as_json(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+def as_json(live: LiveReport) -> list[dict[str, Any]]:
     """Return the comparison as data."""
     return [
         {
@@ -34,19 +31,26 @@ def as_json(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
             "codes": list(comparison.codes),
             "matched": list(comparison.matched),
         }
-        for comparison in comparisons
+        for comparison in live.comparisons
     ]
 
 
-def _lines(comparison: Comparison, width: int) -> list[str]:
-    lines = [f"  {comparison.model:{width}}  {comparison.answer.verdict.value}{_beside(comparison)}"]
-    lines += [f"    | {line}" for line in comparison.answer.lines]
+def _head(live: LiveReport) -> str:
+    count = live.target.gpus or 0
+    gpus = f"{count} GPU{'s'[: count != 1]}" if count else "no GPU"
+    mode = "on" if live.target.is_auto_complete else "off"
+    server = f"tritonserver {SERVER_VERSION} (release {SERVER_RELEASE}), {gpus}, auto-complete {mode}"
+    nulls = f"\n  null backends, which read no files, in place of {', '.join(live.null_backends)}"
+    return f"{server}, says of the repository as it is:{nulls if live.null_backends else ''}"
+
+
+def _lines(comparison: Comparison, width: int) -> Iterator[str]:
+    yield f"  {comparison.model:{width}}  {comparison.answer.verdict.value}{_beside(comparison)}"
+    for line in comparison.answer.lines:
+        yield f"    | {line}"
     if comparison.disagreement:
-        lines.append(
-            f"    tritonsmith is wrong about {comparison.model}: {comparison.disagreement}; "
-            "please report it with the model's config.pbtxt and these lines"
-        )
-    return lines
+        yield f"    tritonsmith is wrong about {comparison.model}: {comparison.disagreement}"
+        yield "    please report this bug of ours, with the model's folder and the lines above"
 
 
 def _beside(comparison: Comparison) -> str:
