@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tritonsmith.backends.checking.formats import show
-from tritonsmith.ensembles.build import with_scripts
 from tritonsmith.ensembles.pipelines import load_spec
 from tritonsmith.generator import console
 from tritonsmith.generator.catalog.releases import EMBEDDED, NEWEST, RELEASES, Release
@@ -122,7 +121,7 @@ def _read(path: Path, profile: str) -> Repository:
         message = "neither a spec (a YAML file) nor a model repository (a folder)"
         raise RepositoryError(message, where=str(path), hint=_hint(path))
     _refuse_manifests(path)
-    return with_scripts(lower(load_spec(path, profile)))
+    return lower(load_spec(path, profile))
 
 
 def _hint(path: Path) -> str:

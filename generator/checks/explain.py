@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 
 from tritonsmith.generator.checks.registry import Check, Stage, all_checks
+from tritonsmith.generator.checks.rule_source import told_by
+from tritonsmith.generator.findings import Severity
 
 _SOURCE = re.compile(r"^Source:\s*(.*)", re.MULTILINE | re.DOTALL)
 _STAGES = {
@@ -33,18 +35,27 @@ def explanation_of(check: Check) -> Explanation:
     return Explanation(reason.strip(), " ".join(source[1].split()) if source else "")
 
 
+def consequence_of(check: Check) -> str:
+    """Return what follows where a check is broken: `error: will not load`, `warning`."""
+    severities = told_by(check.rule).severities
+    return ", ".join(
+        f"error: {check.phase.in_words}" if severity is Severity.ERROR else severity.value for severity in severities
+    )
+
+
 def explain_check(check: Check) -> str:
     """Return what a check means, for a terminal."""
     told = explanation_of(check)
-    lines = [f"{check.code}: {check.title}", "", told.reason, "", f"Broken: {check.phase.in_words}."]
-    if check.triton:
-        lines += [f'Triton says ({_STAGES[check.stage]}): "{check.triton}"']
-    if check.on:
-        lines += [f"Asked of models that set: {', '.join(check.on)}"]
-    if told.source:
-        lines += [f"Source: {told.source}"]
-    lines += ["", f"To silence it: # tritonsmith: ignore[{check.code}]   or --ignore {check.code}"]
-    return "\n".join(line for index, line in enumerate(lines) if line or lines[index - 1])
+    example = told_by(check.rule).remedy
+    facts = {
+        "Where it is broken": consequence_of(check),
+        f"Triton says {_STAGES[check.stage]}": check.triton,
+        "What to do, for example": example,
+        "Source": told.source,
+        "To silence it": f"--ignore {check.code}, or in the file # tritonsmith: ignore[{check.code}]",
+    }
+    lines = [f"{name}: {fact}" for name, fact in facts.items() if fact]
+    return "\n".join([f"{check.code}: {check.title}", *(["", told.reason] if told.reason else []), "", *lines])
 
 
 def list_checks() -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
 from tritonsmith.generator.checks.case import Case
 from tritonsmith.generator.checks.registry import check_repository
 from tritonsmith.generator.checks.select import Selection
@@ -79,9 +81,9 @@ def _fixed(model: Model, finding: Finding) -> Model:
     if text is None or text == model.text or not file.endswith(CONFIG_FILE):
         return model
     parsed = parse_config(text, file)
-    if isinstance(parsed, Finding):
-        return replace(model, text=text, config=None, findings=(parsed,))
-    return replace(model, text=text, config=parsed, origins=Origins(text, file), findings=())
+    if isinstance(parsed, ModelConfig):
+        return replace(model, text=text, config=parsed, origins=Origins(text, file), findings=())
+    return replace(model, text=text, config=None, findings=parsed if isinstance(parsed, tuple) else (parsed,))
 
 
 def _helps(

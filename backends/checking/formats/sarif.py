@@ -35,7 +35,6 @@ def as_sarif(report: Report) -> dict[str, Any]:
 def _rule(check: Check) -> dict[str, Any]:
     return {
         "id": check.code,
-        "name": check.rule.__name__,
         "shortDescription": {"text": check.title},
         "fullDescription": {"text": explanation_of(check).reason or check.title},
         "help": {"text": explain_check(check)},

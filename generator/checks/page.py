@@ -1,0 +1,68 @@
+"""The page of all findings, generated: `python -m tritonsmith.generator.checks.page` writes README.md beside this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from tritonsmith.generator import console
+from tritonsmith.generator.checks.explain import consequence_of, explanation_of
+from tritonsmith.generator.checks.registry import Check, all_checks
+
+PAGE = Path(__file__).parent / "README.md"
+_HEAD = """# Findings of `check`
+
+Made by `make findings` from the rules themselves. In a terminal: `tritonsmith check --explain CODE`.
+An error says what follows: the model will not load, its load hangs or crashes the server, or it loads and fails at
+requests. A warning will be regretted; a note only a newer release or the client can change.
+Triton's own messages are quoted as its source words them, `{...}` for what differs.
+"""
+
+
+def findings_page() -> str:
+    """Return the page: for each subject a table of its checks, then each with its reason, message and source."""
+    checks = sorted(all_checks().values(), key=lambda check: (_subject(check), check.code))
+    groups = [(subject, list(group)) for subject, group in groupby(checks, key=_subject)]
+    groups.sort(key=lambda group: group[1][0].code)
+    return "\n".join([_HEAD, *(line for subject, group in groups for line in _section(subject, group))])
+
+
+def _section(subject: str, checks: Sequence[Check]) -> Iterator[str]:
+    yield f"## {subject.replace('_', ' ').capitalize()}"
+    yield "| code | where it is broken | what holds |\n|---|---|---|"
+    for check in checks:
+        yield f"| [{check.code}](#{check.code.lower()}) | {consequence_of(check)} | {_cell(check.title)} |"
+    yield ""
+    for check in checks:
+        yield from _entry(check)
+
+
+def _entry(check: Check) -> Iterator[str]:
+    told = explanation_of(check)
+    yield f"### {check.code}"
+    yield f"**{check.title}.** {told.reason}".strip()
+    if check.triton:
+        yield f"\n> {_quoted(check.triton)}"
+    if told.source:
+        yield f"\nSource: {told.source}"
+    yield ""
+
+
+def _subject(check: Check) -> str:
+    """Return the module, or the package, in which a check stands."""
+    return check.rule.__module__.removeprefix("tritonsmith.generator.checks.").partition(".")[0]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _quoted(template: str) -> str:
+    fence = "``" if "`" in template else "`"
+    return f"{fence}{template}{fence}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(findings_page(), encoding="utf-8")
+    console.result(str(PAGE))

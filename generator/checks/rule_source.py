@@ -1,0 +1,101 @@
+"""What a rule's own source says of its findings: their severities, and a remedy as an example."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import FunctionType, ModuleType
+from typing import Any
+
+from tritonsmith.generator.findings import Severity
+
+_SEVERITIES = {severity.value: severity for severity in Severity}
+_REMEDIES = ("remedy", "hint")
+_OURS = "tritonsmith.generator.checks"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a rule tells: its severities, the gravest first, and the first of its remedies, empty where it has none."""
+
+    severities: tuple[Severity, ...]
+    remedy: str
+
+
+def told_by(rule: Callable[..., Any]) -> Told:
+    """Return what a rule tells, read from its function and from the checks' other functions that it leads to."""
+    names: set[str] = set()
+    remedies: list[str] = []
+    for function, known in _functions(rule):
+        nodes = list(ast.walk(function))
+        names |= {_name(node.func) for node in nodes if isinstance(node, ast.Call)}
+        remedies += _remedies(nodes, known)
+    severities = tuple(severity for name, severity in _SEVERITIES.items() if name in names)
+    return Told(severities, next(iter(remedies), ""))
+
+
+def _functions(rule: Callable[..., Any]) -> Iterator[tuple[ast.AST, Mapping[str, Any]]]:
+    """Yield a rule's function, each of the checks' own that it leads to, and what the names in each stand for."""
+    waiting = [rule]
+    seen: set[Callable[..., Any]] = set()
+    while waiting:
+        function = waiting.pop(0)
+        if function in seen or not isinstance(function, FunctionType) or not function.__module__.startswith(_OURS):
+            continue
+        seen.add(function)
+        node = _definition(function)
+        known = {**function.__globals__, **inspect.getclosurevars(function).nonlocals}
+        yield node, known
+        names = (part.id for part in ast.walk(node) if isinstance(part, ast.Name))
+        waiting += [inspect.unwrap(found) for name in names if callable(found := known.get(name))]
+
+
+def _definition(function: FunctionType) -> ast.AST:
+    module = inspect.getmodule(function)
+    definitions = _definitions(module) if module else {}
+    return definitions.get(function.__code__.co_firstlineno, ast.Pass())
+
+
+@cache
+def _definitions(module: ModuleType) -> dict[int, ast.AST]:
+    """Return the functions of a module by their first line, decorators included."""
+    nodes = ast.walk(ast.parse(inspect.getsource(module)))
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+    return {min([node.lineno, *(one.lineno for one in node.decorator_list)]): node for node in functions}
+
+
+def _remedies(nodes: list[ast.AST], known: Mapping[str, Any]) -> Iterator[str]:
+    for node in nodes:
+        given = node.arg if isinstance(node, ast.keyword) else _assigned(node)
+        if given in _REMEDIES and isinstance(node, (ast.keyword, ast.Assign)) and (text := _text(node.value, known)):
+            yield text
+
+
+def _assigned(node: ast.AST) -> str:
+    return _name(node.targets[0]) if isinstance(node, ast.Assign) else ""
+
+
+def _text(node: ast.expr, known: Mapping[str, Any]) -> str:
+    """Return a string as written, `<name>` for what is filled in; empty where it is no string."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.Name) and isinstance(known.get(node.id), str):
+        return str(known[node.id])
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(part, known) or f"<{_filled(part)}>" for part in node.values)
+    return ""
+
+
+def _filled(node: ast.expr) -> str:
+    value = node.value if isinstance(node, ast.FormattedValue) else node
+    return _name(value).strip("_") or "..."
+
+
+def _name(node: ast.expr) -> str:
+    """Return the last part of a dotted name, empty of what has none."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
