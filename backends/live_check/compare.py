@@ -12,6 +12,8 @@ from tritonsmith.generator.checks.case import Case
 from tritonsmith.generator.checks.registry import all_checks, check_repository
 from tritonsmith.generator.checks.verdict import Verdict, verdict_on
 from tritonsmith.generator.findings import Finding
+from tritonsmith.generator.repository.complete import backend_of
+from tritonsmith.generator.repository.core import Model
 
 # What these subjects look at, a C++ backend reads and a null backend does not.
 READ_BY_BACKENDS = ("onnx_files", "engines", "llm")
@@ -21,19 +23,29 @@ READ_BY_BACKENDS = ("onnx_files", "engines", "llm")
 class Comparison:
     """One model: our verdict on it for the server that was asked, and the server's.
 
-    `codes` are our findings that say how its load ends, `matched` those whose pattern of Triton's message the
-    server's reason matches.
+    `findings` are ours that say how its load ends (for an ensemble also of its steps, where the server's reason is
+    theirs), `matched` the checks whose pattern of Triton's message the server's reason matches.
     """
 
     answer: Answer
     ours: Verdict
-    codes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
     matched: tuple[str, ...] = ()
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The codes of our findings."""
+        return tuple(sorted({finding.code for finding in self.findings}))
 
     @property
     def model(self) -> str:
         """The model's name."""
         return self.answer.model
+
+    @property
+    def is_refused_crash(self) -> bool:
+        """Whether a load that can crash the server was refused this time: which comes first is a race in it."""
+        return self.ours is Verdict.CRASHES and self.answer.verdict is Verdict.FAILS
 
     @property
     def is_beyond_checks(self) -> bool:
@@ -43,7 +55,7 @@ class Comparison:
     @property
     def disagreement(self) -> str:
         """What is wrong with our judgement; empty where nothing is."""
-        if self.is_beyond_checks:
+        if self.is_beyond_checks or self.is_refused_crash:
             return ""
         if self.ours is not self.answer.verdict:
             return f"it says '{self.ours.value}', the server '{self.answer.verdict.value}'"
@@ -61,15 +73,23 @@ def compare(case: Case, answers: Mapping[str, Answer]) -> list[Comparison]:
 
 
 def judged_by_core(case: Case) -> list[Finding]:
-    """Return the findings without those on which a null backend has no say."""
+    """Return the findings without those on which a null backend has no say: what a C++ backend reads and requires."""
     checks = all_checks()
-    stood_in = {model.name for model in case.models() if model.config.backend in STOOD_IN_FOR}
+    stood_in = {model.name for model in case.repository.models.values() if _backend(case, model) in STOOD_IN_FOR}
 
     def is_judged(finding: Finding) -> bool:
-        subject = checks[finding.code].rule.__module__ if finding.code in checks else ""
-        return finding.model not in stood_in or not any(f".{name}" in subject for name in READ_BY_BACKENDS)
+        check = checks.get(finding.code)
+        if finding.model not in stood_in or check is None:
+            return True
+        is_of_core = not any(f".{subject}" in check.rule.__module__ for subject in READ_BY_BACKENDS)
+        return bool(check.triton) and is_of_core  # core's own rules all have a message
 
     return [finding for finding in check_repository(case) if is_judged(finding)]
+
+
+def _backend(case: Case, model: Model) -> str:
+    config = case.configs.get(model.name)
+    return config.backend if config is not None else backend_of(model)
 
 
 def matching_codes(lines: Iterable[str]) -> tuple[str, ...]:
@@ -80,9 +100,10 @@ def matching_codes(lines: Iterable[str]) -> tuple[str, ...]:
 
 
 def _compared(answer: Answer, findings: list[Finding]) -> Comparison:
-    at_load = {finding.code for finding in findings if finding.phase and finding.phase.is_at_load}
-    own = {f.code for f in findings if f.model == answer.model and f.phase and f.phase.is_at_load}
     matched = matching_codes(answer.lines)
-    # the log of an ensemble's load holds its steps' reasons too
-    codes = sorted(own | (at_load & set(matched)))
-    return Comparison(answer, verdict_on(answer.model, findings), tuple(codes), matched)
+    about = [
+        finding
+        for finding in findings
+        if finding.phase and finding.phase.is_at_load and (finding.model == answer.model or finding.code in matched)
+    ]
+    return Comparison(answer, verdict_on(answer.model, findings), tuple(about), matched)

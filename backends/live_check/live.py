@@ -54,7 +54,7 @@ def check_live(case: Case, path: Path, *, load_limit_s: float = LOAD_LIMIT_S) ->
     nothing is changed for this machine. Each load has a limit; a server that hangs or crashes is replaced, and the
     other models go on. Nothing is left of any server.
 
-    Raises: ToolMissingError; RepositoryError where the repository cannot be written; ServerError where no server starts.
+    Raises: ToolMissingError; RepositoryError where it cannot be written; ServerError where no server starts.
     """
     toolchain = find_toolchain()
     asked = Case(case.repository, embedded_target(case.target))

@@ -56,4 +56,8 @@ def _lines(comparison: Comparison, width: int) -> Iterator[str]:
 def _beside(comparison: Comparison) -> str:
     if comparison.is_beyond_checks:
         return ": its own code decides, which no check runs"
-    return f", as {', '.join(comparison.codes)} said" if comparison.codes and not comparison.disagreement else ""
+    if comparison.disagreement or not comparison.findings:
+        return ""
+    places = dict.fromkeys(f"{finding.code} ({finding.place})" for finding in comparison.findings)
+    crash = f" (it {comparison.ours.value} at other times)" if comparison.is_refused_crash else ""
+    return f"{crash}, as said: {', '.join(places)}"

@@ -23,7 +23,7 @@ STOOD_IN_FOR = CONTAINER_BACKENDS - {"python"}
 
 @dataclass(frozen=True)
 class LiveStage:
-    """A private copy of a repository and a backend directory, from which servers are started; `repository` is the original."""
+    """A mirror of `repository` beside a backend directory: what servers are started from."""
 
     toolchain: Toolchain
     folder: Path  # backends/ and the view models/
