@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path | str) -> BinaryIO:
     """Open a regular file for reading.
 
     Raises: OSError where it cannot be opened, or is a folder, a pipe, a socket or a device.
@@ -27,7 +27,7 @@ def open_regular(path: Path) -> BinaryIO:
         raise
 
 
-def read_regular(path: Path) -> bytes:
+def read_regular(path: Path | str) -> bytes:
     """Return the bytes of a regular file.
 
     Raises: OSError, as `open_regular`.

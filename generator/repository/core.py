@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,32 @@ class SourceFile:
 
 
 File = Content | SourceFile
+
+
+@dataclass(frozen=True)
+class FolderFiles(Mapping[str, File]):
+    """The files in a folder, by path relative to it: a `SourceFile` is made where one is asked for."""
+
+    folder: str
+    paths: tuple[str, ...]
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.paths)
+
+    def __getitem__(self, path: str) -> File:
+        if path not in self._known:
+            raise KeyError(path)
+        return SourceFile(Path(self.folder, path))
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._known
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
 
 
 @dataclass(frozen=True)

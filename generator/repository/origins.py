@@ -5,19 +5,18 @@ protobuf's own parser keeps no positions of fields, so the text, once it has par
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.findings import Place
+from tritonsmith.generator.repository import scalars
+from tritonsmith.generator.repository.fields import Field, fields_of
+from tritonsmith.generator.repository.tokens import END, Tokens
 
-_TOKEN = re.compile(r"""(?P<skip>\s+|\#[^\n]*)|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[\w.+-]+|.""", re.DOTALL)
-_CLOSING = "}>"
-_DESCRIPTOR: Descriptor = ModelConfig.DESCRIPTOR
+_CLOSING = ("}", ">", END)
 
 
 @dataclass(frozen=True)
@@ -46,98 +45,86 @@ def find_origins(text: str, file: str) -> dict[str, Place]:
 
     The text must parse; entries of maps stand under their key, as in `parameters.side`.
     """
-    walk = _Walk(_tokens(text), file, {})
-    walk.message(_DESCRIPTOR, "")
-    return walk.origins
-
-
-def _tokens(text: str) -> list[tuple[str, int, int]]:
-    """Return (token, line, column), comments and blanks left out."""
-    found = []
-    line, line_start = 1, 0
-    for match in _TOKEN.finditer(text):
-        token = match[0]
-        if match["skip"] is None:
-            found.append((token, line, match.start() - line_start + 1))
-        breaks = token.count("\n")
-        if breaks:
-            line += breaks
-            line_start = match.start() + token.rindex("\n") + 1
-    return found
+    tokens = Tokens(text)
+    walk = _Walk(tokens.words)
+    walk.message(fields_of(ModelConfig.DESCRIPTOR), "")
+    return {path: Place(file, *tokens.place(index)) for path, index in walk.found.items()}
 
 
 @dataclass
 class _Walk:
-    """A walk over the tokens of a text that is known to parse."""
+    """A walk over the tokens of a text that is known to parse: `found` has the token that begins each field."""
 
-    tokens: list[tuple[str, int, int]]
-    file: str
-    origins: dict[str, Place]
+    words: list[str]
     at: int = 0
+    found: dict[str, int] = field(default_factory=dict)
 
-    def message(self, descriptor: Descriptor, prefix: str) -> None:
+    def message(self, fields: dict[str, Field], prefix: str) -> None:
         """Walk to the end of a message, or of the text."""
+        words = self.words
         counts: dict[str, int] = {}
-        while self._peek() not in ("", *_CLOSING):
-            name, line, column = self.tokens[self.at]
+        while words[self.at] not in _CLOSING:
+            known = fields.get(words[self.at])
+            if known is None:
+                return
+            path, start = f"{prefix}{known.name}", self.at
+            self.found.setdefault(path, start)
             self.at += 1
-            if name in ",;":
-                continue
-            place = Place(self.file, line, column)
-            self.origins.setdefault(f"{prefix}{name}", place)
-            if self._peek() == ":":
+            if words[self.at] == ":":
                 self.at += 1
-            self._values(descriptor.fields_by_name[name], f"{prefix}{name}", place, counts)
+            if known.is_repeated and words[self.at] == "[":
+                self._list(known, path, counts)
+            else:
+                self._value(known, path, start, counts)
+            if words[self.at] in (",", ";"):
+                self.at += 1
 
-    def _values(self, field: FieldDescriptor, path: str, place: Place, counts: dict[str, int]) -> None:
-        """Walk over one value or a list of values in brackets."""
-        if self._peek() != "[":
-            self._value(field, path, place, counts)
-            return
+    def _list(self, known: Field, path: str, counts: dict[str, int]) -> None:
+        """Walk over values in brackets."""
         self.at += 1
-        while self._peek() not in ("", "]"):
-            if self._peek() == ",":
+        while self.words[self.at] not in ("]", END):
+            self._value(known, path, self.at, counts)
+            if self.words[self.at] == ",":
                 self.at += 1
-                continue
-            _, line, column = self.tokens[self.at]
-            self._value(field, path, Place(self.file, line, column), counts)
         self.at += 1
 
-    def _value(self, field: FieldDescriptor, path: str, place: Place, counts: dict[str, int]) -> None:
-        message = field.message_type
-        if message is not None and message.GetOptions().map_entry:
-            path = self._map_path(path)
-            self.origins[path] = place
-            self._map_entry(message, path)
+    def _value(self, known: Field, path: str, start: int, counts: dict[str, int]) -> None:
+        if known.is_map:
+            self._entry(known, path, start)
             return
-        if field.is_repeated:
+        if known.is_repeated:
             index = counts[path] = counts.get(path, -1) + 1
             path = f"{path}[{index}]"
-            self.origins[path] = place
-        self.at += 1
-        if message is not None:
-            self.message(message, f"{path}.")
+            self.found[path] = start
+        if known.kind == "message":
             self.at += 1
-        while self._peek()[:1] in ("'", '"') and message is None:  # "a string" "goes on"
+            self.message(known.fields, f"{path}.")
+            self.at += 1
+        else:
+            self._scalar()
+
+    def _scalar(self) -> None:
+        """Walk over a scalar: a number with its sign, a word, or string after string."""
+        words = self.words
+        self.at += 1 + (words[self.at] == "-")
+        while words[self.at][:1] in ("'", '"') and words[self.at - 1][:1] in ("'", '"'):
             self.at += 1
 
-    def _map_path(self, path: str) -> str:
-        """Return the path of the map entry that opens here: its key is looked for inside."""
-        end = self.at + 1
-        while end < len(self.tokens) and self.tokens[end][0] != "key":
-            end += 1
-        value = next((part for part, _, _ in self.tokens[end + 1 : end + 3] if part != ":"), "")
-        return f"{path}.{value.strip(chr(34) + chr(39))}"
+    def _key(self, at: int) -> str:
+        """Return the key that is written behind the word `key`."""
+        at += 1 + (self.words[at + 1] == ":")
+        inner = _Walk(self.words, at)
+        inner._scalar()
+        parts = self.words[at : inner.at]
+        return "".join(scalars.unescape(part[1:-1]) if part[0] in "'\"" else part for part in parts)
 
-    def _map_entry(self, message: Descriptor, path: str) -> None:
+    def _entry(self, known: Field, path: str, start: int) -> None:
         """Walk over `{ key: ... value ... }`; the value's fields stand directly under the entry."""
-        self.at += 1
-        inner = _Walk(self.tokens, self.file, {}, self.at)
-        inner.message(message, "")
+        inner = _Walk(self.words, self.at + 1)
+        inner.message(known.fields, "")
+        path = f"{path}.{self._key(inner.found['key']) if 'key' in inner.found else ''}"
         self.at = inner.at + 1
-        for name, place in inner.origins.items():
+        self.found[path] = start
+        for name, index in inner.found.items():
             if name.startswith("value."):
-                self.origins[f"{path}{name.removeprefix('value')}"] = place
-
-    def _peek(self) -> str:
-        return self.tokens[self.at][0] if self.at < len(self.tokens) else ""
+                self.found[f"{path}{name.removeprefix('value')}"] = index

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.findings import Finding, Place, error
+from tritonsmith.generator.repository.textproto import Reader
+from tritonsmith.generator.repository.tokens import Tokens
 
 
 def render_config(config: ModelConfig) -> str:
@@ -14,18 +18,19 @@ def render_config(config: ModelConfig) -> str:
     return text
 
 
-def parse_config(text: str, file: str) -> ModelConfig | Finding:
-    """Return the configuration, or where and why the text is none.
+def parse_config(text: str, file: str) -> ModelConfig | tuple[Finding, ...]:
+    """Return the configuration, or everything for which Triton would refuse the text.
 
     The message is the newest that `tritonclient` knows: fields that an older server lacks are accepted here.
     """
-    try:
-        return text_format.Parse(text, ModelConfig())
-    except text_format.ParseError as problem:
-        line, column = problem.GetLine() or 0, problem.GetColumn() or 0
-        reason = str(problem).removeprefix(f"{line}:{column} : ")
-        return error(
-            f"not a model configuration: {reason}",
-            Place(file, line, column),
-            remedy="see https://github.com/triton-inference-server/server/blob/main/docs/user_guide/model_configuration.md",
+    config = ModelConfig()
+    reader = Reader(Tokens(text))
+    reader.read(config)
+    if not reader.problems:
+        return config
+    return tuple(
+        replace(
+            error(problem.message, Place(file, problem.line, problem.column), remedy=problem.remedy), fix=problem.fix
         )
+        for problem in sorted(reader.problems, key=lambda problem: (problem.line, problem.column))
+    )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.files import read_regular
-from tritonsmith.generator.findings import Finding, Place, error
-from tritonsmith.generator.repository.core import File, Model, Repository, SourceFile
+from tritonsmith.generator.findings import Finding, Place, error, warning
+from tritonsmith.generator.repository.core import FolderFiles, Model, Repository
 from tritonsmith.generator.repository.exchange import build_lock, is_unfinished, recover
 from tritonsmith.generator.repository.lock import Lock, read_lock
 from tritonsmith.generator.repository.names import CONFIG_FILE, versions_in
@@ -31,8 +30,12 @@ def read_repository(path: Path) -> Repository:
         said = "a file, not a folder" if path.exists() else "no such folder"
         raise RepositoryError(f"no model repository: {said}", where=str(path), hint="make one with tritonsmith build")
     try:
-        folders = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith(".")]
-        found = [read_model(folder) for folder in folders if folder.is_dir() or fault_of_link(folder)]
+        with os.scandir(path) as entries:
+            found = [
+                _model_at(entry.path)
+                for entry in sorted(entries, key=lambda entry: entry.name)
+                if not entry.name.startswith(".") and (entry.is_dir() or fault_of_link(Path(entry.path)))
+            ]
     except OSError as problem:
         raise RepositoryError(
             f"cannot read the model repository: {problem.strerror}", where=str(problem.filename or path)
@@ -77,31 +80,41 @@ def _looks_like_a_model(model: Model) -> bool:
 
 def read_model(folder: Path) -> Model:
     """Return the model in a folder."""
-    if fault := fault_of_link(folder):
-        return Model(folder.name, None, findings=(error(f"the model's folder is {fault}", Place(str(folder))),))
-    entries = list(walk(folder, {BYTECODE}))
+    return _model_at(str(folder))
+
+
+def _model_at(folder: str) -> Model:
+    name, config_file = folder.rpartition("/")[2], f"{folder}/{CONFIG_FILE}"
+    entries = list(walk(folder, (BYTECODE,)))
+    if entries and not entries[0].path and (fault := fault_of_link(Path(folder))):
+        return Model(name, None, findings=(error(f"the model's folder is {fault}", Place(folder)),))
     paths, faults = whole(entries)
-    files: dict[str, File] = {path: SourceFile(folder / path) for path in sorted(paths) if path != CONFIG_FILE}
-    folders = tuple(sorted(entry.path for entry in entries if entry.is_folder))
-    model = Model(folder.name, None, files, folders, faults=faults)
-    found = _read_config(folder / CONFIG_FILE)
-    if isinstance(found, str):
-        model = replace(model, text=found)
-        config = parse_config(found, str(folder / CONFIG_FILE))
-        if not isinstance(config, Finding):
-            return replace(model, config=config, origins=Origins(found, str(folder / CONFIG_FILE)))
-        found = config
-    return replace(model, findings=(found,) if found else ())
+    files = FolderFiles(folder, tuple(sorted(path for path in paths if path != CONFIG_FILE)))
+    folders = tuple(sorted([entry.path for entry in entries if entry.is_folder]))
+    found = _read_config(config_file)
+    if isinstance(found, Finding) or found is None:
+        return Model(name, None, files, folders, (found,) if found else (), faults=faults)
+    text, findings = found
+    config = parse_config(text, config_file)
+    if isinstance(config, tuple):
+        return Model(name, None, files, folders, (*findings, *config), faults=faults, text=text)
+    return Model(name, config, files, folders, findings, Origins(text, config_file), faults, text)
 
 
-def _read_config(path: Path) -> str | Finding | None:
-    """Return the configuration's text, or why it cannot be read; None where there is none."""
+def _read_config(path: str) -> tuple[str, tuple[Finding, ...]] | Finding | None:
+    """Return the configuration's text and what may be said of it, or why it cannot be read; None where there is none.
+
+    Triton reads bytes: what is not UTF-8 is refused outside strings and comments alone.
+    """
     try:
-        return read_regular(path).decode()
+        data = read_regular(path)
     except FileNotFoundError:
         return None
     except OSError as problem:
-        return error(f"cannot read it: {problem.strerror}", Place(str(path)))
+        return error(f"cannot read it: {problem.strerror}", Place(path))
+    try:
+        return data.decode(), ()
     except UnicodeDecodeError as problem:
-        line = problem.object[: problem.start].count(b"\n") + 1
-        return error("not UTF-8 text", Place(str(path), line), remedy="save it as UTF-8")
+        line = data.count(b"\n", 0, problem.start) + 1
+        found = warning("not UTF-8 text", Place(path, line), remedy="save it as UTF-8")
+        return data.decode(errors="replace"), (found,)

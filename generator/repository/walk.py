@@ -10,9 +10,11 @@ import os
 import stat
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 BYTECODE = "__pycache__"
+_NAME = attrgetter("name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,45 +31,57 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class _Folder:
-    """A folder to be looked into: its path below the root, where it really lies, and the folders it was linked from."""
+    """A folder to be looked into: its path below the root, where it lies, and the real folders it was linked from."""
 
     path: str
-    real: str
+    lies: str
     linked_from: tuple[str, ...] = ()
 
     def entry(self, found: os.DirEntry[str]) -> tuple[Entry, _Folder | None]:
         """Return what an entry is, and the folder to look into where it is one."""
         path = f"{self.path}/{found.name}" if self.path else found.name
+        if not found.is_symlink():
+            if found.is_file():
+                return Entry(path, False), None
+            if found.is_dir():
+                return Entry(path, True), _Folder(path, found.path, self.linked_from)
+            return Entry(path, False, "neither a file nor a folder"), None
         try:
             mode = found.stat().st_mode
         except OSError as problem:
-            return Entry(path, False, _why_unreadable(problem, is_link=found.is_symlink())), None
+            return Entry(path, False, _why_unreadable(problem, is_link=True)), None
         if not stat.S_ISDIR(mode):
             return Entry(path, False, "" if stat.S_ISREG(mode) else "neither a file nor a folder"), None
-        if not found.is_symlink():
-            return Entry(path, True), _Folder(path, found.path, self.linked_from)
-        target, above = os.path.realpath(found.path), (*self.linked_from, self.real)
+        target, above = os.path.realpath(found.path), (*self.linked_from, os.path.realpath(self.lies))
         if any(os.path.commonpath([folder, target]) == target for folder in above):
             return Entry(path, False, "a link to a folder that holds it"), None
         return Entry(path, True), _Folder(path, target, above)
 
 
-def walk(root: Path, left_out: Container[str] = ()) -> Iterator[Entry]:
+def walk(root: Path | str, left_out: Container[str] = ()) -> Iterator[Entry]:
     """Yield everything below a folder in the order of its names, but the names that are left out and what lies below.
 
     The folder itself comes, with the path "", only where it cannot be read.
     """
-    waiting = [_Folder("", os.path.realpath(root))]
+    waiting = [_Folder("", str(root))]
     while waiting:
         folder = waiting.pop()
         try:
-            found = sorted(os.scandir(folder.real), key=lambda entry: entry.name)
+            with os.scandir(folder.lies) as entries:
+                found = sorted(entries, key=_NAME)
+            if not os.access(folder.lies, os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as problem:
             yield Entry(folder.path, True, _why_unreadable(problem))
             continue
-        entries = [folder.entry(entry) for entry in found if entry.name not in left_out]
-        yield from (entry for entry, _ in entries)
-        waiting += [inner for _, inner in reversed(entries) if inner]
+        inner = []
+        for one in found:
+            if one.name not in left_out:
+                entry, below = folder.entry(one)
+                yield entry
+                if below is not None:
+                    inner.append(below)
+        waiting += reversed(inner)
 
 
 def whole(entries: Iterable[Entry]) -> tuple[list[str], dict[str, str]]:

@@ -85,12 +85,12 @@ def test_a_configuration_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "place", "said"),
     [
-        ('name: "m"\n  foo: 3\n', "2:3", 'no field named "foo"'),
+        ('name: "m"\n  foo: 3\n', "2:3", "unknown field 'foo'"),
         ("max_batch_size: 1\nmax_batch_size: 2\n", "2:1", "max_batch_size"),
-        ("dynamic_batching {}\nsequence_batching {}\n", "2:1", "oneof"),
+        ("dynamic_batching {}\nsequence_batching {}\n", "2:1", "beside 'dynamic_batching'"),
         ("input [ { name: 'x'\n data_type: FP32 } ]", "2:", "FP32"),
-        ("input [ {", "1:9", ""),
-        ('name: "m\xff"'.encode("latin-1"), "1", "not UTF-8"),
+        ("input [ {", "1:9", "this '{' is never closed"),
+        ('name: "m" \xff'.encode("latin-1"), "1:11", "may stand in strings and comments alone"),
     ],
 )
 def test_what_does_not_parse_is_a_finding_with_line_and_column(
@@ -99,9 +99,16 @@ def test_what_does_not_parse_is_a_finding_with_line_and_column(
     root = write(tmp_path, {"m/config.pbtxt": text})
     model = read_repository(root).models["m"]
     assert model.config is None
-    (finding,) = model.findings
+    finding = model.findings[-1]
     assert str(finding).startswith(f"{root}/m/config.pbtxt:{place}")
     assert said in finding.message
+
+
+def test_bytes_in_a_comment_that_are_no_utf_8_are_regretted_alone(tmp_path: Path) -> None:
+    root = write(tmp_path, {"m/config.pbtxt": 'name: "m"\n# caf\xe9'.encode("latin-1")})
+    model = read_repository(root).models["m"]
+    assert model.config == ModelConfig(name="m")
+    assert [(finding.severity.value, finding.place.line) for finding in model.findings] == [("warning", 2)]
 
 
 @pytest.mark.parametrize(
