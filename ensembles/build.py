@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tritonsmith.ensembles.pipelines import load_spec
-from tritonsmith.generator.checks import Case, Target, check_repository
+from tritonsmith.generator.checks import Case, Target
+from tritonsmith.generator.checks.report import Report, report_on
+from tritonsmith.generator.checks.sources import Sources
+from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.findings import Finding
 from tritonsmith.generator.lower import lower
 from tritonsmith.generator.manifests.launch import ENGINE_SCRIPT, SCRIPT, is_engine_model, launch_script
@@ -25,11 +27,12 @@ class Build:
     repository: Repository
     changes: Changes
     is_written: bool
+    report: Report  # what is wrong with the repository, though its models load
 
-    @cached_property
+    @property
     def findings(self) -> list[Finding]:
         """What is wrong with the repository, though it can be built."""
-        return check_repository(Case(self.repository, Target.of(self.repository)))
+        return list(self.report.findings)
 
     def summary(self) -> str:
         """Return what was done, in one line."""
@@ -77,19 +80,33 @@ class Build:
 
 
 def build_repository(spec: Path, target: Path, *, profile: str = "", is_forced: bool = False) -> Build:
-    """Write the repository of a spec.
+    """Write the repository of a spec, if its models will load.
 
     Raises: SpecError with everything wrong with the spec; RepositoryError where writing would lose something.
     """
-    repository = with_scripts(lower(load_spec(spec, profile)))
+    repository, report = _checked(spec, profile)
     changes = write_repository(target, repository, is_forced=is_forced)
-    return Build(target, repository, changes, is_written=True)
+    return Build(target, repository, changes, is_written=True, report=report)
 
 
 def plan_build(spec: Path, target: Path, *, profile: str = "") -> Build:
     """Return what `build_repository` would do; nothing is written."""
-    repository = with_scripts(lower(load_spec(spec, profile)))
-    return Build(target, repository, plan_changes(target, repository), is_written=False)
+    repository, report = _checked(spec, profile)
+    return Build(target, repository, plan_changes(target, repository), is_written=False, report=report)
+
+
+def _checked(spec: Path, profile: str) -> tuple[Repository, Report]:
+    """Return the repository of a spec and what is wrong with it.
+
+    Raises: SpecError with all findings where a model of it will not load.
+    """
+    repository = lower(load_spec(spec, profile))
+    report = report_on(Case(repository, Target.of(repository)), Sources([spec.absolute().parent]))
+    broken = len({finding.model for finding in report.will_not_load})
+    if broken:
+        message = f"{broken} model{'s'[: broken != 1]} would not load; nothing is built"
+        raise SpecError(message, where=str(spec), findings=report.findings)
+    return with_scripts(repository), report
 
 
 def with_scripts(repository: Repository) -> Repository:

@@ -67,6 +67,8 @@ def build(spec: Path, output: Path, profile: str, is_dry: bool, is_diff: bool, i
         done = build_repository(spec, output, profile=profile, is_forced=is_forced)
     for finding in done.findings:
         console.say(str(finding))
+    if done.report.ignored:
+        console.say(done.report.summary())
     if is_diff:
         console.result(done.changes.diff())
     elif is_json:

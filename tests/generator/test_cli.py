@@ -11,6 +11,8 @@ import pytest
 from tritonsmith.generator import cli
 from tritonsmith.generator.errors import ServerError, TritonsmithError
 
+TENSOR = 'name: "x" data_type: TYPE_FP32 dims: [4]'
+SCRIPT = "class TritonPythonModel:\n    def execute(self, requests):\n        return []\n"
 IMPORTS_OF_HELP = """
 import json, sys
 from tritonsmith.generator.cli import cli
@@ -111,13 +113,17 @@ sys.exit(guarded(work))
 @pytest.mark.parametrize(
     ("verb", "model", "status"),
     [
-        ("build", "{backend: python}", 0),  # it is built, with a finding for each model
+        ("build", "{python: ./p, max_batch_size: 4}", 0),  # it is built, with a finding for each model
+        ("build", "{backend: python}", 3),
         ("build", "{backend: python, max_batch: 4}", 3),
         ("check", "{backend: python}", 1),
         ("check", "{backend: python, max_batch: 4}", 3),
     ],
 )
 def test_the_status_is_the_works_though_the_reader_has_gone(tmp_path: Path, verb: str, model: str, status: int) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "model.py").write_text(SCRIPT)
+    (tmp_path / "p" / "config.pbtxt").write_text(f'backend: "python" input {{ {TENSOR} }} output {{ {TENSOR} }}')
     lines = [f"  m{index}: {model}" for index in range(1000)]  # the findings are more than a pipe holds
     (tmp_path / "tritonsmith.yaml").write_text("\n".join(["models:", *lines]))
     program = [sys.executable, "-m", "tritonsmith.generator", verb]
@@ -172,7 +178,7 @@ def test_findings_of_a_check_are_the_answer(tmp_path: Path) -> None:
     answer = run("check", cwd=tmp_path)
     assert answer.returncode == 1
     assert "error[TS202] m: version 1 has no model.py" in answer.stdout
-    assert answer.stdout.endswith("1 error\n")
+    assert " error" in answer.stdout.splitlines()[-1]
     assert answer.stderr == ""
 
 
