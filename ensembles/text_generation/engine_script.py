@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tritonsmith.ensembles.text_generation.facts import DECODING_MODES
 from tritonsmith.ensembles.text_generation.llms import Llm
 from tritonsmith.ensembles.text_generation.settings import Build, Settings
 from tritonsmith.generator.catalog.releases import Release
+from tritonsmith.generator.catalog.tensorrtllm.speculation import DECODING_MODES
 from tritonsmith.generator.catalog.tensorrtllm.trtllm_build import OPTIONS, converter
 from tritonsmith.generator.catalog.tensorrtllm.versions import Version
 from tritonsmith.generator.manifests.launch import ENGINE_SCRIPT

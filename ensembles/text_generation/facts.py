@@ -7,7 +7,7 @@ from typing import Literal
 
 from tritonsmith.generator.inspect.architecture import Architecture, Spread
 from tritonsmith.generator.inspect.checkpoint import CheckpointFacts
-from tritonsmith.generator.inspect.engine import EngineFacts, Speculation
+from tritonsmith.generator.inspect.engine import EngineFacts
 from tritonsmith.generator.inspect.engine_source import SourceFacts
 from tritonsmith.generator.inspect.huggingface import HuggingFaceFacts
 
@@ -15,13 +15,6 @@ Kind = Literal["engine", "checkpoint", "huggingface", "elsewhere"]
 
 # TensorRT-LLM's types and Triton's
 _TYPES = {"float32": "TYPE_FP32", "float16": "TYPE_FP16", "bfloat16": "TYPE_BF16"}
-# What decodes an engine that was built to speculate. Source: TensorRT-LLM: executor (DecodingMode).
-DECODING_MODES = {
-    Speculation.MEDUSA: "medusa",
-    Speculation.LOOKAHEAD_DECODING: "lookahead",
-    Speculation.EXPLICIT_DRAFT_TOKENS: "redrafter",
-    Speculation.EAGLE: "eagle",
-}
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from tritonsmith.ensembles.blueprint import Use
 from tritonsmith.ensembles.text_generation.backend_parameters import ParameterReader, Values
-from tritonsmith.ensembles.text_generation.facts import DECODING_MODES, Facts
+from tritonsmith.ensembles.text_generation.facts import Facts
 from tritonsmith.ensembles.text_generation.places import Placed, place_engine
 from tritonsmith.ensembles.text_generation.settings import Build, Settings
+from tritonsmith.generator.catalog.tensorrtllm.speculation import DECODING_MODES
 from tritonsmith.generator.catalog.tensorrtllm.versions import Version
 from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.inspect.architecture import MOST_RANKS

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
-from tritonsmith.ensembles.text_generation.facts import DECODING_MODES
 from tritonsmith.ensembles.text_generation.llms import Llm
 from tritonsmith.ensembles.text_generation.rules.registry import Case, rule
+from tritonsmith.generator.catalog.tensorrtllm.speculation import (
+    DECODING_MODES,
+    LOOKAHEAD,
+    lookahead_draft_tokens,
+    tree_paths,
+)
 from tritonsmith.generator.findings import Finding
 from tritonsmith.generator.inspect.engine import Speculation
 
-LOOKAHEAD = ("lookahead_window_size", "lookahead_ngram_size", "lookahead_verification_set_size")
 _MODES = {mode: speculation for speculation, mode in DECODING_MODES.items()}
 
 
@@ -78,7 +81,7 @@ def choices_fit_the_engine(case: Case) -> Iterator[Finding]:
     for llm in case.llms:
         for mode in ("medusa", "eagle"):
             name = f"{mode}_choices"
-            paths = _paths(llm.given.get(name, ""))
+            paths = tree_paths(llm.given.get(name, ""))
             if not paths:
                 continue
             if llm.parameters.get("decoding_mode") != mode:
@@ -96,11 +99,6 @@ def choices_fit_the_engine(case: Case) -> Iterator[Finding]:
                     f"({llm.facts.says('build_config.max_draft_len')})"
                 )
                 yield case.use.error(message, *llm.where(name), hint=f"at most {most} nodes")
-
-
-def _paths(text: str) -> set[tuple[int, ...]]:
-    """Return `{0}, {0, 1}` as {(0,), (0, 1)}."""
-    return {tuple(int(n) for n in re.findall(r"\d+", path)) for path in re.findall(r"\{([^}]*)\}", text)}
 
 
 @rule("TL034", "lookahead has its three sizes, and the engine can hold their guesses")
@@ -131,11 +129,6 @@ def _lookahead_length(case: Case, llm: Llm) -> Iterator[Finding]:
             f"but the engine was built with max_draft_len {built} ({llm.facts.says('build_config.max_draft_len')})"
         )
         yield case.use.error(message, *llm.where(LOOKAHEAD[0]), hint="smaller sizes, or build the engine for more")
-
-
-def lookahead_draft_tokens(window: int, ngram: int, verification_set: int) -> int:
-    """Return how many tokens one step guesses. Source: TensorRT-LLM: examples/lookahead/README.md."""
-    return (ngram - 2 if ngram > 1 else 0) + (window - 1 + verification_set) * (ngram - 1)
 
 
 @rule("TL035", "a draft has a target that takes its tokens")

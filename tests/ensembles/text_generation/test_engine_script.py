@@ -13,7 +13,7 @@ import yaml
 from tritonsmith.backends.python_based.tensorrtllm.llm.cpu.export import export_engine
 from tritonsmith.ensembles.pipelines import load_spec
 from tritonsmith.ensembles.text_generation.blueprint import BLUEPRINT
-from tritonsmith.ensembles.text_generation.rules.speculation import lookahead_draft_tokens
+from tritonsmith.generator.catalog.tensorrtllm.speculation import lookahead_draft_tokens
 from tritonsmith.generator.catalog.tensorrtllm.trtllm_build import OPTIONS, converter
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.document import Spec

@@ -8,7 +8,7 @@ import pytest
 
 from tritonsmith.ensembles.text_generation.blueprint import BLUEPRINT
 from tritonsmith.ensembles.text_generation.rules import all_rules
-from tritonsmith.ensembles.text_generation.rules.speculation import lookahead_draft_tokens
+from tritonsmith.generator.catalog.tensorrtllm.speculation import lookahead_draft_tokens
 from tritonsmith.generator.findings import Finding, Severity
 
 Said = Callable[..., list[Finding]]
