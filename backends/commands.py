@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tritonsmith.backends.live_check.live import LiveReport
     from tritonsmith.backends.python_based.tensorrtllm.llm.cpu.graph import Precision
     from tritonsmith.generator.checks.report import Report
+    from tritonsmith.generator.checks.select import Selection
     from tritonsmith.generator.manifests.server import ServerOptions
 
 REPOSITORY = Path("model_repository")
@@ -46,6 +47,11 @@ SECONDS = click.FloatRange(0, LONGEST_LIMIT_S, min_open=True)
 @click.option(
     "--load-limit", type=SECONDS, default=None, help="With --live: seconds that one model may take to load, 60."
 )
+@click.option("--url", default="", help="Explain a running server at host:port: what waits, what idles, and why.")
+@click.option(
+    "--window", "window_s", type=SECONDS, default=None, help="With --url: seconds for which it is watched, 10."
+)
+@click.option("--model", "models", multiple=True, help="With --url: this model alone; repeat for more.")
 @click.option("--format", "form", type=click.Choice(FORMS), default="text", show_default=True, help="For whom.")
 @click.option("--json", "is_json", is_flag=True, help="Short for --format json.")
 def check(
@@ -63,6 +69,9 @@ def check(
     code: str,
     is_live: bool,
     load_limit: float | None,
+    url: str,
+    window_s: float | None,
+    models: tuple[str, ...],
     form: str,
     is_json: bool,
 ) -> None:
@@ -78,6 +87,10 @@ def check(
         console.result(checking.explain(code))
         return
     selection = checking.selection_of(select, ignore, is_load_only=load_only)
+    if _is_about_a_server(url, path, window_s, models):
+        if _check_running(url, window_s, models, selection, form).is_bad(is_strict=strict):
+            raise AnswerIsNo("")
+        return
     question = checking.Question(path, profile, release, gpus, not no_auto_complete, selection)
     with checking.shown_if_unreadable(form):
         asked = checking.ask(question)
@@ -270,6 +283,41 @@ def _check_live(asked: Asked, report: Report, load_limit_s: float | None, *, is_
     else:
         console.result(shown.as_text(live))
     return live
+
+
+def _is_about_a_server(url: str, path: Path | None, window_s: float | None, models: tuple[str, ...]) -> bool:
+    """Return whether --url was given; what belongs to it alone, or does not go with it, is refused."""
+    if url and path is not None:
+        raise UsageError("--url explains a running server, not a PATH", hint="give one of them")
+    if not url and (window_s is not None or models):
+        raise UsageError(f"{'--model' if models else '--window'} belongs to --url")
+    return bool(url)
+
+
+def _check_running(
+    url: str, window_s: float | None, models: tuple[str, ...], selection: Selection, form: str
+) -> Report:
+    """Watch a running server, show what its models did and what there is to say, and return the findings."""
+    from tritonsmith.backends.checking.formats import flat, show
+    from tritonsmith.backends.client.base import connect
+    from tritonsmith.backends.running import show as shown
+    from tritonsmith.backends.running.explain import explain
+    from tritonsmith.backends.running.observe import WINDOW_S, observe
+    from tritonsmith.generator.checks.report import reported
+    from tritonsmith.generator.checks.sources import Sources
+
+    seconds = window_s or WINDOW_S
+    console.say(f"watching {url} for {seconds:g} s")
+    with connect(url, "grpc") as client:
+        seen = observe(client, seconds, models)
+    report = reported(explain(seen), Sources(), selection)
+    if form == "json":
+        console.result_json({"findings": flat.as_json(report), "models": shown.as_json(seen)})
+        return report
+    if form == "text":
+        console.result(shown.as_table(seen))
+    console.result(show(report, Sources(), form))
+    return report
 
 
 def _openai_port(is_openai: bool, port: int | None) -> int | None:

@@ -18,6 +18,7 @@ from tritonsmith.generator.errors import ServerError
 from tritonsmith.generator.suggest import did_you_mean
 
 READY = "READY"
+WINDOW_S = 10.0
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ def as_text(report: Report, sources: Sources) -> str:
 
 
 def _lines(finding: Finding, sources: Sources) -> Iterator[str]:
-    yield finding.headline
+    yield _plain(finding.headline)
     yield from quote(finding.place, sources)
     if finding.remedy:
-        yield f"  hint: {finding.remedy}"
+        yield f"  hint: {_plain(finding.remedy)}"
 
 
 def quote(place: Place, sources: Sources) -> Iterator[str]:
@@ -30,8 +30,13 @@ def quote(place: Place, sources: Sources) -> Iterator[str]:
         return
     column = min(max(place.column, 1), len(line))
     start = max(0, column - _WIDTH // 2) if len(line) > _WIDTH else 0
-    shown = "".join(char if char.isprintable() else " " for char in line[start : start + _WIDTH])
+    shown = _plain(line[start : start + _WIDTH])
     number = f"{place.line:>5}"
     yield f"{number} | {shown}".rstrip()
     if place.column:
         yield f"{' ' * len(number)} | {' ' * (column - 1 - start)}^"
+
+
+def _plain(text: str) -> str:
+    """Return text without what would steer a terminal: names of files and models can hold it."""
+    return "".join(char if char.isprintable() or char == "\n" else " " for char in text)
