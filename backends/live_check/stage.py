@@ -10,15 +10,16 @@ from typing import Any
 
 from tritonclient.grpc.model_config_pb2 import DataType, ModelInput, ModelOutput
 
-from tritonsmith.backends.server.adapt import CONTAINER_BACKENDS, Host
+from tritonsmith.backends.server.adapt import Host
 from tritonsmith.backends.server.prepare import Prepared
 from tritonsmith.backends.server.view import link_python_backend, make_view
 from tritonsmith.backends.toolchain import machine
 from tritonsmith.backends.toolchain.find import SERVER_RELEASE, Toolchain
+from tritonsmith.generator.catalog.backends import STANDARD_BACKENDS
 from tritonsmith.generator.checks.case import Case
 
 NULL_BACKEND = Path(__file__).parent / "null_backend" / "model.py"
-STOOD_IN_FOR = CONTAINER_BACKENDS - {"python"}
+STOOD_IN_FOR = STANDARD_BACKENDS - {"python"}
 
 
 @dataclass(frozen=True)

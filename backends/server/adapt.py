@@ -9,7 +9,7 @@ from typing import Literal
 from google.protobuf.message import Message
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
-from tritonsmith.generator.catalog.backends import BACKENDS
+from tritonsmith.generator.catalog.backends import BACKENDS, STANDARD_BACKENDS
 from tritonsmith.generator.catalog.releases import fields_newer_than
 from tritonsmith.generator.repository.complete import backend_of
 from tritonsmith.generator.repository.core import Model
@@ -20,8 +20,6 @@ Accelerators = Literal["cpu_execution_accelerator", "gpu_execution_accelerator"]
 KIND_CPU, KIND_GPU = ModelInstanceGroup.KIND_CPU, ModelInstanceGroup.KIND_GPU
 
 GPU_BACKENDS = frozenset({"tensorrt", "vllm"})
-# in one of NVIDIA's images, at least
-CONTAINER_BACKENDS = GPU_BACKENDS | {*BACKENDS, "dali", "fil", "tensorflow", "tensorrtllm"}
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,8 @@ def refusal(model: Model, host: Host) -> str:
         f"needs the backend '{backend}', which the embedded server does not have "
         f"(it has {', '.join(sorted(host.backends))})"
     )
-    if backend not in CONTAINER_BACKENDS:
-        suggestion = did_you_mean(backend, CONTAINER_BACKENDS)
+    if backend not in STANDARD_BACKENDS:
+        suggestion = did_you_mean(backend, STANDARD_BACKENDS)
         return f"{lacking}.{suggestion or f' Put its libtriton_{backend}.so into the folder of the model'}"
     gpu = " and an NVIDIA GPU" if backend in GPU_BACKENDS else ""
     return f"{lacking}; it needs NVIDIA's container{gpu}: tritonsmith serve --container"

@@ -26,6 +26,11 @@ _ROWS = (
 
 BACKENDS: dict[str, Backend] = {row.name: row for row in _ROWS}
 
+# In one of NVIDIA's images, at least. Source: server: build.py (enable_all); the images for TensorRT-LLM and vLLM.
+STANDARD_BACKENDS = frozenset(
+    {*BACKENDS, "dali", "fil", "identity", "repeat", "square", "tensorflow", "tensorrtllm", "vllm"}
+)
+
 
 def backend_of_file(name: str) -> Backend | None:
     """Return the backend that serves a file of this name, None where its ending says nothing."""
