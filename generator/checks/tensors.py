@@ -9,7 +9,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOut
 from tritonsmith.generator.checks.case import ModelCase
 from tritonsmith.generator.checks.completion import is_completed_later
 from tritonsmith.generator.checks.registry import Stage, check
-from tritonsmith.generator.checks.shapes import NOT_COUNTED, count_elements, element_counts, is_overflowing
+from tritonsmith.generator.checks.shapes import NOT_COUNTED, SIZED_SINCE, count_elements, element_counts, is_overflowing
 from tritonsmith.generator.findings import Finding, Phase
 from tritonsmith.generator.wiring import boundary_of
 
@@ -17,7 +17,6 @@ Tensor = ModelInput | ModelOutput
 TensorRule = Callable[[Tensor, ModelConfig], str | None]
 
 TENSORRT = "tensorrt_plan"  # the platform, for which alone Triton takes some settings (core: constants.h)
-COUNTED_SINCE = "26.03"  # before, element counts that pass 2^63 wrapped around (core#475)
 
 
 def tensor_check(
@@ -329,7 +328,7 @@ def reshaped_elements_are_counted(model: ModelCase) -> Iterator[Finding]:
 
     Source: core: model_config_utils.h (GetElementCount), core#475.
     """
-    if model.target.release.name < COUNTED_SINCE:
+    if model.target.release.name < SIZED_SINCE:
         return
     for path, tensor in boundary_of(model.config):
         if _has_sound_reshape(tensor) and (is_overflowing(tensor.dims) or is_overflowing(tensor.reshape.shape)):
