@@ -1,4 +1,4 @@
-"""The verbs `init` and `build`."""
+"""The verbs `init`, `build` and `graph`."""
 
 from __future__ import annotations
 
@@ -79,3 +79,27 @@ def build(spec: Path, output: Path, profile: str, is_dry: bool, is_diff: bool, i
             console.say(f"note: {note}")
     if not done.is_written:  # it ends as the build would
         refuse_losses(output, done.changes, is_forced=is_forced)
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path), required=False)
+@click.option("--model", default="", help="Draw the pipeline that begins at this model.  [default: all]")
+@click.option(
+    "--format", "form", type=click.Choice(["svg", "mermaid", "text"]), help="[default: --output's, else text]"
+)
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="A file: .svg, .mmd, .md or .txt.")
+@click.option("--profile", default="", help="Lay this profile of the spec over it.")
+@click.option("--triton", "release", default="", help="The release it is for.  [default: the spec's, or the newest]")
+def graph(path: Path | None, model: str, form: str | None, output: Path | None, profile: str, release: str) -> None:
+    """Draw the pipelines of PATH, a spec or any model repository, as they will run, with what is wrong in its place.
+
+    Without PATH it is ./tritonsmith.yaml, else ./model_repository.
+    """
+    from tritonsmith.ensembles.draw import write
+
+    chosen = write.form_of(form or "", output)
+    drawing = write.draw_path(path, model=model, profile=profile, release=release)
+    if output is not None:
+        console.result(str(write.write_drawing(drawing, output, chosen)))
+    else:
+        console.result(write.render(drawing, chosen, width=console.columns(), is_ascii=not console.can_show("┌▶×")))

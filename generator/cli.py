@@ -21,6 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "init": ("tritonsmith.ensembles.commands:init", "Write a commented spec from a blueprint or from a repository."),
     "build": ("tritonsmith.ensembles.commands:build", "Turn a spec into a model repository."),
     "check": ("tritonsmith.backends.commands:check", "Find what is wrong with a spec or a model repository."),
+    "graph": ("tritonsmith.ensembles.commands:graph", "Draw pipelines, their findings in place: SVG, Mermaid, text."),
     "serve": ("tritonsmith.backends.commands:serve", "Serve a model repository and wait until it is ready."),
     "infer": ("tritonsmith.backends.commands:infer", "Send one request to a model, typed from its metadata."),
     "export": ("tritonsmith.backends.commands:export", "Write a Hugging Face Llama as an engine for the laptop."),

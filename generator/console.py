@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
 _LINE_EVERY_S = 5.0
+_NO_TERMINAL_COLUMNS = 100
 
 
 def result(text: str) -> None:
@@ -62,6 +64,20 @@ def tip(text: str) -> None:
 def echo_command(argv: Sequence[str]) -> None:
     """Show a command before it runs, as the user could type it."""
     say(f"+ {shlex.join(argv)}")
+
+
+def columns() -> int:
+    """Return how wide the terminal is; 100 where stdout is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _NO_TERMINAL_COLUMNS
+
+
+def can_show(characters: str) -> bool:
+    """Whether stdout's encoding has some characters."""
+    try:
+        characters.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Progress:

@@ -124,16 +124,22 @@ def all_marks(graph: Graph) -> Iterator[Mark]:
             yield from tensor.marks
 
 
-def legend_of(drawing: Drawing) -> Iterator[tuple[Mark, int]]:
-    """Yield the findings to be told in words, the worst first, and how many more are like it.
+def legend_of(drawing: Drawing) -> list[tuple[Mark, int]]:
+    """Return the findings to be told in words, and how many more are like each."""
+    return told([*drawing.marks, *(mark for graph in drawing.graphs for mark in all_marks(graph))])
+
+
+def told(marks: Iterable[Mark]) -> list[tuple[Mark, int]]:
+    """Return the findings to be told in words, the worst first, and how many more are like each.
 
     Errors are told one by one; warnings of one code a few times, notes once.
     """
-    marks = [mark for graph in drawing.graphs for mark in all_marks(graph)]
-    for (severity, _), ones in by_code([*drawing.marks, *marks]):
-        told = ones[: _TOLD[severity]]
-        yield from ((mark, 0) for mark in told[:-1])
-        yield told[-1], len(ones) - len(told)
+    found: list[tuple[Mark, int]] = []
+    for (severity, _), ones in by_code(marks):
+        words = ones[: _TOLD[severity]]
+        found += [(mark, 0) for mark in words[:-1]]
+        found.append((words[-1], len(ones) - len(words)))
+    return found
 
 
 def by_code(marks: Iterable[Mark]) -> list[tuple[tuple[Severity, str], list[Mark]]]:
@@ -156,7 +162,8 @@ def marked(tensor: Tensor, marks: tuple[Mark, ...]) -> Tensor:
 
 
 def in_words(mark: Mark, more: int = 0) -> str:
-    """Return a finding as a sentence: place, message, remedy, and how many more are like it."""
-    place = f"{mark.place}: " if mark.place else ""
+    """Return a finding in a line: code, message, remedy, place, and how many more are like it."""
+    code = f"{mark.code} " if mark.code else ""
+    place = f" ({mark.place})" if mark.place else ""
     remedy = f"; {mark.remedy}" if mark.remedy else ""
-    return f"{place}{mark.message}{remedy}{f' (and {more} more like it)' if more else ''}"
+    return f"{code}{mark.message}{remedy}{place}{f' (and {more} more like it)' if more else ''}"

@@ -234,7 +234,7 @@ def _settle(nodes: Sequence[_Node], layer: Sequence[int], wanted: Sequence[float
     offsets = [0.0]
     for left, right in pairwise(layer):
         is_tight = LANE in (nodes[left].width, nodes[right].width)
-        gap = GAP / 2 if is_tight else GAP
+        gap = 0.7 * GAP if is_tight else GAP
         offsets.append(offsets[-1] + (nodes[left].width + nodes[right].width) / 2 + gap)
     blocks: list[tuple[float, int]] = []  # mean, count: pooled wherever an earlier one would lie behind a later one
     for place, offset in zip(wanted, offsets, strict=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tritonsmith.ensembles.draw.core import Mark, plain
 from tritonsmith.generator.checks.case import Case
@@ -105,5 +105,11 @@ def _path(model: Model, finding: Finding) -> str:
 
 
 def _mark(finding: Finding) -> Mark:
-    place = plain(str(finding.place)) if finding.place != NOWHERE else ""
+    place = plain(str(replace(finding.place, file=_short(finding)))) if finding.place != NOWHERE else ""
     return Mark(finding.severity, plain(finding.code), plain(finding.message), place, plain(finding.remedy))
+
+
+def _short(finding: Finding) -> str:
+    """Return a finding's file within the repository: a drawing does not tell where that lies."""
+    _, folder, rest = finding.place.file.rpartition(f"/{finding.model}/")
+    return f"{finding.model}/{rest}" if finding.model and folder else finding.place.file.rpartition("/")[2]

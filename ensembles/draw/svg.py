@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tritonsmith.ensembles.draw.card import NAME_ROW, SIDE, Piece, Timing, card, chips, heading, label
@@ -21,7 +22,7 @@ NO_TIMINGS: Mapping[str, Timing] = {}
 def render_svg(drawing: Drawing) -> str:
     """Return the drawing as a file of its own, with all findings in words below it."""
     pieces = [_titled(graph) for graph in drawing.graphs]
-    told = tuple(legend_of(drawing))
+    told = legend_of(drawing)
     pieces += [_legend(told)] if told else []
     return _sheet(pieces, drawing.name, _read("palette.css") + style_sheet()) + "\n"
 
@@ -152,7 +153,7 @@ def _legend(told: Sequence[tuple[Mark, int]]) -> Piece:
     indent = max(chips([mark]).width for mark, _ in told) + 6
     for mark, more in told:
         parts.append(_moved(chips([mark]).markup, 0.0, y + 3))
-        for words in wrap(in_words(mark, more), LEGEND_COLUMNS):
+        for words in wrap(in_words(replace(mark, code=""), more), LEGEND_COLUMNS):
             parts.append(text(words, indent, y + 15))
             y += NAME_ROW - 2
         y += 5
