@@ -86,8 +86,9 @@ def _cut(text: str, span: Span) -> str:
     line_start = text.rfind("\n", 0, start) + 1
     line_end = text.find("\n", end)
     line_end = len(text) if line_end < 0 else line_end
-    if not text[line_start:start].strip() and not text[end:line_end].strip():
-        return text[:line_start] + text[line_end + 1 :]
+    if not text[line_start:start].strip():
+        rest = text[end:line_end].lstrip()  # a comment, or the next field
+        return text[:start] + rest + text[line_end:] if rest else text[:line_start] + text[line_end + 1 :]
     if text[start - 1 : start] in (" ", "") and text[end : end + 1] == " ":
         end += 1
     return text[:start] + text[end:]
