@@ -1,7 +1,7 @@
 """An ensemble's tensors: bare names wired by tensor name, then types and shapes followed through every step.
 
 Shapes here are full: the batch axis is there, as -1, where a model batches. Triton itself also accepts tensors whose
-dims agree while only one side batches; such an ensemble loads and fails at its first request, so it is refused here.
+dims agree while only one side batches; of such an ensemble only batches of 1 pass, so a spec's is refused here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tritonsmith.generator.suggest import did_you_mean
 
 Shape = tuple[int, ...]
 
-_ABOUT_SHAPES = "shapes are shown with the batch axis (-1 where a model batches)"
+ABOUT_SHAPES = "shapes are shown with the batch axis (-1 where a model batches)"
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class _Wirer:
         for name in step.output_map or ():
             if name not in names:
                 message = f"model '{step.model}' has no output '{name}'.{did_you_mean(name, names)}"
-                self._error(message, step, _known("outputs", names), "output_map")
+                self._error(message, step, known("outputs", names), "output_map")
         return step.output_map if step.output_map is not None else {name: name for name in names}
 
     def _input_map(self, step: Step, available: Collection[str]) -> dict[str, str]:
@@ -136,7 +136,7 @@ class _Wirer:
                 complete[name] = tensor
             else:
                 message = f"model '{step.model}' has no input '{name}'.{did_you_mean(name, names)}"
-                self._error(message, step, _known("inputs", names), "input_map")
+                self._error(message, step, known("inputs", names), "input_map")
         for given in inputs:
             is_wanted = not given.optional or (step.input_map is None and given.name in available)
             if given.name not in complete and is_wanted:
@@ -206,7 +206,7 @@ class _Wirer:
             f"tensor '{tensor.name}' is {describe(tensor)} from {source}, "
             f"but input '{input_name}' of '{step.model}' takes {describe(wanted)}"
         )
-        self._error(message, step, _ABOUT_SHAPES)
+        self._error(message, step, ABOUT_SHAPES)
         return tensor
 
     def _outputs(
@@ -223,7 +223,7 @@ class _Wirer:
         for name in chosen:
             if name not in producers:
                 message = f"no step writes the output '{name}'.{did_you_mean(name, producers)}"
-                self._error(message, steps[0].step, _known("tensors", producers))
+                self._error(message, steps[0].step, known("tensors", producers))
         return chosen
 
     def _batch_limit(self, steps: Sequence[WiredStep], tensors: Mapping[str, Tensor], outputs: Collection[str]) -> int:
@@ -248,10 +248,10 @@ def compare_boundary(
         ours, theirs = Tensor(name, item.data_type, full_shape(item.dims, config)), tensors.get(name)
         if theirs is None:
             message = f"no step has a tensor '{name}'.{did_you_mean(name, tensors)}"
-            yield error(message, origin(path), key=f"{key}.{path}", remedy=_known("tensors", tensors))
+            yield error(message, origin(path), key=f"{key}.{path}", remedy=known("tensors", tensors))
         elif ours.data_type != theirs.data_type or merge_shapes(ours.shape, theirs.shape) is None:
             message = f"the ensemble says {describe(ours)} for '{name}', its steps {describe(theirs)}"
-            yield error(message, origin(path), key=f"{key}.{path}", remedy=_ABOUT_SHAPES)
+            yield error(message, origin(path), key=f"{key}.{path}", remedy=ABOUT_SHAPES)
 
 
 def boundary_of(config: ModelConfig) -> Iterator[tuple[str, ModelInput | ModelOutput]]:
@@ -299,7 +299,8 @@ def describe(tensor: Tensor) -> str:
     return f"{datatype} [{','.join(map(str, tensor.shape))}]"
 
 
-def _known(what: str, names: Iterable[str]) -> str:
+def known(what: str, names: Iterable[str]) -> str:
+    """Return what there is, as a remedy for a name that is not there."""
     return f"the {what} are {', '.join(names) or 'none'}"
 
 

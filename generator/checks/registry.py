@@ -22,19 +22,26 @@ SUBJECTS = (
     "layout",  # TS200
     "runtime",  # TS230
     "tensors",  # TS300
-    "ragged",  # TS320
-    "warmup",  # TS340
+    "ragged",  # TS330
+    "warmup",  # TS350
+    "strings",  # TS364
     "batching",  # TS400
     "sequences",  # TS420
-    "responses",  # TS450
+    "states",  # TS435
+    "responses",  # TS451
     "instances",  # TS500
     "rate_limiter",  # TS520
     "ensembles",  # TS600
     "ensemble_graph",  # TS611
+    "dependencies",  # TS620
     "steps",  # TS630
     "calls",  # TS650
     "llm",  # TS700
     "python_models",  # TS800
+    "python_imports",  # TS810
+    "python_execute",  # TS820
+    "python_completion",  # TS840
+    "python_parameters",  # TS870
     "onnx_files",  # TS900
     "engines",  # TS920
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 
+from tritonsmith.generator.checks.registry import Stage, all_checks
 from tritonsmith.generator.findings import Finding, Phase, Severity
 
 
@@ -17,13 +18,22 @@ class Verdict(enum.Enum):
     CRASHES = "crashes the server"
 
 
-_VERDICTS = {Phase.LOAD: Verdict.FAILS, Phase.HANG: Verdict.HANGS, Phase.CRASH: Verdict.CRASHES}
-
-
 def verdict_on(model: str, findings: Iterable[Finding]) -> Verdict:
     """Return how the load of a model ends.
 
-    What fails to load is refused before it can hang or crash anything: a hang or a crash is one at run time.
+    What fails to load is refused before it can hang or crash anything: a hang or a crash is one at run time. But an
+    ensemble is compared with its steps once they are loaded: one that hangs or crashes comes before.
     """
-    phases = {finding.phase for finding in findings if finding.model == model and finding.severity is Severity.ERROR}
-    return next((_VERDICTS[phase] for phase in (Phase.LOAD, Phase.HANG, Phase.CRASH) if phase in phases), Verdict.LOADS)
+    errors = [finding for finding in findings if finding.model == model and finding.severity is Severity.ERROR]
+    phases = {finding.phase for finding in errors}
+    late = {finding.code for finding in errors if finding.phase is Phase.LOAD and _is_late(finding.code)}
+    if any(finding.phase is Phase.LOAD and finding.code not in late for finding in errors):
+        return Verdict.FAILS
+    if Phase.HANG in phases or Phase.CRASH in phases:
+        return Verdict.CRASHES if Phase.CRASH in phases and Phase.HANG not in phases else Verdict.HANGS
+    return Verdict.FAILS if late else Verdict.LOADS
+
+
+def _is_late(code: str) -> bool:
+    check = all_checks().get(code)
+    return check is not None and check.stage is Stage.ENSEMBLE
