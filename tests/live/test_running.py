@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -99,3 +102,16 @@ def test_idle_instances_are_found(server: Server) -> None:
 def test_a_model_that_is_not_ready_is_refused_by_name(server: Server) -> None:
     with connect(server.grpc_url) as client, pytest.raises(ServerError, match="Did you mean 'alone'"):
         observe(client, 0.1, ["alon"])
+
+
+def test_check_explains_a_server_at_a_url(server: Server) -> None:
+    command = [sys.executable, "-m", "tritonsmith.generator", "check", "--url", server.grpc_url, "--model", "alone"]
+    with load(server, "alone", 4):
+        text = subprocess.run([*command, "--window", "1"], capture_output=True, text=True, timeout=60)
+        data = subprocess.run([*command, "--window", "1", "--json"], capture_output=True, text=True, timeout=60)
+    assert text.returncode == 0, text.stderr
+    assert "warning[TS961]" in text.stdout
+    assert "it has no batcher" in text.stdout
+    document = json.loads(data.stdout)
+    assert document["models"][0]["instances"] == 1
+    assert {finding["code"] for finding in document["findings"]} >= {"TS961", "TS962"}
