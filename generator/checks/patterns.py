@@ -16,14 +16,19 @@ _HOLES = {
     "path": r"[^'\"]*?",
     "shape": r"\[[-\d,]*\]",
     "text": r".*?",  # an exception's own words
-    "error": r"(?!ModuleNotFoundError\b|ImportError\b)[A-Za-z_][\w.]*",  # an exception, no import's
+    "syntax": r"(?:SyntaxError|IndentationError|TabError)",
+    "error": (  # any other exception of Python's; what the server puts before a message is none
+        r"(?!(?:ModuleNotFound|Import|Syntax|Indentation|Tab)Error\b|(?:Internal|Unknown|Unsupported|Unavailable):)"
+        r"[A-Za-z_][\w.]*"
+    ),
     "file": r"[^'\"()]*?",  # of a traceback's line
 }
 _HOLE = re.compile(r"\{(\w+)\}")
 # What the server's log puts before a message (triton-config, part 0): the place in the source, who failed, a status.
+# Not "error: ": there an ensemble's message tells a step's, which has a line of its own.
 _BEFORE = (
     r"(?:^|\"|directory '[^']*': |failed to load model '[^']*': |failed to load '[^']*' version -?\d+: "
-    r"|Failed to create instance: |version -?\d+ is at UNAVAILABLE state: |load failed for model '[^']*': )"
+    r"|Failed to create instance: |(?<!error: )version -?\d+ is at UNAVAILABLE state: |load failed for model '[^']*': )"
     r"(?:(?:Invalid argument|Internal|Not found|Unsupported|Unavailable|Unknown|Already exists|Cancelled): )?"
 )
 _AFTER = r"(?=\"?\s*$|\\n|\n|;|\")"
@@ -39,5 +44,10 @@ def message_pattern(template: str) -> str:
         return ""
     body = template.removesuffix("...")
     parts = _HOLE.split(body)  # text, hole, text, hole, ..., text
-    pattern = "".join(re.escape(part) if index % 2 == 0 else _HOLES[part] for index, part in enumerate(parts))
+    pattern = "".join(_literal(part) if index % 2 == 0 else _HOLES[part] for index, part in enumerate(parts))
     return f"{_BEFORE}{pattern}{_AFTER if body == template else ''}"
+
+
+def _literal(text: str) -> str:
+    """Return a text as a regular expression; the log writes its quotes as \\"."""
+    return re.escape(text).replace('"', r'\\?"')

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tritonsmith.generator.checks.case import ModelCase
+from tritonsmith.generator.findings import Finding, Place
 from tritonsmith.generator.inspect.python_file import PythonFile
+from tritonsmith.generator.repository.core import SourceFile
 
 if TYPE_CHECKING:
     import ast
@@ -15,22 +18,45 @@ if TYPE_CHECKING:
 EXECUTION_ENV_PATH = "EXECUTION_ENV_PATH"
 
 
-def python_sources(model: ModelCase) -> Iterator[tuple[str, PythonFile]]:
-    """Yield path and content of the model file in each version that is loaded, oldest first.
+def python_sources(model: ModelCase) -> Sequence[tuple[str, PythonFile]]:
+    """Return path and content of the model file in each version that is loaded, oldest first.
 
-    Nothing for a model of another backend, and nothing for a version that lacks the file.
+    None for a model of another backend, and none of a version that lacks the file.
     """
     if model.config.backend != "python":
-        return
+        return ()
     name = model.config.default_model_filename or "model.py"
-    for version in model.versions:
-        path = f"{version}/{name}"
-        source = model.case.python_file(model.model, path)
-        if source is not None:
-            yield path, source
+    paths = [f"{version}/{name}" for version in model.versions]
+    found = [(path, model.case.python_file(model.model, path)) for path in paths]
+    return [(path, source) for path, source in found if source is not None]
+
+
+def python_trees(model: ModelCase) -> Iterator[tuple[str, ast.Module]]:
+    """Yield path and tree of each of them that can be read."""
+    for path, source in python_sources(model):
+        if source.tree is not None:
+            yield path, source.tree
 
 
 def python_tree(model: ModelCase) -> ast.Module | None:
     """Return the newest version's model file as a tree; None where there is none, or it cannot be read."""
-    sources = [source for _, source in python_sources(model)]
-    return sources[-1].tree if sources else None
+    sources = python_sources(model)
+    return sources[-1][1].tree if sources else None
+
+
+def place_in(model: ModelCase, path: str, line: int = 0, column: int = 0) -> Place:
+    """Return a place in a file of a model's, by the file's path in the model's folder."""
+    file = model.model.files.get(path)
+    name = str(file.path) if isinstance(file, SourceFile) else f"{model.name}/{path}"
+    return Place(name, line, column)
+
+
+def in_file(model: ModelCase, path: str, node: ast.stmt | ast.expr, finding: Finding) -> Finding:
+    """Return a finding of a model's as one at a node of its file."""
+    return replace(finding, place=place_in(model, path, node.lineno, node.col_offset + 1))
+
+
+def has_own_environment(model: ModelCase) -> bool:
+    """Whether the model brings a Python environment of which nothing is known here."""
+    parameters = model.config.parameters
+    return EXECUTION_ENV_PATH in parameters and bool(parameters[EXECUTION_ENV_PATH].string_value)

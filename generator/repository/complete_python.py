@@ -39,6 +39,8 @@ def complete_python(config: ModelConfig, tree: ast.Module) -> Refusal | None:
     try:
         refusal = follow(function, constants_of(tree), said)
         if refusal is None:
+            refusal = _unknown_type(said.fields, function.lineno)
+        if refusal is None:
             _take_over(config, said.fields)
     except (OpenError, KeyError, TypeError, ValueError) as problem:
         raise OpenCompletionError from problem
@@ -101,6 +103,18 @@ def _as_triton_says(config: ModelConfig) -> dict[str, Any]:
     for tensor in (*fields["input"], *fields["output"]):
         tensor["dims"] = [int(dim) for dim in tensor["dims"]]
     return fields
+
+
+def _unknown_type(fields: dict[str, Any], line: int) -> Refusal | None:
+    """Return what makes the server drop, without a word, all that the function has set."""
+    from tritonsmith.generator.inspect.auto_complete import Refusal
+
+    for kind in ("input", "output"):
+        for tensor in fields[kind]:
+            if tensor["data_type"] not in DataType.keys():  # noqa: SIM118 - an enum wrapper, no dict
+                message = f"auto_complete_config gives {kind} '{tensor['name']}' the data_type {tensor['data_type']!r}"
+                return Refusal("data type", message, line)
+    return None
 
 
 def _take_over(config: ModelConfig, fields: dict[str, Any]) -> None:
