@@ -5,6 +5,7 @@ A rule yields nothing where fewer than `ENOUGH` requests were seen. Every number
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -97,7 +98,7 @@ def instances_work(activity: Activity, observation: Observation) -> Iterator[Fin
     """
     if activity.is_ensemble or not activity.window_s or activity.instances < 2 or activity.computed < ENOUGH:
         return
-    needed = max(1, round(activity.busy_instances / BUSY + 0.5))
+    needed = max(1, math.ceil(activity.busy_instances / BUSY))
     if needed < activity.instances:
         message = f"{activity.busy_instances:.2f} of {activity.instances} instances were computing on average"
         hint = f"{needed} would carry this load, bursts aside"
