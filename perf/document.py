@@ -3,7 +3,8 @@
 Versions of the schema; the earlier ones are still read, but their cells are measured anew:
 - 1
 - 2: `caches` in a measurement (a 1 does not say what came from the response cache), `notices`
-- 3: `streams` in a measurement (a 2 does not say how the answers of a decoupled model came), `goals` in the plan
+- 3: `streams` in a measurement (a 2 does not say how the answers of a decoupled model came), `goals` in the plan;
+  later also `pipelines`: a document without them is read and continued all the same, and nothing is drawn
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
+from tritonsmith.ensembles.draw.core import Graph
 from tritonsmith.generator.errors import RepositoryError, UsageError
 from tritonsmith.perf.files import write_by_rename, writing
 from tritonsmith.perf.measure.load import Load
@@ -94,6 +96,7 @@ class Sweep:
     """A whole sweep; `cells` holds what was measured so far, in the order of measuring.
 
     `notices` says what the server that we started changed or added to serve the models on this machine.
+    `pipelines` is what was measured, to be drawn, by the variant's name.
     """
 
     plan: SweepPlan
@@ -103,6 +106,7 @@ class Sweep:
     cells: tuple[Cell, ...] = ()
     schema: Schema = SCHEMA
     notices: tuple[str, ...] = ()  # since schema 2
+    pipelines: Mapping[str, Graph] = field(default_factory=dict)
 
     @property
     def measured_s(self) -> float:

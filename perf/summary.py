@@ -102,6 +102,20 @@ def summarise(sweep: Sweep) -> list[Point]:
     ]
 
 
+def best_throughput(points: Sequence[Point]) -> Point:
+    """Return the point that answered the most requests per second."""
+    return max(points, key=lambda point: point.throughput_per_s.value)
+
+
+def knee(points: Sequence[Point]) -> Point:
+    """Return the point with the least p50 among those with at least 90% of the best throughput."""
+    enough = 0.9 * best_throughput(points).throughput_per_s.value
+    return min(
+        (point for point in points if point.throughput_per_s.value >= enough),
+        key=lambda point: point.latencies["p50_us"].value,
+    )
+
+
 def summarise_point(
     variant: tuple[str, str], repeats: Sequence[Measurement], planned: int, goals: Goals = NO_GOALS
 ) -> Point:

@@ -19,6 +19,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonsmith.backends.client.control import Control
 from tritonsmith.backends.client.counters import ModelCounters, parse_counters
 from tritonsmith.backends.toolchain.find import perf_analyzer_environment, require_perf_analyzer
+from tritonsmith.ensembles.draw.core import Graph
 from tritonsmith.generator import console
 from tritonsmith.generator.console import Progress
 from tritonsmith.generator.errors import ServerError, TritonsmithError, UsageError
@@ -45,6 +46,7 @@ from tritonsmith.perf.measure.server_statistics import (
     mean_request_us,
     step_between,
 )
+from tritonsmith.perf.pipelines import called_configs, draw_variants, known_calls
 from tritonsmith.perf.target import Target
 from tritonsmith.perf.variants import changed_configs, measuring_order, require_variations, variant_name
 
@@ -62,6 +64,14 @@ class Bench:
     configs: Mapping[str, Mapping[str, Any]]  # of the model and of all its steps, as served, by name
     steps: tuple[str, ...]  # the models that compute: an ensemble's, else the model itself
     input_data: Path
+
+    @property
+    def served(self) -> dict[str, ModelConfig]:
+        """The configurations as messages."""
+        return {
+            name: ParseDict(dict(config), ModelConfig(), ignore_unknown_fields=True)
+            for name, config in self.configs.items()
+        }
 
     @property
     def is_decoupled(self) -> bool:
@@ -185,16 +195,19 @@ def _new_sweep(bench: Bench) -> Sweep:
     }
     identity = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     notices = bench.target.notices(bench.configs)
-    return Sweep(bench.plan, identity, environment, _now(), notices=notices)
+    return Sweep(bench.plan, identity, environment, _now(), notices=notices, pipelines=_pipelines(bench))
+
+
+def _pipelines(bench: Bench) -> dict[str, Graph]:
+    """Return what is measured, to be drawn."""
+    served, calls = bench.served, known_calls(bench.target.repository)
+    return draw_variants(bench.plan, served, called_configs(bench.target.control, served, calls), calls)
 
 
 @contextlib.contextmanager
 def _configurations(bench: Bench) -> Iterator[Callable[[Mapping[str, Scalar]], None]]:
     """Give a function that brings a variant onto the live server and warms it up; afterwards all is as it was."""
-    served = {
-        name: ParseDict(dict(config), ModelConfig(), ignore_unknown_fields=True)
-        for name, config in bench.configs.items()
-    }
+    served = bench.served
     current = dict(served)
     is_warm = is_shown = False  # the first command is shown for all: the others differ in the load
 

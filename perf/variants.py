@@ -43,6 +43,11 @@ def measuring_order(plan: SweepPlan) -> Iterator[tuple[int, Variant, tuple[Load,
             yield repeat, variant, tuple(draw.sample(plan.loads, len(plan.loads)))
 
 
+def all_variants(plan: SweepPlan) -> dict[str, Variant]:
+    """Return every variant of a plan by its name, in the order of the names."""
+    return dict(sorted((variant_name(variant), variant) for _, variant, _ in measuring_order(plan)))
+
+
 def changed_configs(variant: Mapping[str, Scalar], configs: Mapping[str, ModelConfig]) -> dict[str, ModelConfig]:
     """Return the configurations that the variant changes, by model; `configs` are those that are served.
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from google.protobuf.json_format import ParseDict
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.ensembles.draw.core import Drawing, Graph, plain
@@ -16,6 +14,8 @@ from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.findings import Finding
 from tritonsmith.generator.repository.names import versions_of
 from tritonsmith.generator.suggest import did_you_mean
+
+NO_CALLS: Mapping[str, Sequence[str]] = {}
 
 
 def draw_repository(case: Case, findings: Iterable[Finding], model: str = "") -> Drawing:
@@ -42,12 +42,9 @@ def draw_repository(case: Case, findings: Iterable[Finding], model: str = "") ->
     return Drawing(name, tuple(_pipelines(scene, list(models))), others)
 
 
-def draw_served(configs: Mapping[str, Mapping[str, Any]], model: str) -> Graph:
-    """Return the pipeline of a model from the configurations that a server gave, as JSON."""
-    messages = {
-        name: ParseDict(dict(config), ModelConfig(), ignore_unknown_fields=True) for name, config in configs.items()
-    }
-    return graph_of(Scene(messages), model)
+def draw_served(configs: Mapping[str, ModelConfig], model: str, calls: Mapping[str, Sequence[str]] = NO_CALLS) -> Graph:
+    """Return the pipeline of a model from the configurations that a server gave; `calls` are those that are known."""
+    return graph_of(Scene(configs, calls=calls), model)
 
 
 def _pipelines(scene: Scene, models: list[str]) -> Iterator[Graph]:

@@ -10,13 +10,14 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from tritonsmith.ensembles.draw.svg import style_sheet
 from tritonsmith.perf.document import Sweep
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.report.charts import SERIES, row_label
 from tritonsmith.perf.report.numbers import duration, interval_words, significant
 from tritonsmith.perf.report.sections import by_variant, sections
 from tritonsmith.perf.report.tables import TOKENS_BY
-from tritonsmith.perf.summary import UNSTABLE_SHARE, Estimate, Point, StreamPoint, summarise
+from tritonsmith.perf.summary import UNSTABLE_SHARE, Estimate, Point, StreamPoint, best_throughput, knee, summarise
 
 STREAM_TIMES_SHOWN = ("ttft", "inter_token", "tpot")
 # classes of the drawings that have a colour of their own in the style sheet
@@ -36,7 +37,7 @@ def render_html(sweep: Sweep) -> str:
         headline=_headline(sweep, points),
         variants=[(group[0].variant_label, group[0].variant) for group in by_variant(points) if group[0].variant],
         warnings=_warnings(sweep, points),
-        sections=list(sections(points)),
+        sections=list(sections(points, sweep.pipelines)),
         interval=interval_words(min(point.throughput_per_s.interval.coverage for point in points)),
         repeats=sweep.plan.repeats,
         is_streamed=any(point.is_streamed for point in points),
@@ -47,21 +48,8 @@ def render_html(sweep: Sweep) -> str:
         method=_method(sweep),
         commands=_commands(sweep),
         colours=COLOURS,
+        pipeline_style=style_sheet(),
         footer=f"{sweep.schema} · tritonsmith {sweep.environment.tritonsmith} · {started} UTC",
-    )
-
-
-def best_throughput(points: Sequence[Point]) -> Point:
-    """Return the point that answered the most requests per second."""
-    return max(points, key=lambda point: point.throughput_per_s.value)
-
-
-def knee(points: Sequence[Point]) -> Point:
-    """Return the point with the least p50 among those with at least 90% of the best throughput."""
-    enough = 0.9 * best_throughput(points).throughput_per_s.value
-    return min(
-        (point for point in points if point.throughput_per_s.value >= enough),
-        key=lambda point: point.latencies["p50_us"].value,
     )
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from tritonsmith.ensembles.draw.core import Graph
 from tritonsmith.perf.measure.load import LoadKind
 from tritonsmith.perf.report import bars, charts, streams
-from tritonsmith.perf.summary import Point
+from tritonsmith.perf.report.pipeline import draw_pipeline
+from tritonsmith.perf.summary import Point, knee
 
 Points = Sequence[Point]
 
@@ -32,8 +34,8 @@ class Section:
     figures: tuple[Figure, ...]
 
 
-def sections(points: Points) -> Iterator[Section]:
-    """Yield the page's sections from top to bottom."""
+def sections(points: Points, pipelines: Mapping[str, Graph]) -> Iterator[Section]:
+    """Yield the page's sections from top to bottom; `pipelines` are drawn, by variant."""
     text = (
         "Each stem is one load: below the median latency, above the 99th percentile. Whiskers span the interval of the "
         "median over the repeats, which the table names. Hollow marks rest on too few requests."
@@ -50,6 +52,7 @@ def sections(points: Points) -> Iterator[Section]:
         drawing = _figure(charts.load_curves(points, "request_rate"))
         yield Section("rate", "With more requests per second", text, (drawing,))
     yield from _stream_sections(points)
+    yield from _pipeline_section(points, pipelines)
     yield from _server_sections(points)
     text = (
         "Every measurement window against the median of its load: flat rows can be believed. Windows more than 25% "
@@ -79,6 +82,25 @@ def _stream_sections(points: Points) -> Iterator[Section]:
             "writes in all. A good request met every goal."
         )
         yield Section("tokens", "Token by token", text, tuple(figures))
+
+
+def _pipeline_section(points: Points, pipelines: Mapping[str, Graph]) -> Iterator[Section]:
+    """Yield what was measured as a drawing, each step with its time at the load of the knee."""
+    figures = [
+        _figure(draw_pipeline(pipelines[group[0].variant], knee(group)), _at_knee(group))
+        for group in by_variant(points)
+        if group[0].variant in pipelines
+    ]
+    if figures:
+        text = (
+            "What was measured, as the server has it: models in boxes, tensors with type and shape between them. The "
+            "bars are the mean time of a request in each model, waiting (queue) and computing, on one scale."
+        )
+        yield Section("pipeline", "The pipeline", text, tuple(figures))
+
+
+def _at_knee(group: Points) -> str:
+    return f"{group[0].variant_label} with {charts.row_label(knee(group))}".strip()
 
 
 def _server_sections(points: Points) -> Iterator[Section]:
