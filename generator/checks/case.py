@@ -20,6 +20,7 @@ from tritonsmith.generator.repository.names import CONFIG_FILE, served_versions,
 from tritonsmith.generator.spec.settings import Hardware, Server
 
 if TYPE_CHECKING:
+    from tritonsmith.generator.checks.llm.llmapi import Document
     from tritonsmith.generator.checks.llm.llms import Caller, Llm
 
 if TYPE_CHECKING:
@@ -126,6 +127,13 @@ class Case:
         from tritonsmith.generator.checks.llm.llms import caller_of
 
         return tuple(caller for model in self.models() if (caller := caller_of(model)) is not None)
+
+    @cached_property
+    def llm_documents(self) -> tuple[Document, ...]:
+        """The models of the LLM API, each with its model.yaml."""
+        from tritonsmith.generator.checks.llm.llmapi import documents_of
+
+        return documents_of(self)
 
     def models(self) -> Iterator[ModelCase]:
         """Yield the models that parse and can be completed."""
