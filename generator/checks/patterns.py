@@ -25,10 +25,10 @@ _HOLES = {
 }
 _HOLE = re.compile(r"\{(\w+)\}")
 # What the server's log puts before a message (triton-config, part 0): the place in the source, who failed, a status.
-# Not "error: ": there an ensemble's message tells a step's, which has a line of its own.
+# Not "error: ...;": there an ensemble's message tells that of a step's versions, each of which has its own line.
 _BEFORE = (
     r"(?:^|\"|directory '[^']*': |failed to load model '[^']*': |failed to load '[^']*' version -?\d+: "
-    r"|Failed to create instance: |(?<!error: )version -?\d+ is at UNAVAILABLE state: |load failed for model '[^']*': )"
+    r"|Failed to create instance: |(?<!error: )(?<!;)version -?\d+ is at UNAVAILABLE state: |load failed for model '[^']*': )"
     r"(?:(?:Invalid argument|Internal|Not found|Unsupported|Unavailable|Unknown|Already exists|Cancelled): )?"
 )
 _AFTER = r"(?=\"?\s*$|\\n|\n|;|\")"
@@ -49,5 +49,5 @@ def message_pattern(template: str) -> str:
 
 
 def _literal(text: str) -> str:
-    """Return a text as a regular expression; the log writes its quotes as \\"."""
+    """Return a text as a regular expression; quotes may stand behind a backslash, as in the log."""
     return re.escape(text).replace('"', r'\\?"')
