@@ -69,7 +69,8 @@ def _by_code(model: Model, config: ModelConfig, python_file: PythonFiles) -> Com
     if source.tree is None:
         return Completion(config, is_whole=False)
     try:
-        return Completion(config, refusal=complete_python(config, source.tree))
+        refusal = complete_python(config, source.tree)
+        return Completion(config, is_whole=refusal is None, refusal=refusal)
     except OpenCompletionError:
         return Completion(config, is_whole=False)
 

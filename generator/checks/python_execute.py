@@ -30,17 +30,14 @@ _ASYNC_SINCE = "24.04"
     phase=Phase.REQUEST,
 )
 def execute_exists(model: ModelCase) -> Iterator[Finding]:
-    """It loads without, and every request fails; with a warm-up the load fails.
+    """It loads without, and every request fails.
 
     Source: python_backend: src/pb_stub.cc (ProcessRequests), triton-config rule 100.
     """
     for path, tree in python_trees(model):
         owner = model_class(tree)
         if owner and method(owner, "execute") is None and not _is_named(tree, "execute"):
-            finding = replace(
-                model.error("", f"{CLASS} has no execute"), phase=Phase.LOAD if _warms_up(model) else None
-            )
-            yield in_file(model, path, owner, finding)
+            yield in_file(model, path, owner, model.error("", f"{CLASS} has no execute"))
 
 
 @check("TS821", "execute returns the responses", phase=Phase.REQUEST)
@@ -70,7 +67,7 @@ def execute_takes_its_argument(model: ModelCase) -> Iterator[Finding]:
         brought = bound_arguments(function, 1)
         if brought is not None and missing_arguments(function, brought):
             finding = model.error("", "execute does not take one argument", remedy="def execute(self, requests)")
-            yield in_file(model, path, function, replace(finding, phase=Phase.LOAD if _warms_up(model) else None))
+            yield in_file(model, path, function, finding)
 
 
 @check(
@@ -83,16 +80,34 @@ def execute_takes_its_argument(model: ModelCase) -> Iterator[Finding]:
     phase=Phase.REQUEST,
 )
 def execute_does_not_raise(model: ModelCase) -> Iterator[Finding]:
-    """Every request fails. Where it happens in a warm-up, the load fails, and now and then the whole server crashes.
+    """Every request fails.
 
-    Tried on 2.51: one load in nine ended with signal 11.
-
-    Source: python_backend: src/pb_stub.cc (ProcessRequests), triton-config rule 64.
+    Source: python_backend: src/pb_stub.cc (ProcessRequests).
     """
     for path, function in _executes(model):
         if is_plain(function) and (statement := certain_failure(function.body)):
             finding = model.error("", f"execute always fails: {ast.unparse(statement).partition(chr(10))[0][:80]}")
-            yield in_file(model, path, statement, replace(finding, phase=Phase.CRASH if _warms_up(model) else None))
+            yield in_file(model, path, statement, finding)
+
+
+@check(
+    "TS826",
+    "execute can answer the warm-up",
+    triton="failed to run warmup sample '{name}': Failed to process the request(s) for model '{name}', message: ...",
+    on=("model_warmup",),
+)
+def the_warm_up_is_answered(model: ModelCase) -> Iterator[Finding]:
+    """The warm-up's requests are sent while the model is loaded: where execute fails, the load does.
+
+    Where execute raises, the whole server may crash: tried on 2.51, it ended with signal 11 in one load of ten.
+
+    Source: core: backend_model_instance.cc (WarmUp), triton-config rule 64.
+    """
+    findings = [*execute_exists(model), *execute_takes_its_argument(model)] if _warms_up(model) else []
+    for finding in findings:
+        yield replace(finding, message=f"{finding.message}, which the warm-up calls")
+    for finding in execute_does_not_raise(model) if _warms_up(model) else ():
+        yield replace(finding, message=f"{finding.message}, in the warm-up too", phase=Phase.CRASH)
 
 
 @check("TS824", f"execute is a coroutine from {_ASYNC_SINCE} on only", phase=Phase.REQUEST)

@@ -40,7 +40,10 @@ def files_are_python(model: ModelCase) -> Iterator[Finding]:
     Source: python_backend: src/pb_stub.cc (ModelContext::StubSetup).
     """
     name = model.config.default_model_filename
-    if name and name[-1] not in ".py" and python_sources(model):
+    if model.config.backend == "python" and name and name[-1] not in ".py":
+        paths = [f"{version}/{name}" for version in model.versions]
+        if not any(path in model.model.files or path in model.model.folders for path in paths):
+            return  # a load that never ends
         message = f"default_model_filename '{name}' does not end with .py"
         yield model.error("default_model_filename", message, remedy="rename the file, as in model.py")
 

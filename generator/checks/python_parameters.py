@@ -75,9 +75,15 @@ def environments_can_be_activated(model: ModelCase) -> Iterator[Finding]:
 
     Source: python_backend: src/stub_launcher.cc (StubLauncher::Initialize).
     """
-    inside = _inside(_parameter(model, EXECUTION_ENV_PATH) or "")
-    if inside in model.model.folders and f"{inside}/bin/activate" not in model.model.files:
-        message = f"{inside} has no bin/activate"
+    value = _parameter(model, EXECUTION_ENV_PATH) or ""
+    inside = _inside(value)
+    if inside in model.model.folders:
+        is_whole = f"{inside}/bin/activate" in model.model.files
+    else:
+        is_here = inside is None and value and model.target.release.name == EMBEDDED
+        is_whole = not is_here or not Path(value).is_dir() or Path(value, "bin", "activate").exists()
+    if not is_whole:
+        message = f"{inside or value} has no bin/activate"
         yield model.error(f"parameters.{EXECUTION_ENV_PATH}", message, remedy="make it with conda-pack or venv")
 
 
