@@ -28,7 +28,8 @@ _HOLE = re.compile(r"\{(\w+)\}")
 # Not "error: ...;": there an ensemble's message tells that of a step's versions, each of which has its own line.
 _BEFORE = (
     r"(?:^|\"|directory '[^']*': |failed to load model '[^']*': |failed to load '[^']*' version -?\d+: "
-    r"|Failed to create instance: |(?<!error: )(?<!;)version -?\d+ is at UNAVAILABLE state: |load failed for model '[^']*': )"
+    r"|Failed to create instance: |(?<!error: )(?<!;)version -?\d+ is at UNAVAILABLE state: "
+    r"|load failed for model '[^']*': )"
     r"(?:(?:Invalid argument|Internal|Not found|Unsupported|Unavailable|Unknown|Already exists|Cancelled): )?"
 )
 _AFTER = r"(?=\"?\s*$|\\n|\n|;|\")"
@@ -38,10 +39,13 @@ _AFTER = r"(?=\"?\s*$|\\n|\n|;|\")"
 def message_pattern(template: str) -> str:
     """Return a template as a regular expression, to be searched in a line of Triton's log; empty for an empty one.
 
-    The whole message must match, not a part of it; a template that ends with `...` leaves the rest open.
+    The whole message must match, not a part of it; a template that ends with `...` leaves the rest open. One of several
+    lines stands for messages that Triton writes of one refusal: either matches.
     """
     if not template:
         return ""
+    if "\n" in template:
+        return "|".join(map(message_pattern, template.split("\n")))
     body = template.removesuffix("...")
     parts = _HOLE.split(body)  # text, hole, text, hole, ..., text
     pattern = "".join(_literal(part) if index % 2 == 0 else _HOLES[part] for index, part in enumerate(parts))
