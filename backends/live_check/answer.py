@@ -11,18 +11,25 @@ from tritonsmith.generator.checks.verdict import Verdict
 MISSING_FILE = "Python model file not found in"  # after which the load never returns (server#8766)
 _SIGNAL = re.compile(r"(?m)^.*Signal \(\d+\) received.*$")
 # Said on the way to every answer, or about this machine.
-_NOTICES = ("unable to create stream for", "CUDA driver version", "Cuda driver", "failed to poll from model repository")
-_PYTHON_STACK = log.PYTHON_STACK.replace("\n", "\\n")  # as the log has it, on one line
+_NOTICES = ("unable to create stream for", "CUDA driver version", "CudaDriverHelper has not been initialized")
+# An exception, as the log has it on one line; a process that ended; an execute() that refused a warm-up sample.
+_OWN_CODE = re.compile(
+    re.escape(log.PYTHON_STACK.replace("\n", "\\n")) + "|Stub process '.*' is not healthy|failed to run warmup sample"
+)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The server's verdict on a model; `lines` are its log's, `is_own_code` whether the model's own code decided."""
+    """The server's verdict on a model, and why: `is_logged` where `lines` are its log's and not only its answer.
+
+    `is_own_code` says whether the model's own code decided.
+    """
 
     model: str
     verdict: Verdict
     lines: tuple[str, ...] = ()
     is_own_code: bool = False
+    is_logged: bool = True
 
 
 def loaded(model: str) -> Answer:
@@ -32,8 +39,9 @@ def loaded(model: str) -> Answer:
 
 def refused(model: str, text: str, said: str) -> Answer:
     """Return the answer for a model that does not load: `text` is the log of the load, `said` the load API's answer."""
-    lines = reason_lines(text) or ((said,) if said else ())
-    return Answer(model, Verdict.FAILS, lines, any(_PYTHON_STACK in line for line in lines))
+    logged = reason_lines(text)
+    lines = logged or (said,)
+    return Answer(model, Verdict.FAILS, lines, any(map(_OWN_CODE.search, lines)), is_logged=bool(logged))
 
 
 def hung(model: str, text: str) -> Answer:
@@ -51,20 +59,14 @@ def crashed(model: str, text: str) -> Answer:
 
 
 def reason_lines(text: str) -> tuple[str, ...]:
-    """Return the errors in the log of one load: Triton's without time and process, libprotobuf's bare ones as they are.
-
-    Warnings count where there is no error.
-    """
-    errors = [_message(line) for line in text.splitlines() if _is_said(line, "EF")]
-    warnings = [_message(line) for line in text.splitlines() if _is_said(line, "W")]
-    return tuple(dict.fromkeys(errors or warnings))
+    """Return the errors in the log of a load: Triton's without time and process, libprotobuf's bare ones."""
+    return tuple(dict.fromkeys(_message(line) for line in text.splitlines() if _is_error(line)))
 
 
-def _is_said(line: str, levels: str) -> bool:
+def _is_error(line: str) -> bool:
     if any(notice in line for notice in _NOTICES):
         return False
-    match = log.PREFIX.match(line)
-    return line.startswith("[libprotobuf ERROR") if match is None else line[0] in levels
+    return line.startswith("[libprotobuf ERROR") or (line[:1] in "EF" and log.PREFIX.match(line) is not None)
 
 
 def _message(line: str) -> str:

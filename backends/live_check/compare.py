@@ -59,7 +59,7 @@ class Comparison:
             return ""
         if self.ours is not self.answer.verdict:
             return f"it says '{self.ours.value}', the server '{self.answer.verdict.value}'"
-        if self.ours is not Verdict.FAILS or set(self.matched) & set(self.codes):
+        if self.ours is not Verdict.FAILS or self.answer.is_own_code or set(self.matched) & set(self.codes):
             return ""
         if self.matched:
             return f"the server's reason is {', '.join(self.matched)}, which is not among its findings"
