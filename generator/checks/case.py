@@ -40,6 +40,11 @@ class Target:
     is_auto_complete: bool = True
     server: Server | None = None
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is the embedded server: no GPU, and in place of C++ backends Python-based ones."""
+        return self.release.name == EMBEDDED and self.gpus == 0
+
     @classmethod
     def of(cls, repository: Repository) -> Target:
         """Return the server that a repository was built for, as its settings say.
