@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tritonsmith.generator.files import open_regular
@@ -20,6 +20,7 @@ class PythonFile:
     """A file's tree; None where it has none: `fault` then says why, `line` and `column` (from 1) where.
 
     `is_broken` where Python itself refuses the text; otherwise we could not read it, and nothing is known of it.
+    `source` is the file itself, in which a word is found sooner than in the tree.
     """
 
     tree: ast.Module | None
@@ -27,6 +28,7 @@ class PythonFile:
     line: int = 0
     column: int = 0
     is_broken: bool = False
+    source: bytes = b""
 
 
 def read_python(file: File) -> PythonFile:
@@ -37,7 +39,7 @@ def read_python(file: File) -> PythonFile:
         return PythonFile(None, f"cannot read it: {problem.strerror}")
     if len(data) > LARGEST_FILE_BYTES:
         return PythonFile(None, f"more than {LARGEST_FILE_BYTES:,} bytes")
-    return parse_python(data)
+    return replace(parse_python(data), source=data)
 
 
 def parse_python(source: bytes) -> PythonFile:
