@@ -31,6 +31,7 @@ _BEFORE = (
     r"|Failed to create instance: |(?<!error: )(?<!;)version -?\d+ is at UNAVAILABLE state: "
     r"|load failed for model '[^']*': )"
     r"(?:(?:Invalid argument|Internal|Not found|Unsupported|Unavailable|Unknown|Already exists|Cancelled): )?"
+    r"(?:ConfigMismatchError: )?"  # what our stand-in of onnxruntime raises with the C++ backend's words
 )
 _AFTER = r"(?=\"?\s*$|\\n|\n|;|\")"
 

@@ -43,7 +43,8 @@ SUBJECTS = (
     "python_completion",  # TS840
     "python_parameters",  # TS870
     "onnx_files",  # TS900
-    "engines",  # TS920
+    "onnx_tensors",  # TS905
+    "engines",  # TS930
 )
 
 CaseRule = Callable[[Case], Iterator[Finding]]

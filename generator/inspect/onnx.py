@@ -18,6 +18,8 @@ from tritonsmith.generator.inspect.onnx_slim import TruncatedError, without_weig
 
 # One protobuf message ends at 2 GiB, in ONNX Runtime as here (https://protobuf.dev/programming-guides/proto-limits).
 LARGEST_FILE_BYTES = 2**31 - 1
+# The checks that tell what `OnnxFacts` finds: an input or output that Triton cannot have, a data file beside the graph.
+TYPE, EXTERNAL = "TS902", "TS901"
 # Below this a file is parsed whole, in less time than it takes to look for its weights.
 _SMALL_FILE_BYTES = 1 << 20
 
@@ -90,7 +92,7 @@ def read_onnx(path: Path) -> OnnxFacts:
     for value in graph.output:
         findings.extend(_refusals("output", value, place))
     if not graph.output:
-        findings.append(error("the graph has no outputs: is the file whole?", place))
+        findings.append(error("the graph has no outputs: is the file whole?", place, code=TYPE))
     external = sorted(_external_locations(graph))
     if external:
         findings.extend(_external_findings(path, external))
@@ -216,18 +218,21 @@ def _refusals(kind: str, value: ValueInfoProto, place: Place) -> Iterator[Findin
             f"the graph does not say which type {kind} '{value.name}' has",
             place,
             remedy="run onnx.shape_inference.infer_shapes on the model and save it",
+            code=TYPE,
         )
     elif which != "tensor_type":
         yield error(
             f"{kind} '{value.name}' is {_article(which)}; Triton knows only dense tensors",
             place,
             remedy=f"export the model so that '{value.name}' is a tensor",
+            code=TYPE,
         )
     elif value.type.tensor_type.elem_type not in BY_ONNX:
         yield error(
             f"{kind} '{value.name}' has ONNX type {_type_name(value.type)}, which Triton lacks",
             place,
             remedy="cast it inside the graph to a type that Triton has",
+            code=TYPE,
         )
 
 
@@ -277,10 +282,12 @@ def _external_findings(path: Path, locations: Iterable[str]) -> Iterator[Finding
                 f"external data file '{location}' lies outside the model's folder",
                 place,
                 remedy="save the model again with its external data beside it",
+                code=EXTERNAL,
             )
         elif not (folder / location).is_file():
             yield error(
                 f"external data file '{location}' is missing",
                 place,
                 remedy=f"put it beside the model, in {path.parent}",
+                code=EXTERNAL,
             )
