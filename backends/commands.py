@@ -82,7 +82,7 @@ def check(
     from tritonsmith.backends import checking
 
     form = "json" if is_json else form
-    _require_live_options(form, load_limit, is_live=is_live)
+    _require_live_options(form, load_limit, url, is_live=is_live)
     if code:
         console.result(checking.explain(code))
         return
@@ -264,9 +264,11 @@ def doctor(is_install: bool, is_json: bool) -> None:
     tools.require(found)
 
 
-def _require_live_options(form: str, load_limit_s: float | None, *, is_live: bool) -> None:
+def _require_live_options(form: str, load_limit_s: float | None, url: str, *, is_live: bool) -> None:
     if load_limit_s is not None and not is_live:
         raise UsageError("--load-limit belongs to --live")
+    if is_live and url:
+        raise UsageError("--live starts a server of its own, and --url asks one that runs", hint="leave one out")
     if is_live and form not in ("text", "json"):
         raise UsageError(f"--live is not shown as {form}", hint="leave --format out, or use --format json")
 
