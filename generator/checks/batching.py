@@ -261,33 +261,42 @@ def delays_are_short(model: ModelCase) -> Iterator[Finding]:
         yield model.note(path, message, remedy="use what a request may wait, e.g. 1000 for a millisecond")
 
 
-@check("TS415", "requests with and without an optional input", on=("dynamic_batching",))
+@check("TS415", "requests that wait for others have the same inputs", on=("dynamic_batching",))
 def optional_inputs_split_batches(model: ModelCase) -> Iterator[Finding]:
-    """Only requests with the same inputs run in one batch.
+    """Only requests with the same inputs run in one batch; one that differs in an optional input ends it.
 
     Source: core: scheduler_utils.cc (RequiredEqualInputs).
     """
-    if model.config.max_batch_size < 2:
+    if not _waits_for_others(model):
         return
-    for index, tensor in enumerate(model.config.input):
-        if tensor.optional:
-            message = f"requests with '{tensor.name}' are not batched with those without"
-            yield model.note(f"input[{index}].optional", message, remedy="let clients always send it, with a default")
+    optional = [(index, tensor.name) for index, tensor in enumerate(model.config.input) if tensor.optional]
+    if optional:
+        index, name = optional[0]
+        others = f" and {len(optional) - 1} more" if len(optional) > 1 else ""
+        message = f"'{name}'{others} may be missing: only requests with the same inputs are batched"
+        yield model.note(f"input[{index}].optional", message, remedy="let clients always send it, with a default")
 
 
-@check("TS416", "requests of different shapes", on=("dynamic_batching",))
+@check("TS416", "requests that wait for others have the same shapes", on=("dynamic_batching",))
 def variable_inputs_split_batches(model: ModelCase) -> Iterator[Finding]:
     """An input of variable size batches only with those of the same shape, unless allow_ragged_batch is set.
 
     Source: core: backend_model.cc (SetConfiguredScheduler), scheduler_utils.cc (HasEqualInputs).
     """
-    if model.config.max_batch_size < 2:
+    if not _waits_for_others(model):
         return
     for index, tensor in enumerate(model.config.input):
         if -1 in tensor.dims and not tensor.allow_ragged_batch:
-            message = f"requests batch only where '{tensor.name}' has the same shape: its dims are {list(tensor.dims)}"
+            message = f"'{tensor.name}' varies, {list(tensor.dims)}: only requests of the same shape are batched"
             hint = "let clients pad it, or set allow_ragged_batch where the model takes ragged batches"
             yield model.note(f"input[{index}].dims", message, remedy=hint)
+            return
+
+
+def _waits_for_others(model: ModelCase) -> bool:
+    """Whether requests are held back to be batched, so that it matters which can be."""
+    batcher = model.config.dynamic_batching
+    return model.config.max_batch_size > 1 and batcher.max_queue_delay_microseconds > 0
 
 
 @check("TS417", "a timeout is set where something shall follow from it", on=("dynamic_batching",))

@@ -223,7 +223,8 @@ def initial_states_can_be_allocated(model: ModelCase) -> Iterator[Finding]:
     Source: core: sequence_batch_scheduler.cc (GenerateInitialStateData).
     """
     for path, state, initial in _initial_states(model):
-        if not can_be_allocated(initial.data_type, initial.dims):
+        is_refused = model.target.release.name >= SIZED_SINCE and min(initial.dims, default=0) < -1
+        if not is_refused and not can_be_allocated(initial.data_type, initial.dims):
             message = f"no memory can be had for the initial state of '{state.input_name}': {list(initial.dims)}"
             yield model.error(f"{path}.dims", message, remedy="write the sizes with which a sequence begins")
 

@@ -384,15 +384,18 @@ def tensors_are_said(model: ModelCase) -> Iterator[Finding]:
         yield model.warning("", message, remedy="write input and output into config.pbtxt")
 
 
-@check("TS327", "no output is named like an input", stage=Stage.IO, on=("output",))
+@check("TS327", "an output named like an input has its type", stage=Stage.IO, on=("output",))
 def sides_are_told_apart(model: ModelCase) -> Iterator[Finding]:
-    """Triton takes one name on both sides; clients, logs and statistics then cannot say which is meant."""
+    """Triton takes one name on both sides, as of a tensor that passes through.
+
+    Where their types differ, clients, logs and ensembles' maps cannot say which of the two is meant.
+    """
     if model.is_ensemble:
         return
-    names = {tensor.name for tensor in model.config.input if tensor.name}
+    types = {tensor.name: tensor.data_type for tensor in model.config.input}
     for index, tensor in enumerate(model.config.output):
-        if tensor.name in names:
-            message = f"output '{tensor.name}' is named like an input"
+        if tensor.name and types.get(tensor.name, tensor.data_type) != tensor.data_type:
+            message = f"output '{tensor.name}' is named like an input of another type"
             yield model.note(f"output[{index}].name", message, remedy="name it differently")
 
 

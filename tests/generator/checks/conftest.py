@@ -1,0 +1,42 @@
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from tritonsmith.generator.catalog.releases import EMBEDDED, RELEASES
+from tritonsmith.generator.checks import Case, Target, check_repository
+from tritonsmith.generator.findings import Finding
+from tritonsmith.generator.repository.read import read_repository
+
+MODEL = """
+class TritonPythonModel:
+    def execute(self, requests):
+        return []
+"""
+
+Judge = Callable[..., list[Finding]]
+
+
+@pytest.fixture
+def judge(tmp_path: Path) -> Judge:
+    """Return a function that writes one model, `m`, and returns what is found wrong with its tensors and batching."""
+
+    def judged(
+        config: str,
+        files: Mapping[str, bytes] | None = None,
+        *,
+        model: str = MODEL,
+        release: str = EMBEDDED,
+        gpus: int | None = 0,
+        is_auto_complete: bool = True,
+    ) -> list[Finding]:
+        contents = {"config.pbtxt": config.encode(), "1/model.py": model.encode(), **(files or {})}
+        for name, content in contents.items():
+            path = tmp_path / "m" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        target = Target(RELEASES[release], gpus, is_auto_complete)
+        findings = check_repository(Case(read_repository(tmp_path), target))
+        return [finding for finding in findings if finding.code.startswith(("TS3", "TS4"))]
+
+    return judged
