@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tritonclient.grpc.model_config_pb2 import BatchInput, BatchOutput, DataType
 
 from tritonsmith.generator.checks.case import ModelCase
+from tritonsmith.generator.checks.enums import enum_name
 from tritonsmith.generator.checks.registry import Stage, check
 from tritonsmith.generator.findings import Finding
 from tritonsmith.generator.suggest import did_you_mean
@@ -28,7 +29,7 @@ def batch_inputs_have_one_source(model: ModelCase) -> Iterator[Finding]:
     """
     for index, made in enumerate(model.config.batch_input):
         if len(made.source_input) != 1:
-            kind = BatchInput.Kind.Name(made.kind)
+            kind = enum_name(BatchInput.Kind, made.kind)
             message = f"{kind} has {len(made.source_input)} source inputs, it takes one"
             yield model.error(f"batch_input[{index}].source_input", message, remedy=_TAKES)
 
@@ -47,7 +48,7 @@ def batch_inputs_have_a_known_type(model: ModelCase) -> Iterator[Finding]:
     """
     for index, made in enumerate(model.config.batch_input):
         if made.data_type not in (DataType.TYPE_INT32, DataType.TYPE_FP32):
-            said = DataType.Name(made.data_type) if made.data_type else "no data_type"
+            said = enum_name(DataType, made.data_type) if made.data_type else "no data_type"
             message = f"the batch input has {said}; Triton writes TYPE_INT32 or TYPE_FP32"
             yield model.error(f"batch_input[{index}].data_type", message, remedy="write data_type: TYPE_INT32")
 
@@ -88,7 +89,7 @@ def batch_outputs_have_one_source(model: ModelCase) -> Iterator[Finding]:
     """
     for index, made in enumerate(model.config.batch_output):
         if len(made.source_input) != 1:
-            kind = BatchOutput.Kind.Name(made.kind)
+            kind = enum_name(BatchOutput.Kind, made.kind)
             message = f"{kind} has {len(made.source_input)} source inputs, it takes one"
             yield model.error(f"batch_output[{index}].source_input", message, remedy=_TAKES)
 

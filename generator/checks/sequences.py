@@ -8,6 +8,7 @@ from tritonclient.grpc.model_config_pb2 import DataType, ModelSequenceBatching
 
 from tritonsmith.generator.checks.batching import written
 from tritonsmith.generator.checks.case import ModelCase
+from tritonsmith.generator.checks.enums import enum_name
 from tritonsmith.generator.checks.registry import Stage, check
 from tritonsmith.generator.findings import Finding
 
@@ -87,7 +88,7 @@ def controls_are_sent_once(model: ModelCase) -> Iterator[Finding]:
     seen: set[int] = set()
     for path, control in _controls(model):
         if control.kind in seen:
-            message = f"a second tensor for {_Control.Kind.Name(control.kind)}"
+            message = f"a second tensor for {enum_name(_Control.Kind, control.kind)}"
             yield model.error(f"{path}.kind", message, remedy="keep one of the two")
         seen.add(control.kind)
 
@@ -107,7 +108,7 @@ def controls_have_values(model: ModelCase) -> Iterator[Finding]:
     """
     for path, control, given in _flags(model):
         if not given:
-            message = f"{_Control.Kind.Name(control.kind)} does not say what false and true are"
+            message = f"{enum_name(_Control.Kind, control.kind)} does not say what false and true are"
             yield model.error(path, message, remedy="add e.g. int32_false_true: [ 0, 1 ]")
 
 
@@ -126,7 +127,7 @@ def controls_have_one_type(model: ModelCase) -> Iterator[Finding]:
     """
     for path, control, given in _flags(model):
         if len(given) > 1:
-            message = f"{_Control.Kind.Name(control.kind)} has {' and '.join(given)}"
+            message = f"{enum_name(_Control.Kind, control.kind)} has {' and '.join(given)}"
             yield model.error(path, message, remedy="keep the one of the model's type")
 
 
@@ -164,7 +165,7 @@ def correlation_ids_have_a_known_type(model: ModelCase) -> Iterator[Finding]:
     """
     for path, control in _controls(model):
         if control.kind == _Control.CONTROL_SEQUENCE_CORRID and control.data_type not in _CORRELATION_ID_TYPES:
-            said = DataType.Name(control.data_type) if control.data_type else "no data_type"
+            said = enum_name(DataType, control.data_type) if control.data_type else "no data_type"
             message = f"the correlation id has {said}"
             yield model.error(f"{path}.data_type", message, remedy="use TYPE_UINT64, or TYPE_STRING for names")
 

@@ -8,6 +8,7 @@ from tritonclient.grpc.model_config_pb2 import DataType, ModelInstanceGroup, Mod
 
 from tritonsmith.generator.catalog.datatypes import BY_NUMBER
 from tritonsmith.generator.checks.case import ModelCase
+from tritonsmith.generator.checks.enums import enum_name
 from tritonsmith.generator.checks.registry import check
 from tritonsmith.generator.checks.shapes import SIZED_SINCE, can_be_allocated, size_bytes, size_of_file
 from tritonsmith.generator.checks.warmup import negative_samples
@@ -63,7 +64,7 @@ def initial_states_have_the_type(model: ModelCase) -> Iterator[Finding]:
     """
     for path, state, initial in _initial_states(model):
         if initial.data_type != state.data_type:
-            types = f"{DataType.Name(initial.data_type)}, the state {DataType.Name(state.data_type)}"
+            types = f"{enum_name(DataType, initial.data_type)}, the state {enum_name(DataType, state.data_type)}"
             message = f"the initial state of '{state.input_name}' has {types}"
             yield model.error(f"{path}.data_type", message, remedy="give both one type")
 

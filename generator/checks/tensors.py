@@ -8,6 +8,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOut
 
 from tritonsmith.generator.checks.case import ModelCase
 from tritonsmith.generator.checks.completion import is_completed_later
+from tritonsmith.generator.checks.enums import enum_name
 from tritonsmith.generator.checks.registry import Stage, check
 from tritonsmith.generator.checks.shapes import NOT_COUNTED, SIZED_SINCE, count_elements, element_counts, is_overflowing
 from tritonsmith.generator.findings import Finding, Phase
@@ -232,7 +233,7 @@ def images_have_three_dims(model: ModelCase) -> Iterator[Finding]:
     """
     for index, tensor in enumerate(model.config.input):
         if tensor.format in (ModelInput.FORMAT_NHWC, ModelInput.FORMAT_NCHW) and len(tensor.dims) != 3:
-            name = ModelInput.Format.Name(tensor.format)
+            name = enum_name(ModelInput.Format, tensor.format)
             message = f"input '{tensor.name}' is {name} and has {len(tensor.dims)} dims"
             yield model.error(f"input[{index}].format", message, remedy="leave format out, or write three dims")
 

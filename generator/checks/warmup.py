@@ -8,6 +8,7 @@ from dataclasses import replace
 from tritonclient.grpc.model_config_pb2 import DataType, ModelInput, ModelWarmup
 
 from tritonsmith.generator.checks.case import ModelCase
+from tritonsmith.generator.checks.enums import enum_name
 from tritonsmith.generator.checks.registry import check
 from tritonsmith.generator.checks.shapes import SIZED_SINCE, can_be_allocated, size_bytes, size_of_file
 from tritonsmith.generator.findings import Finding, Phase
@@ -154,8 +155,8 @@ def samples_have_the_types(model: ModelCase) -> Iterator[Finding]:
     for path, name, given in inputs_of_samples(model):
         tensor = declared.get(name)
         if tensor is not None and tensor.data_type and given.data_type != tensor.data_type:
-            wanted = DataType.Name(tensor.data_type)
-            said = DataType.Name(given.data_type) if given.data_type else "no data_type"
+            wanted = enum_name(DataType, tensor.data_type)
+            said = enum_name(DataType, given.data_type) if given.data_type else "no data_type"
             message = f"the sample's input '{name}' has {said}, the model takes {wanted}"
             yield model.error(f"{path}.data_type", message, remedy=f"write data_type: {wanted}")
 
