@@ -9,7 +9,7 @@ from tritonsmith.ensembles.draw.core import Box, Edge, Mark, Tensor, by_code, sh
 from tritonsmith.ensembles.draw.lettering import mono_width, sans_width, wrap
 from tritonsmith.ensembles.draw.markup import element, text, tooltip
 
-SIDE, NAME_ROW, ROW, FACT_COLUMNS = 14.0, 20.0, 17.0, 42
+SIDE, NAME_ROW, ROW, FACT_COLUMNS = 14.0, 20.0, 17.0, 46
 NAME_LIMIT, TENSOR_LIMIT, TYPE_LIMIT, TENSORS_IN_BOX, CHIP_LIMIT = 34, 30, 30, 12, 4
 NAME_SIZE, FACT_SIZE, MONO_SIZE, CODE_SIZE = 14.5, 12.5, 11.5, 12.0
 CHIP_HEIGHT = 17.0
@@ -40,13 +40,13 @@ class Timing:
         return self.queue_us + self.compute_us
 
 
-def card(box: Box, timing: Timing | None = None, slowest_us: float = 0.0) -> Piece:
-    """Return a model's box; where it was measured, with its time as a bar on the scale of the slowest."""
+def card(box: Box, timing: Timing | None = None, slowest_us: float = 0.0, *, least: float = 0.0) -> Piece:
+    """Return a box, at least so wide; where it was measured, with its time as a bar on the scale of the slowest."""
     if box.kind in ("request", "response", "nothing"):
-        return _end(box)
+        return _end(box, least)
     head = heading(box)
     rows = [*_tensor_rows("in", box.inputs), *_tensor_rows("out", box.outputs)]
-    width, y, parts = max(LEAST_WIDTH, head.width), head.height, [head.markup]
+    width, y, parts = max(LEAST_WIDTH, least, head.width), head.height, [head.markup]
     width = max([width, *(SIDE * 2 + row.width for row in rows)])
     for row in rows:
         parts.append(element("g", row.markup, transform=f"translate({SIDE:g} {y:g})"))
@@ -117,9 +117,9 @@ def chips(marks: Sequence[Mark]) -> Piece:
     return Piece(x, CHIP_HEIGHT if marks else 0.0, "".join(parts))
 
 
-def _end(box: Box) -> Piece:
+def _end(box: Box, least: float) -> Piece:
     words = box.name
-    width = max(LEAST_END, sans_width(words, NAME_SIZE) + 2 * SIDE)
+    width = max(LEAST_END, least, sans_width(words, NAME_SIZE) + 2 * SIDE)
     shape = "missing" if box.kind == "nothing" else "end"
     frame = element("rect", x=0, y=0, width=width, height=30, rx=15, class_=shape)
     return Piece(width, 30.0, frame + text(words, width / 2, 20.0, text_anchor="middle", class_="name"))

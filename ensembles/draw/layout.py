@@ -16,7 +16,7 @@ Size = tuple[float, float]  # width, height
 
 LANE = 12.0  # width of a line's lane through a layer
 GAP, LEAST_CHANNEL, MOST_CHANNEL = 28.0, 26.0, 84.0
-SWEEPS = 12
+SWEEPS, SETTLING, GRAVITY = 12, 200, 0.05
 
 
 @dataclass(frozen=True)
@@ -214,36 +214,51 @@ def _crossings(nodes: Sequence[_Node], layers: Sequence[Sequence[int]]) -> int:
 
 
 def _place_across(nodes: Sequence[_Node], layers: Sequence[Sequence[int]]) -> None:
-    """Give every node the middle of its neighbours as far as its own layer has room."""
+    """Give every node the middle of its neighbours as far as its own layer has room; lanes pull most."""
     for layer in layers:
-        _settle(nodes, layer, [0.0] * len(layer))
-    for sweep in range(2 * SWEEPS):
-        downwards = sweep % 2 == 0
-        for layer in layers if downwards else reversed(layers):
-            wanted = []
-            for node in layer:
-                near = nodes[node].above if downwards else nodes[node].below
-                near = near or nodes[node].below or nodes[node].above
-                mean = sum(nodes[one].center for one in near) / len(near) if near else nodes[node].center
-                wanted.append(mean)
-            _settle(nodes, layer, wanted)
+        _settle(nodes, layer, [(0.0, 1.0)] * len(layer))
+    for sweep in range(2 * SWEEPS + SETTLING):
+        for layer in layers if sweep % 2 == 0 else reversed(layers):
+            _settle(nodes, layer, [_wanted(nodes, node, sweep) for node in layer])
 
 
-def _settle(nodes: Sequence[_Node], layer: Sequence[int], wanted: Sequence[float]) -> None:
-    """Move a layer's nodes to the places nearest to those wanted (least squares) that keep order and distance."""
+def _wanted(nodes: Sequence[_Node], index: int, sweep: int) -> tuple[float, float]:
+    """Return the place that a node is drawn to, and how strongly: from one side, in the last sweeps from both."""
+    node = nodes[index]
+    sides = [node.above, node.below] if sweep % 2 == 0 else [node.below, node.above]
+    near = [*node.above, *node.below] if sweep >= 2 * SWEEPS else sides[0] or sides[1]
+    pulls = [(nodes[one].center, _pull(node, nodes[one])) for one in near]
+    strength = GRAVITY + sum(pull for _, pull in pulls)  # towards 0: what nothing joins to the rest comes near it
+    return sum(place * pull for place, pull in pulls) / strength, strength
+
+
+def _pull(one: _Node, other: _Node) -> float:
+    """Return how much two joined nodes want to be in line: a lane with itself most, a chain more than a fork.
+
+    Source: Gansner et al., A Technique for Drawing Directed Graphs (1993).
+    """
+    lanes = (one.height == 0) + (other.height == 0)
+    upper, lower = (one, other) if one.layer < other.layer else (other, one)
+    is_chain = len(upper.below) == len(lower.above) == 1
+    return 24.0 if lanes == 2 else 4.0 if is_chain else 0.4 if lanes else 1.0
+
+
+def _settle(nodes: Sequence[_Node], layer: Sequence[int], wanted: Sequence[tuple[float, float]]) -> None:
+    """Move a layer's nodes to the places nearest to those wanted (weighted least squares) that keep their distance."""
     offsets = [0.0]
     for left, right in pairwise(layer):
         is_tight = LANE in (nodes[left].width, nodes[right].width)
         gap = 0.7 * GAP if is_tight else GAP
         offsets.append(offsets[-1] + (nodes[left].width + nodes[right].width) / 2 + gap)
-    blocks: list[tuple[float, int]] = []  # mean, count: pooled wherever an earlier one would lie behind a later one
-    for place, offset in zip(wanted, offsets, strict=False):
-        mean, count = place - offset, 1
+    blocks: list[tuple[float, float, int]] = []  # mean, weight, count: pooled where one would lie behind the next
+    for (place, pull), offset in zip(wanted, offsets, strict=False):
+        mean, weight, count = place - offset, pull, 1
         while blocks and blocks[-1][0] > mean:
-            other, others = blocks.pop()
-            mean, count = (mean * count + other * others) / (count + others), count + others
-        blocks.append((mean, count))
-    places = [mean for mean, count in blocks for _ in range(count)]
+            other, heavier, others = blocks.pop()
+            mean = (mean * weight + other * heavier) / (weight + heavier)
+            weight, count = weight + heavier, count + others
+        blocks.append((mean, weight, count))
+    places = [mean for mean, _, count in blocks for _ in range(count)]
     for node, place, offset in zip(layer, places, offsets, strict=False):
         nodes[node].center = place + offset
 

@@ -14,6 +14,7 @@ from tritonsmith.ensembles.draw.core import Box, Edge, Graph, Tensor, marked, pl
 from tritonsmith.ensembles.draw.facts import UNKNOWN, model_facts, tensor_type, tensors_of, version_words
 from tritonsmith.ensembles.draw.marks import NO_MARKS, ModelMarks
 
+MOST_NESTED, MOST_BOXES = 4, 200  # beyond that a nested ensemble is a box: see --model
 REQUEST, RESPONSE, UNWRITTEN, UNREAD = "request", "response", "unwritten", "unread"
 
 
@@ -38,6 +39,19 @@ class Scene:
         """Whether a model is known, and has steps."""
         config = self.configs.get(model)
         return config is not None and bool(config.ensemble_scheduling.step)
+
+    def boxes_in(self, model: str, depth: int) -> int:
+        """Return about how many boxes an ensemble is with all that is in it; more than enough beyond the depth."""
+        if not self.is_ensemble(model):
+            return 1
+        if depth <= 0:
+            return MOST_BOXES + 1
+        total = 0
+        for step in self.configs[model].ensemble_scheduling.step:
+            total += self.boxes_in(step.model_name, depth - 1)
+            if total > MOST_BOXES:
+                break
+        return total
 
 
 @dataclass(frozen=True)
@@ -68,7 +82,7 @@ def model_box(scene: Scene, name: str, key: str, above: tuple[str, ...] = (), ve
     if config is None:
         return _unknown_box(scene, name, key)
     facts = model_facts(config, version_words(version, scene.versions.get(name, ())))
-    if scene.is_ensemble(name) and name not in above:
+    if scene.is_ensemble(name) and name not in above and scene.boxes_in(name, MOST_NESTED - len(above)) <= MOST_BOXES:
         inner = graph_of(scene, name, above)
         return Box(key, "ensemble", shown, facts, is_decoupled=_has_decoupled(inner), inner=inner)
     is_decoupled = config.model_transaction_policy.decoupled
@@ -105,7 +119,7 @@ def _step_box(scene: Scene, config: ModelConfig, index: int, above: tuple[str, .
 
 def _unknown_box(scene: Scene, name: str, key: str) -> Box:
     is_there = name in scene.unread
-    fact = "its configuration cannot be read" if is_there else "not in the repository"
+    fact = "its configuration is not known" if is_there else "not in the repository"
     return Box(key, "missing", plain(name) or "no name", (fact,), marks=scene.marks_of(name).all)
 
 

@@ -13,7 +13,7 @@ from tritonsmith.ensembles.draw.lettering import sans_width, wrap
 from tritonsmith.ensembles.draw.markup import element, number, text, tooltip
 from tritonsmith.generator.findings import Severity
 
-MARGIN, PADDING = 28.0, 18.0
+MARGIN, PADDING, ARROW = 28.0, 18.0, 14.0
 SHEET = 1104.0  # what stands alone is set in rows of this width
 LEGEND_COLUMNS = 110
 NO_TIMINGS: Mapping[str, Timing] = {}
@@ -80,7 +80,8 @@ def _titled(graph: Graph) -> Piece:
 
 def _pipeline(graph: Graph, timings: Mapping[str, Timing]) -> Piece:
     """Return the boxes, lines and labels of a graph."""
-    cards = {box.key: _box(box, timings) for box in graph.boxes}
+    least = {box.key: ARROW * max(_lines(graph, box)) + 24 for box in graph.boxes}
+    cards = {box.key: _box(box, timings, least[box.key]) for box in graph.boxes}
     if not graph.edges:
         return _rows(list(cards.values()))
     places = {key: index for index, key in enumerate(cards)}
@@ -108,11 +109,16 @@ def _rows(pieces: Sequence[Piece]) -> Piece:
     return Piece(width, y + row, "".join(parts))
 
 
-def _box(box: Box, timings: Mapping[str, Timing]) -> Piece:
+def _lines(graph: Graph, box: Box) -> tuple[int, int]:
+    """Return how many lines lead to a box, and how many away."""
+    return sum(box.key in edge.targets for edge in graph.edges), sum(edge.source == box.key for edge in graph.edges)
+
+
+def _box(box: Box, timings: Mapping[str, Timing], least: float) -> Piece:
     """Return a model's box, or the frame of a nested ensemble around what is in it."""
     if box.inner is None:
         slowest_us = max((timing.total_us for timing in timings.values()), default=0.0)
-        return card(box, timings.get(box.name), slowest_us)
+        return card(box, timings.get(box.name), slowest_us, least=least)
     inner, head, marks = _pipeline(box.inner, timings), heading(box), (*box.marks, *box.inner.marks)
     codes = chips(marks)
     top = head.height + codes.height + 12
