@@ -91,9 +91,12 @@ def streams_are_asked_for(model: ModelCase) -> Iterator[Finding]:
 
 def calls_in(model: ModelCase) -> Iterator[Call]:
     """Yield the calls that a Python model's files write with the callee's name as a text; no other model has any."""
-    for path, source in python_sources(model):
-        if source.tree is not None and _REQUEST.encode() in source.source:
-            yield from _requests(path, source.tree)
+    yield from model.once(_calls_in) if model.config.backend == "python" else ()
+
+
+def _calls_in(model: ModelCase) -> list[Call]:
+    sources = [(path, source) for path, source in python_sources(model) if _REQUEST.encode() in source.source]
+    return [call for path, source in sources if source.tree is not None for call in _requests(path, source.tree)]
 
 
 def _requests(path: str, tree: ast.Module) -> Iterator[Call]:

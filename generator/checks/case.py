@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 if TYPE_CHECKING:
     from tritonsmith.generator.inspect.onnx import OnnxFacts
+
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,16 @@ class ModelCase:
         Not where a Python model adds tensors in a way that only running it tells: what is missing is no mistake then.
         """
         return self.completion.is_whole
+
+    @cached_property
+    def _kept(self) -> dict[Callable[[ModelCase], object], object]:
+        return {}
+
+    def once(self, work: Callable[[ModelCase], Kept]) -> Kept:
+        """Return what a function makes of the model: worked out when it is first asked for, and kept."""
+        if work not in self._kept:
+            self._kept[work] = work(self)
+        return cast(Kept, self._kept[work])
 
     @cached_property
     def versions(self) -> list[int]:

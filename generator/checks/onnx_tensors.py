@@ -15,6 +15,7 @@ from tritonsmith.generator.findings import Finding
 from tritonsmith.generator.repository.complete import complete_fields, complete_from_graph, wants_graph
 
 if TYPE_CHECKING:
+    from tritonsmith.generator.checks.onnx_signature import Mismatch
     from tritonsmith.generator.inspect.onnx import OnnxFacts
 
 _UNABLE = "unable to load model '{name}', "
@@ -151,12 +152,8 @@ _RULES = (
 
 def _rule(kind: str, remedy: str) -> ModelRule:
     def differ(model: ModelCase) -> Iterator[Finding]:
-        if model.config.backend != "onnxruntime":
-            return
-        from tritonsmith.generator.checks.onnx_signature import mismatches  # imports onnx, which few repositories need
-
-        for path, config, facts in _signatures(model):
-            for mismatch in mismatches(config, facts):
+        if model.config.backend == "onnxruntime":
+            for path, mismatch in model.once(_mismatches):
                 if mismatch.kind == kind:
                     yield model.error(mismatch.path, f"{path}: {mismatch.message}", remedy=remedy)
 
@@ -191,6 +188,16 @@ def graphs_batch_where_they_complete(model: ModelCase) -> Iterator[Finding]:
                 message = f"max_batch_size is {size}, and not every tensor of {path} has a dynamic first axis"
                 remedy = "leave max_batch_size out, or export the model with dynamic first axes"
                 yield model.error("max_batch_size", message, remedy=remedy)
+
+
+def _mismatches(model: ModelCase) -> list[tuple[str, Mismatch]]:
+    """Return where each version's graph differs from the configuration, with the graph's path."""
+    signatures = list(_signatures(model))
+    if not signatures:
+        return []
+    from tritonsmith.generator.checks.onnx_signature import mismatches  # imports onnx, which few repositories need
+
+    return [(path, found) for path, config, facts in signatures for found in mismatches(config, facts)]
 
 
 def _signatures(model: ModelCase) -> Iterator[tuple[str, ModelConfig, OnnxFacts]]:

@@ -51,7 +51,7 @@ def execute_returns(model: ModelCase) -> Iterator[Finding]:
     if model.config.model_transaction_policy.decoupled:
         return
     for path, function in _executes(model):
-        if is_plain(function) and not _returns(function) and not certain_failure(function.body):
+        if not _returns(function) and is_plain(function) and not certain_failure(function.body):
             message = "execute returns nothing, so no request is ever answered"
             finding = model.error("", message, remedy="return a list with one InferenceResponse for each request")
             yield in_file(model, path, function, replace(finding, phase=Phase.HANG if _warms_up(model) else None))
@@ -85,7 +85,7 @@ def execute_does_not_raise(model: ModelCase) -> Iterator[Finding]:
     Source: python_backend: src/pb_stub.cc (ProcessRequests).
     """
     for path, function in _executes(model):
-        if is_plain(function) and (statement := certain_failure(function.body)):
+        if (statement := certain_failure(function.body)) and is_plain(function):
             finding = model.error("", f"execute always fails: {ast.unparse(statement).partition(chr(10))[0][:80]}")
             yield in_file(model, path, statement, finding)
 

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+_OWN_BODY = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
-def certain(statements: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements of a body that run each time it is run, up to where one may leave it."""
-    for statement in statements:
-        yield statement
-        if isinstance(statement, (ast.Return, ast.Raise)):
-            return
-        if any(isinstance(node, ast.Return) for node in own_nodes([statement])):
-            return
+def certain_imports(body: Sequence[ast.stmt]) -> list[ast.Import | ast.ImportFrom]:
+    """Return the imports that are made each time a body is run."""
+    found = [(at, node) for at, node in enumerate(body) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    return [node for at, node in found if not _may_end_before(body, at)] if found else []
 
 
-def certain_failure(statements: Iterable[ast.stmt]) -> ast.stmt | None:
+def certain_failure(body: Sequence[ast.stmt]) -> ast.stmt | None:
     """Return the statement by which a body fails each time it is run, None where it may not."""
-    for statement in certain(statements):
-        if isinstance(statement, ast.Raise) or _exits(statement):
-            return statement
-        if isinstance(statement, ast.Assert) and isinstance(statement.test, ast.Constant) and not statement.test.value:
-            return statement
+    for at, statement in enumerate(body):
+        if _fails(statement):
+            return None if _may_end_before(body, at) else statement
     return None
+
+
+def _fails(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Assert):
+        return isinstance(statement.test, ast.Constant) and not statement.test.value
+    return isinstance(statement, ast.Raise) or _exits(statement)
+
+
+def _may_end_before(body: Sequence[ast.stmt], at: int) -> bool:
+    """Whether a body may be left, or has been, before one of its statements."""
+    return any(isinstance(node, (ast.Return, ast.Raise)) for node in body[:at]) or any(
+        isinstance(node, ast.Return) for node in own_nodes(node for node in body[:at] if hasattr(node, "body"))
+    )
 
 
 def is_plain(function: Function) -> bool:
@@ -41,7 +49,7 @@ def own_nodes(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
     while waiting:
         node = waiting.pop()
         yield node
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+        if not isinstance(node, _OWN_BODY):
             waiting.extend(ast.iter_child_nodes(node))
 
 
@@ -70,4 +78,7 @@ def bound_arguments(function: Function, given: int, *, is_on_class: bool = False
 def _exits(statement: ast.stmt) -> bool:
     """Whether it is `sys.exit(...)`."""
     call = statement.value if isinstance(statement, ast.Expr) else None
-    return isinstance(call, ast.Call) and ast.unparse(call.func) == "sys.exit"
+    function = call.func if isinstance(call, ast.Call) else None
+    if not isinstance(function, ast.Attribute) or function.attr != "exit":
+        return False
+    return isinstance(function.value, ast.Name) and function.value.id == "sys"

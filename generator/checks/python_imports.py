@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tritonsmith.generator.catalog.releases import EMBEDDED
 from tritonsmith.generator.checks.case import ModelCase
 from tritonsmith.generator.checks.environment import has_module, has_neighbour
-from tritonsmith.generator.checks.python_flow import certain, is_plain
+from tritonsmith.generator.checks.python_flow import certain_imports, is_plain
 from tritonsmith.generator.checks.python_source import has_own_environment, in_file, python_sources, python_trees
 from tritonsmith.generator.checks.registry import check
 from tritonsmith.generator.findings import Finding
@@ -131,21 +131,29 @@ def _module_of_the_file(model: ModelCase) -> Iterator[Finding]:
         yield model.error("default_model_filename", message, remedy="a plain name that ends with .py, as in model.py")
 
 
-def _imports(model: ModelCase) -> Iterator[_Imported]:
+def _imports(model: ModelCase) -> Sequence[_Imported]:
+    return model.once(_all_imports) if model.config.backend == "python" else ()
+
+
+def _all_imports(model: ModelCase) -> list[_Imported]:
+    return list(_imports_in(model))
+
+
+def _imports_in(model: ModelCase) -> Iterator[_Imported]:
     """Yield what is imported for certain in each version: by the file, and by initialize."""
     for path, tree in python_trees(model):
         if path.count("/") > 1:
             continue  # a file in a folder of its own: which package it is depends on the path
-        statements = list(certain(tree.body))
+        statements = certain_imports(tree.body)
         owner = model_class(tree)
         function = method(owner, "initialize") if owner else None
-        if function and is_plain(function):
-            statements += certain(function.body)
+        if function and (inner := certain_imports(function.body)) and is_plain(function):
+            statements += inner
         for statement in statements:
             if isinstance(statement, ast.Import):
                 for alias in statement.names:
                     yield _Imported(path, statement, alias.name, 0)
-            elif isinstance(statement, ast.ImportFrom):
+            else:
                 names = tuple(alias.name for alias in statement.names)
                 yield _Imported(path, statement, statement.module or "", statement.level, names)
 

@@ -23,8 +23,10 @@ def python_sources(model: ModelCase) -> Sequence[tuple[str, PythonFile]]:
 
     None for a model of another backend, and none of a version that lacks the file.
     """
-    if model.config.backend != "python":
-        return ()
+    return model.once(_sources) if model.config.backend == "python" else ()
+
+
+def _sources(model: ModelCase) -> list[tuple[str, PythonFile]]:
     name = model.config.default_model_filename or "model.py"
     paths = [f"{version}/{name}" for version in model.versions]
     found = [(path, model.case.python_file(model.model, path)) for path in paths]
