@@ -95,15 +95,14 @@ def _is_limited(case: Case) -> bool:
 
 
 def _limits(case: Case) -> dict[str, int]:
-    """Return what the server has of each resource, `name` or `name@device`; names as the server compares them."""
+    """Return what the server has of each resource, `name` or `name@device`."""
     server = case.target.server
-    given = server.rate_limit.resources if server is not None and server.rate_limit is not None else {}
-    return {name.lower(): count for name, count in given.items()}
+    return server.rate_limit.resources if server is not None and server.rate_limit is not None else {}
 
 
 def _limit(limits: dict[str, int], need: _Need) -> int:
     """Return how many there are; of a global resource, the most that any device has."""
-    name = need.name.lower()
+    name = need.name
     if need.device == _GLOBAL:
         return max((count for key, count in limits.items() if key.partition("@")[0] == name), default=0)
     return max(limits.get(name, 0), limits.get(f"{name}@{need.device}", 0))
