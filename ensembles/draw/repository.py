@@ -48,12 +48,12 @@ def draw_served(configs: Mapping[str, ModelConfig], model: str, calls: Mapping[s
 
 
 def _pipelines(scene: Scene, models: list[str]) -> Iterator[Graph]:
-    """Yield the pipelines of a repository, then all that stand alone in one graph."""
+    """Yield the pipelines of a repository, ensembles first, then all that stand alone in one graph."""
     needs = {model: _needs(scene, model) for model in models}
     alone = [model for model in models if not needs[model] and not any(model in some for some in needs.values())]
     drawn: set[str] = set(alone)
     inner = {name for model in models for name in needs[model] if name != model}
-    tops = [model for model in models if model not in inner]
+    tops = sorted((model for model in models if model not in inner), key=lambda model: not scene.is_ensemble(model))
     for model in (*tops, *models):  # what is left after the tops needs itself in a circle
         if model not in drawn:
             drawn |= _reached(needs, model)

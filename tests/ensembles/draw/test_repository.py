@@ -6,9 +6,11 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tests.ensembles.draw.configs import MODEL, chain, ensemble, model
 from tritonsmith.ensembles.draw.core import Drawing, Graph, plain, shorten
-from tritonsmith.ensembles.draw.repository import draw_served
+from tritonsmith.ensembles.draw.repository import draw_repository, draw_served
+from tritonsmith.generator.checks import Case, Target
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.findings import Finding, Place, error, warning
+from tritonsmith.generator.repository.core import Model, Repository
 
 Draw = Callable[..., Drawing]
 
@@ -117,14 +119,22 @@ def test_an_ensemble_within_itself_ends(draw: Draw) -> None:
 
 
 def test_ensembles_that_multiply_are_not_drawn_whole(draw: Draw) -> None:
-    steps = [("e{}", {"x": "x"}, {"y": f"y{index}"}) for index in range(10)]
     outputs = [f"y{index}" for index in range(10)]
-    configs = {
-        f"e{depth}": ensemble(["x"], outputs, *((name.format(depth + 1), *maps) for name, *maps in steps))  # type: ignore[misc]
-        for depth in range(8)
-    }
-    (graph,) = draw({**configs, "e8": model()}).graphs
+    configs = {"e8": model()}
+    for depth in range(8):
+        steps = [(f"e{depth + 1}", {"x": "x"}, {"y": output}) for output in outputs]
+        configs[f"e{depth}"] = ensemble(["x"], outputs, *steps)
+    (graph,) = draw(configs).graphs
     assert all(box.inner is None for box in graph.boxes)
+
+
+def test_ensembles_come_before_models_that_call() -> None:
+    calling, steps = ModelConfig(name="calls", backend="python"), ModelConfig(name="steps", platform="ensemble")
+    steps.ensemble_scheduling.step.add(model_name="a")
+    models = {config.name: Model(config.name, config) for config in (calling, steps, ModelConfig(name="a"))}
+    repository = Repository("r", models, settings={"calls": {"calls": ["a"]}})
+    drawing = draw_repository(Case(repository, Target()), ())
+    assert [graph.name for graph in drawing.graphs] == ["steps", "calls"]
 
 
 def test_models_in_no_ensemble_are_single_boxes_with_their_tensors(draw: Draw) -> None:
