@@ -41,12 +41,12 @@ class ParameterReader:
         `defaults` are those of this engine, over the backend's.
         """
         known = parameters_of(TENSORRT_LLM, self.version)
-        written = {name: row.default for name, row in known.items() if row.is_written and row.default}
+        written = {name: row.default for name, row in known.items() if row.is_written or row.is_asked_for}
         written |= {name: text for name, text in (defaults or {}).items() if name in known}
         for name, value in given.items():
-            if value is None:
+            if value is None and not (name in known and known[name].is_asked_for):
                 written.pop(name, None)
-            elif name in known and (text := known[name].normalised(_text(value))) is not None:
+            elif value is not None and name in known and (text := known[name].normalised(_text(value))) is not None:
                 written[name] = text
         return {name: written[name] for name in known if name in written}
 

@@ -236,9 +236,6 @@ def _rules(
         message = f"NVIDIA has no container of Triton {use.release.name} with TensorRT-LLM"
         hint = f'triton: "{NEWEST_WITH_TENSORRT_LLM}", the newest with one; or an image of your own'
         yield use.warning(message, "with", "target", hint=hint)
-    if use.release.name == "26.07":
-        message = "26.07 carries an openai package that TensorRT-LLM cannot be imported with"
-        yield use.warning(message, "with", "target", hint="pip install -U openai in the container, or 26.06")
 
 
 def _graphs(arguments: Mapping[str, Any], settings: Settings, use: Use) -> Iterator[Finding]:

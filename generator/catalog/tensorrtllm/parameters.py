@@ -35,7 +35,8 @@ class Parameter(Spanned):
     """One row; `default` is what the backend takes where the key is absent, empty where it takes none.
 
     One that `is_written` stands in config.pbtxt although the spec leaves it out: it says how the model works. One that
-    `is_ours` is read by our Python-based backend alone; C++ ignores it.
+    `is_ours` is read by our Python-based backend alone; C++ ignores it. One that `is_asked_for` must stand there, be it
+    empty: the backend asks for it and has no default.
     """
 
     _: KW_ONLY
@@ -46,6 +47,7 @@ class Parameter(Spanned):
     about: str = ""
     is_written: bool = False
     is_ours: bool = False
+    is_asked_for: bool = False
 
     def normalised(self, value: str) -> str | None:
         """Return the value as the backend reads it, None where it is none of its values: a placeholder never is."""
@@ -74,6 +76,7 @@ def _row(
     until: str = "",
     is_written: bool = False,
     is_ours: bool = False,
+    is_asked_for: bool = False,
 ) -> Parameter:
     kind = "choices" if choices else kind
     return Parameter(
@@ -86,6 +89,7 @@ def _row(
         until=until,
         is_written=is_written,
         is_ours=is_ours,
+        is_asked_for=is_asked_for,
     )
 
 
@@ -99,6 +103,7 @@ TENSORRT_LLM = (
         about="how requests are batched",
         choices=("inflight_fused_batching", "inflight_batching", "V1"),
         is_written=True,
+        is_asked_for=True,
         until="0.20",
     ),
     _row(
@@ -107,6 +112,7 @@ TENSORRT_LLM = (
         about="how requests are batched",
         choices=("inflight_fused_batching", "inflight_batching"),  # GptSession, which V1 was, is gone
         is_written=True,
+        is_asked_for=True,
         since="0.20",
     ),
     _row("gpt_model_path", "path", about="the engine"),
@@ -187,9 +193,10 @@ TENSORRT_LLM = (
     _row("cuda_graph_mode", "bool", "false", since="0.15"),
     _row("cuda_graph_cache_size", "int", "0", since="0.15"),
     _row("speculative_decoding_fast_logits", "bool", "false", since="0.15"),
-    _row("tokenizer_dir", "path", about="for guided decoding in Python", since="0.19"),
-    _row("guided_decoding_backend", choices=("xgrammar",), since="0.19"),
-    _row("xgrammar_tokenizer_info_path", "path", about="for guided decoding in C++", since="0.19"),
+    # Asked for whether or not requests are guided (model_instance_state.cc: getGuidedDecodingConfigFromParams).
+    _row("tokenizer_dir", "path", about="for guided decoding in Python", since="0.19", is_asked_for=True),
+    _row("guided_decoding_backend", choices=("xgrammar",), since="0.19", is_asked_for=True),
+    _row("xgrammar_tokenizer_info_path", "path", about="for guided decoding in C++", since="0.19", is_asked_for=True),
     _row("intra_op_thread_count", "int", "1", "threads of the CPU engine", is_ours=True),
     _row("coalesce_responses", "bool", "false", "tokens that wait together are sent together", is_ours=True),
 )

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 from tritonsmith.generator.catalog.tensorrtllm.parameters import TENSORRT_LLM, Parameter
 from tritonsmith.generator.catalog.tensorrtllm.tensors import Tensor
-from tritonsmith.generator.catalog.tensorrtllm.versions import Version
 from tritonsmith.generator.checks.case import ModelCase
 from tritonsmith.generator.checks.llm.llms import Llm
 from tritonsmith.generator.checks.llm.registry import ASSERTED, CREATING, THROWN, llm_check
@@ -17,9 +16,6 @@ from tritonsmith.generator.findings import Finding, Phase
 from tritonsmith.generator.suggest import did_you_mean
 
 _KINDS = {"inflight_fused_batching", "inflight_batching", "V1", "v1"}
-# The backend asks for these without having a default; an empty text is an answer.
-_ASKED_FOR = ("tokenizer_dir", "xgrammar_tokenizer_info_path", "guided_decoding_backend")
-_GUIDED_SINCE: Version = (0, 19)
 _POSITIVE = ("max_tokens_in_paged_kv_cache", "sink_token_length", "max_attention_window_size")
 _PARTS = ("kv_cache_free_gpu_mem_fraction", "cross_kv_cache_fraction")
 
@@ -148,11 +144,11 @@ def asked_parameters_are_there(llm: Llm) -> Iterator[Finding]:
     """
     if llm.is_python or not llm.known:
         return
-    names = ("gpt_model_type", *(_ASKED_FOR if llm.version >= _GUIDED_SINCE else ()))
+    names = [name for name, row in llm.known.items() if row.is_asked_for]
     missing = [name for name in names if name not in llm.model.config.parameters]
     if missing:
         message = f"parameter {' and '.join(missing)} missing: the backend reads it without a default"
-        remedy = ", ".join(f'{name}: "{"inflight_fused_batching" if name in names[:1] else ""}"' for name in missing)
+        remedy = ", ".join(f'{name}: "{llm.known[name].default}"' for name in missing)
         yield llm.model.error("parameters", message, remedy=remedy)
 
 

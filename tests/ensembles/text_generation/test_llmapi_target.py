@@ -217,7 +217,6 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("25.09", {"draft": {"engine": "demo"}}, "'draft' is for target tensorrtllm"),
     ("25.09", {"disaggregated": {}}, "'disaggregated' is for target tensorrtllm"),
     ("26.08", {}, "NVIDIA has no container of Triton 26.08 with TensorRT-LLM"),
-    ("26.07", {}, "26.07 carries an openai package that TensorRT-LLM cannot be imported with"),
 ]
 
 
