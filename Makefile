@@ -8,7 +8,7 @@ VENV := $(if $(ACTIVE),$(ACTIVE),$(CURDIR)/.venv)
 BIN := $(VENV)/bin
 PACKAGES := generator backends ensembles perf
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev links quickstart test test-quick lint types format regen bench bench-onnx bench-inflight bench-streaming bench-soak clean wheel
+.PHONY: help setup setup-dev links quickstart test test-quick lint types format regen bench bench-onnx bench-inflight bench-streaming bench-soak bench-check bench-fuzz findings clean wheel
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -56,6 +56,9 @@ format: setup-dev ## let ruff rewrite
 regen: setup ## write model_repository/ again from the demo's spec
 	$(BIN)/tritonsmith build ensembles/image_classification/spec.yaml --output model_repository
 
+findings: setup ## write generator/checks/README.md again from the rules
+	$(BIN)/python -m tritonsmith.generator.checks.page
+
 bench: setup-dev ## start-up, build of 1,000 models, overhead of the onnxruntime backend
 	$(BIN)/python -m tritonsmith.perf.bench.startup
 	$(BIN)/python -m tritonsmith.perf.bench.build_speed
@@ -72,6 +75,12 @@ bench-streaming: setup-dev ## tokens per second through the server against the e
 
 bench-soak: setup-dev ## 12,000 requests of clients that stop, leave and send nonsense: does the server grow; minutes
 	$(BIN)/python -m tritonsmith.perf.bench.soak
+
+bench-check: setup-dev ## the check of 1,000 models against protobuf's own parse of them
+	$(BIN)/python -m tritonsmith.perf.bench.check_speed
+
+bench-fuzz: setup-dev ## 100,000 mutated configurations and specs end in findings or an error; minutes
+	$(BIN)/python -m tritonsmith.perf.bench.fuzz
 
 wheel: setup-dev ## build the wheel, from nothing stale
 	rm -rf build/lib build/bdist* dist

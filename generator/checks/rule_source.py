@@ -34,12 +34,13 @@ def told_by(rule: Callable[..., Any]) -> Told:
         names |= {_name(node.func) for node in nodes if isinstance(node, ast.Call)}
         remedies += _remedies(nodes, known)
     severities = tuple(severity for name, severity in _SEVERITIES.items() if name in names)
-    return Told(severities, next(iter(remedies), ""))
+    # what a rule only passes on, such as what reading a file found, are errors
+    return Told(severities or (Severity.ERROR,), next(iter(remedies), ""))
 
 
 def _functions(rule: Callable[..., Any]) -> Iterator[tuple[ast.AST, Mapping[str, Any]]]:
     """Yield a rule's function, each of the checks' own that it leads to, and what the names in each stand for."""
-    waiting = [rule]
+    waiting = [inspect.unwrap(rule)]
     seen: set[Callable[..., Any]] = set()
     while waiting:
         function = waiting.pop(0)

@@ -127,10 +127,11 @@ def _run_case(folder: Path, number: int, seed: int, outcome: Outcome) -> None:
     dice = random.Random(f"{seed}:{number}")  # noqa: S311 - reproducible
     path = write_case(folder, dice)
     question = Question(path, is_auto_complete=dice.random() < 0.7, release=dice.choice(("", "embedded", "26.07")))
+    opened: list[str] = []
     started_s = time.perf_counter()
     outcome.counts["cases"] += 1
     try:
-        with _limited(), _watched(folder) as opened:
+        with _limited(), _watched(folder, opened):
             asked = ask(question)
             findings = asked.report().findings
             unread = [model for model in asked.case.repository.models.values() if model.text and model.config is None]
@@ -143,9 +144,8 @@ def _run_case(folder: Path, number: int, seed: int, outcome: Outcome) -> None:
             outcome.failures.append(Failure(number, f"a bug of ours: {problem}"))
     except (Exception, _TooSlow) as problem:
         outcome.failures.append(Failure(number, "".join(traceback.format_exception(problem)[-4:])))
-    else:
-        if opened:
-            outcome.failures.append(Failure(number, f"opened {opened[0]}"))
+    if opened:
+        outcome.failures.append(Failure(number, f"opened {opened[0]}"))
     outcome.slowest_s = max(outcome.slowest_s, time.perf_counter() - started_s)
     _remove(folder)
 
@@ -197,14 +197,14 @@ def _limited() -> Iterator[None]:
 
 
 @contextmanager
-def _watched(folder: Path) -> Iterator[list[str]]:
-    """Collect the files that are opened outside of a folder and of what Python and we ourselves are installed in."""
+def _watched(folder: Path, opened: list[str]) -> Iterator[None]:
+    """Add to `opened` the files opened outside of a folder and of what Python and we ourselves are installed in."""
     watch = _installed_watch()
     watch.allowed = (*_installed(), f"{os.path.realpath(folder)}{os.sep}")
-    watch.opened = []
+    watch.opened = opened
     watch.is_on = True
     try:
-        yield watch.opened
+        yield
     finally:
         watch.is_on = False
 
