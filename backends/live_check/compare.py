@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from tritonsmith.backends.live_check.answer import Answer
 from tritonsmith.backends.live_check.stage import STOOD_IN_FOR
-from tritonsmith.generator.checks.case import Case
-from tritonsmith.generator.checks.registry import all_checks, check_repository
+from tritonsmith.generator.checks.case import Case, ModelCase
+from tritonsmith.generator.checks.completion import is_completed_later
+from tritonsmith.generator.checks.registry import Stage, all_checks, check_repository
 from tritonsmith.generator.checks.verdict import Verdict, verdict_on
 from tritonsmith.generator.findings import Finding
 from tritonsmith.generator.repository.complete import backend_of
 from tritonsmith.generator.repository.core import Model
 
-# What these subjects look at, a C++ backend reads and a null backend does not.
-READ_BY_BACKENDS = ("onnx_files", "engines", "llm")
+# TensorRT-LLM's settings, and model files: a C++ backend reads them, a null backend does not.
+READ_BY_BACKENDS = ("TS7", "TS9")
+_ABOUT_TENSORS = (Stage.IO, Stage.ENSEMBLE)
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,15 @@ class Comparison:
     """One model: our verdict on it for the server that was asked, and the server's.
 
     `findings` are ours that say how its load ends (for an ensemble also of its steps, where the server's reason is
-    theirs), `matched` the checks whose pattern of Triton's message the server's reason matches.
+    theirs), `matched` the checks whose pattern of Triton's message the server's reason matches. `is_incomplete`: the
+    server misses what a C++ backend completes from a file that we cannot read, and a null backend does not.
     """
 
     answer: Answer
     ours: Verdict
     findings: tuple[Finding, ...] = ()
     matched: tuple[str, ...] = ()
+    is_incomplete: bool = False
 
     @property
     def codes(self) -> tuple[str, ...]:
@@ -48,14 +52,18 @@ class Comparison:
         return self.ours is Verdict.CRASHES and self.answer.verdict is Verdict.FAILS
 
     @property
-    def is_beyond_checks(self) -> bool:
-        """Whether the model's own code decided, which no check runs."""
-        return self.answer.is_own_code and self.ours is Verdict.LOADS
+    def excuse(self) -> str:
+        """Why no check can say what the server says, empty where one should."""
+        if self.ours is not Verdict.LOADS:
+            return ""
+        if self.is_incomplete:
+            return "it waits to be completed from its file, which a null backend does not read"
+        return "its own code decides, which no check runs" if self.answer.is_own_code else ""
 
     @property
     def disagreement(self) -> str:
         """What is wrong with our judgement; empty where nothing is."""
-        if self.is_beyond_checks or self.is_refused_crash:
+        if self.excuse or self.is_refused_crash:
             return ""
         if self.ours is not self.answer.verdict:
             return f"it says '{self.ours.value}', the server '{self.answer.verdict.value}'"
@@ -68,23 +76,40 @@ class Comparison:
 
 def compare(case: Case, answers: Mapping[str, Answer]) -> list[Comparison]:
     """Return the comparison for each model that the server was asked about; `case` has that server as its target."""
-    findings = judged_by_core(case)
-    return [_compared(answer, findings) for answer in answers.values()]
+    findings, incomplete = judged_by_core(case), _incomplete(case)
+    return [_compared(answer, findings, incomplete) for answer in answers.values()]
 
 
 def judged_by_core(case: Case) -> list[Finding]:
     """Return the findings without those on which a null backend has no say: what a C++ backend reads and requires."""
     checks = all_checks()
-    stood_in = {model.name for model in case.repository.models.values() if _backend(case, model) in STOOD_IN_FOR}
+    stood_in = _stood_in(case)
 
     def is_judged(finding: Finding) -> bool:
-        check = checks.get(finding.code)
-        if finding.model not in stood_in or check is None:
+        if finding.model not in stood_in or finding.code not in checks:
             return True
-        is_of_core = not any(f".{subject}" in check.rule.__module__ for subject in READ_BY_BACKENDS)
-        return bool(check.triton) and is_of_core  # core's own rules all have a message
+        # core's own rules all have a message
+        return bool(checks[finding.code].triton) and not finding.code.startswith(READ_BY_BACKENDS)
 
-    return [finding for finding in check_repository(case) if is_judged(finding)]
+    return check_repository(case, is_judged)
+
+
+def _stood_in(case: Case) -> set[str]:
+    """Return the models on a null backend."""
+    return {model.name for model in case.repository.models.values() if _backend(case, model) in STOOD_IN_FOR}
+
+
+def _incomplete(case: Case) -> set[str]:
+    """Return the models that a C++ backend would complete and a null backend does not, and the ensembles of them."""
+    stood_in = _stood_in(case)
+    found = {model.name for model in case.models() if model.name in stood_in and is_completed_later(model)}
+    while more := {model.name for model in case.models() if model.name not in found and _steps(model) & found}:
+        found |= more
+    return found
+
+
+def _steps(model: ModelCase) -> set[str]:
+    return {step.model_name for step in model.config.ensemble_scheduling.step}
 
 
 def _backend(case: Case, model: Model) -> str:
@@ -99,11 +124,12 @@ def matching_codes(lines: Iterable[str]) -> tuple[str, ...]:
     return tuple(code for code, pattern in patterns.items() if any(re.search(pattern, line) for line in said))
 
 
-def _compared(answer: Answer, findings: list[Finding]) -> Comparison:
+def _compared(answer: Answer, findings: list[Finding], incomplete: Container[str]) -> Comparison:
     matched = matching_codes(answer.lines)
     about = [
         finding
         for finding in findings
         if finding.phase and finding.phase.is_at_load and (finding.model == answer.model or finding.code in matched)
     ]
-    return Comparison(answer, verdict_on(answer.model, findings), tuple(about), matched)
+    is_incomplete = answer.model in incomplete and any(all_checks()[code].stage in _ABOUT_TENSORS for code in matched)
+    return Comparison(answer, verdict_on(answer.model, findings), tuple(about), matched, is_incomplete)

@@ -17,7 +17,6 @@ from tritonsmith.backends.toolchain import machine
 from tritonsmith.backends.toolchain.find import SERVER_RELEASE, find_toolchain
 from tritonsmith.generator.catalog.releases import RELEASES
 from tritonsmith.generator.checks.case import Case, Target
-from tritonsmith.generator.checks.verdict import Verdict
 from tritonsmith.generator.manifests.server import ServerOptions, options_of
 from tritonsmith.generator.repository.core import Repository
 from tritonsmith.generator.repository.write import write_repository
@@ -44,7 +43,7 @@ class LiveReport:
     @property
     def has_unforeseen_failures(self) -> bool:
         """Whether a model does not load by its own code, which no check runs."""
-        return any(found.is_beyond_checks and found.answer.verdict is not Verdict.LOADS for found in self.comparisons)
+        return any(found.excuse and found.answer.is_own_code for found in self.comparisons)
 
 
 def check_live(case: Case, path: Path, *, load_limit_s: float = LOAD_LIMIT_S) -> LiveReport:

@@ -28,6 +28,7 @@ def as_json(live: LiveReport) -> list[dict[str, Any]]:
             "reason": list(comparison.answer.lines),
             "agrees": not comparison.disagreement,
             "disagreement": comparison.disagreement,
+            "excuse": comparison.excuse,
             "codes": list(comparison.codes),
             "matched": list(comparison.matched),
         }
@@ -54,8 +55,8 @@ def _lines(comparison: Comparison, width: int) -> Iterator[str]:
 
 
 def _beside(comparison: Comparison) -> str:
-    if comparison.is_beyond_checks:
-        return ": its own code decides, which no check runs"
+    if comparison.excuse:
+        return f": {comparison.excuse}"
     if comparison.disagreement or not comparison.findings:
         return ""
     places = dict.fromkeys(f"{finding.code} ({finding.place})" for finding in comparison.findings)

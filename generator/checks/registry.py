@@ -20,6 +20,7 @@ SUBJECTS = (
     "ignores",  # TS001
     "parsing",  # TS100
     "layout",  # TS200
+    "named_files",  # TS204, TS216
     "runtime",  # TS230
     "tensors",  # TS300
     "ragged",  # TS330
@@ -177,12 +178,17 @@ def check_ignores(ignores: Sequence[Ignore]) -> list[Finding]:
     return [check.judged(finding) for check in rules for finding in check.rule(ignores)]  # type: ignore[call-arg,arg-type]
 
 
-def check_repository(case: Case) -> list[Finding]:
-    """Return everything that is wrong with a repository, in the order of its files."""
+def check_repository(case: Case, counts: Callable[[Finding], bool] | None = None) -> list[Finding]:
+    """Return everything that is wrong with a repository, in the order of its files.
+
+    With `counts` only the findings for which it is true are followed up, and returned.
+    """
     _load()
     found = [*case.repository.findings, *_about_models(case)]
     for check in _CASE_CHECKS.values():
         found += [check.judged(finding) for finding in check.rule(case)]  # type: ignore[call-arg,arg-type]
+    if counts is not None:
+        found = [finding for finding in found if counts(finding)]
     for check in _CONSEQUENCES.values():
         found += [check.judged(finding) for finding in check.rule(case, found)]  # type: ignore[call-arg,arg-type]
     return sorted(found, key=lambda finding: (finding.place, finding.code))
