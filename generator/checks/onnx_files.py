@@ -32,7 +32,8 @@ def files_are_graphs(model: ModelCase) -> Iterator[Finding]:
     """
     for path, found in onnx_files(model):
         if isinstance(found, SpecError):
-            finding = model.error("", f"{path}: {found.message}", remedy=found.hint)
+            remedy = "export or copy it again; `git lfs pull` where it is a Git LFS pointer"
+            finding = model.error("", f"{path}: {found.message}", remedy=found.hint or remedy)
             phase = Phase.REQUEST if _is_embedded(model) else Phase.LOAD
             yield replace(finding, place=Place(found.where), phase=phase)
 
@@ -43,7 +44,10 @@ def external_data_is_there(model: ModelCase) -> Iterator[Finding]:
 
     Source: ONNX: docs/ExternalData.md; onnxruntime: core/framework/tensorprotoutils.cc.
     """
-    yield from _told(model, "TS901")
+    remedy = "save the model again with its external data beside it"
+    for _, facts in _graphs(model):
+        for found in (finding for finding in facts.findings if finding.code == "TS901"):
+            yield _at(facts, model.error("", found.message, remedy=found.remedy or remedy))
 
 
 @check(
@@ -56,7 +60,10 @@ def tensors_can_be_served(model: ModelCase) -> Iterator[Finding]:
 
     Source: onnxruntime_backend: src/onnxruntime_utils.cc (InputOutputInfos).
     """
-    yield from _told(model, "TS902")
+    remedy = "export the model again"
+    for _, facts in _graphs(model):
+        for found in (finding for finding in facts.findings if finding.code == "TS902"):
+            yield _at(facts, model.error("", found.message, remedy=found.remedy or remedy))
 
 
 @check(
@@ -106,13 +113,6 @@ def _graphs(model: ModelCase) -> Iterator[tuple[str, OnnxFacts]]:
     for path, found in onnx_files(model):
         if not isinstance(found, SpecError):
             yield path, found
-
-
-def _told(model: ModelCase, code: str) -> Iterator[Finding]:
-    for _, facts in _graphs(model):
-        for finding in facts.findings:
-            if finding.code == code:
-                yield model.case.about(model.model, finding)
 
 
 def _at(facts: OnnxFacts, finding: Finding) -> Finding:

@@ -203,7 +203,9 @@ def completion_does_not_raise(model: ModelCase) -> Iterator[Finding]:
     for path, function in _functions(model):
         if statement := certain_failure(function.body):
             message = f"{FUNCTION} always fails: {ast.unparse(statement).partition(chr(10))[0][:80]}"
-            yield in_file(model, path, statement, model.error("", message))
+            yield in_file(
+                model, path, statement, model.error("", message, remedy="raise only where something is wrong")
+            )
 
 
 @check("TS857", "the types that auto_complete_config gives are Triton's")

@@ -37,7 +37,8 @@ def execute_exists(model: ModelCase) -> Iterator[Finding]:
     for path, tree in python_trees(model):
         owner = model_class(tree)
         if owner and method(owner, "execute") is None and not _is_named(tree, "execute"):
-            yield in_file(model, path, owner, model.error("", f"{CLASS} has no execute"))
+            remedy = "def execute(self, requests), which returns one response for each request"
+            yield in_file(model, path, owner, model.error("", f"{CLASS} has no execute", remedy=remedy))
 
 
 @check("TS821", "execute returns the responses", phase=Phase.REQUEST)
@@ -86,8 +87,9 @@ def execute_does_not_raise(model: ModelCase) -> Iterator[Finding]:
     """
     for path, function in _executes(model):
         if (statement := certain_failure(function.body)) and is_plain(function):
-            finding = model.error("", f"execute always fails: {ast.unparse(statement).partition(chr(10))[0][:80]}")
-            yield in_file(model, path, statement, finding)
+            message = f"execute always fails: {ast.unparse(statement).partition(chr(10))[0][:80]}"
+            remedy = "raise only where something is wrong; an error of one request goes into its response"
+            yield in_file(model, path, statement, model.error("", message, remedy=remedy))
 
 
 @check(

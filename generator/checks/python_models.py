@@ -61,7 +61,8 @@ def files_parse(model: ModelCase) -> Iterator[Finding]:
         if source.is_broken and _NULL_BYTES not in source.fault:
             message = f"{path} does not parse: {source.fault}"
             is_ours = model.target.release.name == EMBEDDED and not has_own_environment(model)
-            found = model.error("", message) if is_ours else model.warning("", message)
+            remedy = "mend it: python -m py_compile names the place too"
+            found = (model.error if is_ours else model.warning)("", message, remedy=remedy)
             yield replace(found, place=place_in(model, path, source.line, source.column))
 
 
@@ -94,8 +95,7 @@ def classes_exist(model: ModelCase) -> Iterator[Finding]:
     for path, tree in python_trees(model):
         if model_class(tree) is None and not _may_hold(tree, CLASS):
             message = f"{path} has no class {CLASS}"
-            near = next((node.name for node in tree.body if isinstance(node, ast.ClassDef)), "")
-            remedy = f"rename class {near}" if near else f"write it: class {CLASS}, with execute(self, requests)"
+            remedy = f"the class with execute(self, requests) is to be called {CLASS}"
             yield replace(model.error("", message, remedy=remedy), place=place_in(model, path))
 
 
@@ -108,7 +108,8 @@ def modules_do_not_raise(model: ModelCase) -> Iterator[Finding]:
     for path, tree in python_trees(model):
         if statement := certain_failure(tree.body):
             message = f"{path} always fails when it is imported: {_said(statement)}"
-            yield in_file(model, path, statement, model.error("", message))
+            remedy = "raise only where something is wrong"
+            yield in_file(model, path, statement, model.error("", message, remedy=remedy))
 
 
 @check(
@@ -125,7 +126,8 @@ def initialize_does_not_raise(model: ModelCase) -> Iterator[Finding]:
         function = method(owner, "initialize")
         if function and (statement := certain_failure(function.body)) and is_plain(function):
             message = f"initialize always fails: {_said(statement)}"
-            yield in_file(model, path, statement, model.error("", message))
+            remedy = "raise only where something is wrong"
+            yield in_file(model, path, statement, model.error("", message, remedy=remedy))
 
 
 @check(
@@ -166,7 +168,7 @@ def initialize_needs_no_more(model: ModelCase) -> Iterator[Finding]:
 
 @check(
     "TS808",
-    "TritonPythonModel is made without arguments",
+    "the class of a Python model is made without arguments",
     triton="TypeError: TritonPythonModel.__init__() missing {n} required positional {text}",
 )
 def classes_are_made_without_arguments(model: ModelCase) -> Iterator[Finding]:
