@@ -31,6 +31,33 @@ STANDARD_BACKENDS = frozenset(
     {*BACKENDS, "dali", "fil", "identity", "repeat", "square", "tensorflow", "tensorrtllm", "vllm"}
 )
 
+# Of these, the release whose images no longer have it. Source: server: build.py (enable_all) on the release branches.
+_DROPPED_SINCE = {"tensorflow": "25.03"}
+# Those that NVIDIA's images have as a model.py too. Source: pytorch_backend, vllm_backend.
+PYTHON_BASED_BACKENDS = frozenset({"pytorch", "vllm"})
+# In /opt/tritonserver/repoagents of NVIDIA's images. Source: server: build.py (enable_all).
+REPOSITORY_AGENTS = frozenset({"checksum"})
+# The platforms that a backend can be named with; any other backend takes any platform.
+# Source: core: model_config_utils.cc (GetBackendType, GetBackendTypeFromPlatform).
+PLATFORMS: dict[str, tuple[str, ...]] = {
+    "tensorflow": ("tensorflow_graphdef", "tensorflow_savedmodel"),
+    "tensorrt": ("tensorrt_plan",),
+    "onnxruntime": ("onnxruntime_onnx",),
+    "pytorch": ("pytorch_libtorch",),
+}
+_PYTORCH_SINCE = {"torch_aoti": "26.03", "libtorch": "26.04"}
+
+
+def standard_backends(release: str) -> frozenset[str]:
+    """Return the backends of a release's images: the plain one's, TensorRT-LLM's and vLLM's."""
+    return STANDARD_BACKENDS - {name for name, since in _DROPPED_SINCE.items() if release >= since}
+
+
+def platforms_of(backend: str, release: str) -> tuple[str, ...]:
+    """Return the platforms that a backend can be named with, none where it takes any."""
+    newer = [name for name, since in _PYTORCH_SINCE.items() if backend == "pytorch" and release >= since]
+    return (*PLATFORMS.get(backend, ()), *newer)
+
 
 def backend_of_file(name: str) -> Backend | None:
     """Return the backend that serves a file of this name, None where its ending says nothing."""

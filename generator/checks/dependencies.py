@@ -54,7 +54,7 @@ class Fates:
     "TS620",
     "an ensemble's steps are models of the repository",
     triton="ensemble {name} contains models that are not available or ambiguous: {names}\n"
-    "failed to poll model '{name}': model not found in any model repository.",
+    "failed to poll model '{plain}': model not found in any model repository.",
 )
 def steps_exist(case: Case, found: list[Finding]) -> Iterator[Finding]:
     """A model whose own configuration Triton refuses does not exist for an ensemble either.

@@ -1,14 +1,23 @@
-"""Whether each config.pbtxt is a configuration that the target's server can read."""
+"""Whether each config.pbtxt is a configuration that the target's server can read, with nothing of a template left."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from tritonsmith.generator.catalog.releases import FIELDS_SINCE, fields_newer_than
 from tritonsmith.generator.checks.case import Case
 from tritonsmith.generator.checks.registry import Stage, check_case
-from tritonsmith.generator.errors import RepositoryError
-from tritonsmith.generator.findings import Finding, error
+from tritonsmith.generator.findings import Finding, Phase, Place, error, warning
+from tritonsmith.generator.repository.core import Model, SourceFile
+
+_INDEX = re.compile(r"\[[0-9]+\]")
+_PLACEHOLDER = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+_STRING_OR_COMMENT = re.compile(r"#[^\n]*|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'")
+# Files that templates of models are filled in; of tokenizers and of Python `${` may be what is meant.
+_FILLED = (".pbtxt", ".yaml", ".yml", ".json")
+_NOT_FILLED = ("tokenizer", "vocab", "added_tokens", "special_tokens", "merges", "chat_template", "preprocessor")
+_LARGEST_BYTES = 1 << 20
 
 
 @check_case(
@@ -26,18 +35,81 @@ def configurations_parse(case: Case) -> Iterator[Finding]:
     protobuf/model_config.proto on the release branches.
     """
     release = case.target.release.name
+    newer = [path for path, since in FIELDS_SINCE.items() if since > release]
     for model in case.repository.models.values():
-        for finding in model.findings:
-            yield case.about(model, finding)
-        for path in fields_newer_than(release, model.config) if model.config else ():
-            since = FIELDS_SINCE[path]
-            message = f"'{path}' came with {since}; Triton {release} does not know it"
-            yield case.about(model, error(message, remedy=f"serve it with {since} or newer"), path)
+        if model.findings and "" not in model.faults:
+            for finding in model.findings:
+                yield case.about(model, finding)
+        if newer and model.config is not None:
+            for path, since_path in _newer_fields(model, release, newer):
+                since = FIELDS_SINCE[since_path]
+                message = f"'{since_path}' came with {since}; Triton {release} does not know it"
+                yield case.about(model, error(message, remedy=f"serve it with {since} or newer"), path)
 
 
-@check_case("TS103", "what a configuration leaves out can be completed")
-def configurations_can_be_completed(case: Case) -> Iterator[Finding]:
-    """Source: core: model_config_utils.cc (AutoCompleteBackendFields), the backends' auto-complete."""
-    for name, found in case.completions.items():
-        if isinstance(found, RepositoryError):
-            yield case.about(case.repository.models[name], error(found.message, remedy=found.hint))
+def _newer_fields(model: Model, release: str, newer: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield the fields that are written and came after the release: where, and how the table calls them.
+
+    One that is written with the value that it has anyway (0, false) is refused as well.
+    """
+    if not model.text:
+        assert model.config is not None
+        yield from ((path, path) for path in fields_newer_than(release, model.config))
+        return
+    if not any(path.rpartition(".")[2] in model.text for path in newer):
+        return
+    for path in model.origins:
+        if (since_path := _INDEX.sub("", path)) in newer and not path.endswith("]"):
+            yield path, since_path
+
+
+@check_case("TS104", "no placeholder of a template is left", phase=Phase.REQUEST)
+def placeholders_are_filled(case: Case) -> Iterator[Finding]:
+    """A `${...}` that is left in a string is text to the backend: a path that does not exist, a default in silence.
+
+    Elsewhere in config.pbtxt it is a parse error. In the YAML and JSON files of a model it may be meant.
+
+    Source: tensorrtllm_backend: tools/fill_template.py (safe_substitute); server #6813, #8592.
+    """
+    for model in case.repository.models.values():
+        if "${" in model.text:
+            yield from _in_configuration(case, model)
+        for path in model.files:
+            if path.endswith(_FILLED) and not path.rpartition("/")[2].startswith(_NOT_FILLED):
+                yield from _in_file(case, model, path)
+
+
+def _in_configuration(case: Case, model: Model) -> Iterator[Finding]:
+    file = case.origin(model).file
+    told = {(finding.place.line, finding.place.column) for finding in model.findings}
+    for found in _STRING_OR_COMMENT.finditer(model.text):
+        for match in _PLACEHOLDER.finditer(model.text, *found.span()) if found[0][0] != "#" else ():
+            place = _place(file, model.text, match.start())
+            if (place.line, place.column) not in told:
+                message = f"{match[0]} is a placeholder that was never filled"
+                yield case.about(model, error(message, place, remedy="fill it, or leave the setting out"))
+
+
+def _in_file(case: Case, model: Model, path: str) -> Iterator[Finding]:
+    text = _small_text(model, path)
+    file = str(found.path) if isinstance(found := model.files[path], SourceFile) else f"{model.name}/{path}"
+    for match in _PLACEHOLDER.finditer(text):
+        message = f"{match[0]} is a placeholder that was never filled"
+        yield case.about(model, warning(message, _place(file, text, match.start()), remedy="fill it"), "")
+
+
+def _place(file: str, text: str, start: int) -> Place:
+    return Place(file, text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start))
+
+
+def _small_text(model: Model, path: str) -> str:
+    """Return a small file's text, empty where it is none."""
+    from tritonsmith.generator.files import read_regular
+
+    file = model.files[path]
+    try:
+        if not isinstance(file, SourceFile):
+            return file.data.decode() if len(file.data) <= _LARGEST_BYTES else ""
+        return read_regular(file.path).decode() if file.path.stat().st_size <= _LARGEST_BYTES else ""
+    except (OSError, UnicodeDecodeError):
+        return ""

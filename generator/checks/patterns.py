@@ -11,6 +11,8 @@ from functools import cache
 _HOLES = {
     "name": r"[^'\"]*?",  # a model's, a tensor's, a backend's
     "names": r"[^\"]*?",  # a list of them
+    "encoded": r"[^'\"%]*%[^'\"]*?",  # a name that a client percent-encoded
+    "plain": r"[^'\"%]*?",  # and one that none did
     "n": r"-?\d+",
     "number": r"-?[\d.]+",
     "path": r"[^'\"]*?",

@@ -84,7 +84,7 @@ class Repository:
 
     `settings` is what a server of it must know beside the models, as JSON: release, hardware, server arguments, BLS
     calls; the lock keeps it. `findings` are warnings about no single model. `files` lie at the root, where Triton does
-    not look: scripts.
+    not look: scripts. `loose` names what else was seen there.
     """
 
     name: str
@@ -93,3 +93,4 @@ class Repository:
     settings: Mapping[str, Any] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     files: Mapping[str, File] = field(default_factory=dict)
+    loose: frozenset[str] = frozenset()

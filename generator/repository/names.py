@@ -17,6 +17,8 @@ LOCK_FILE = "tritonsmith.lock"  # at the repository's root, where Triton looks a
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 NEWEST_VERSION = 2**63 - 1  # Triton reads a version folder's name with std::stoll (core: filesystem/api.h)
 _VERSION = re.compile(r"0|[1-9][0-9]{0,18}")
+_NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)")
+_NO_VERSIONS = frozenset({"warmup", "initial_state", "configs"})  # Source: core: constants.h
 
 
 def is_plain_name(name: str) -> bool:
@@ -35,29 +37,45 @@ def is_model_name(name: str) -> bool:
 def is_version_folder(name: str) -> bool:
     """Whether a folder of this name in a model's folder holds a version that Triton can load.
 
-    Triton also takes 1abc for version 1 and -1 for a version, and then looks for their files elsewhere; leading zeros
-    it ignores with a warning (reference rule 6).
-
-    Source: core: model_repository_manager.cc.
+    What else Triton takes for a version, `taken_version` says.
     """
     return _VERSION.fullmatch(name) is not None and int(name) <= NEWEST_VERSION
 
 
+def taken_version(name: str) -> int | None:
+    """Return the version that Triton takes a model's folder for by its name; None where it passes over the folder.
+
+    1abc, +1 and 1.5 are version 1, whose files it then looks for in 1/. Beyond the greatest version it ends at once.
+
+    Source: core: model_lifecycle.cc (VersionsToLoad, with std::stoll).
+    """
+    if name.isascii() and name.isdigit():
+        return int(name) if name[0] != "0" or len(name) == 1 else None
+    found = _NUMBER.match(name)
+    return int(found[1]) if found and name not in _NO_VERSIONS and name[0] != "0" else None
+
+
 def versions_in(paths: Iterable[str]) -> list[int]:
-    """Return the versions of a model in ascending order, from the paths of its folders and files."""
+    """Return the versions whose folders are called like them, in ascending order, from paths of folders and files."""
     tops = {path.partition("/")[0] for path in paths}
     return sorted(int(top) for top in tops if is_version_folder(top))
 
 
+def top_folders(model: Model) -> set[str]:
+    """Return the folders that lie directly in a model's, also empty ones."""
+    return {path.partition("/")[0] for path in (*model.folders, *(path for path in model.files if "/" in path))}
+
+
 def versions_of(model: Model) -> list[int]:
-    """Return a model's versions in ascending order, also those whose folders are empty."""
-    return versions_in([*model.folders, *(path for path in model.files if "/" in path)])
+    """Return the versions that Triton sees in a model's folder, in ascending order; also where they are empty."""
+    taken = {taken_version(folder) for folder in top_folders(model)}
+    return sorted(version for version in taken if version is not None and abs(version) <= NEWEST_VERSION)
 
 
 def served_versions(config: ModelConfig, versions: list[int]) -> list[int]:
     """Return which of a model's versions, in ascending order, its version policy has loaded: without one, the latest.
 
-    Source: core: model_repository_manager.cc (VersionsToLoad); a policy that names none of its three loads all.
+    Source: core: model_lifecycle.cc (VersionsToLoad); a policy that names none of its three loads all.
     """
     policy = config.version_policy
     choice = policy.WhichOneof("policy_choice")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from tritonsmith.generator.errors import RepositoryError
@@ -16,6 +17,7 @@ from tritonsmith.generator.repository.names import CONFIG_FILE, versions_in
 from tritonsmith.generator.repository.origins import Origins
 from tritonsmith.generator.repository.pbtxt import parse_config
 from tritonsmith.generator.repository.walk import BYTECODE, fault_of_link, walk, whole
+from tritonsmith.generator.spec.settings import are_settings
 
 
 def read_repository(path: Path) -> Repository:
@@ -30,12 +32,14 @@ def read_repository(path: Path) -> Repository:
         said = "a file, not a folder" if path.exists() else "no such folder"
         raise RepositoryError(f"no model repository: {said}", where=str(path), hint="make one with tritonsmith build")
     try:
-        with os.scandir(path) as entries:
-            found = [
-                _model_at(entry.path)
-                for entry in sorted(entries, key=lambda entry: entry.name)
-                if not entry.name.startswith(".") and (entry.is_dir() or fault_of_link(Path(entry.path)))
-            ]
+        with os.scandir(path) as opened:
+            entries = sorted(opened, key=lambda entry: entry.name)
+        folders = [
+            entry.path
+            for entry in entries
+            if not entry.name.startswith(".") and (entry.is_dir() or fault_of_link(Path(entry.path)))
+        ]
+        found = [_model_at(folder) for folder in folders]
     except OSError as problem:
         raise RepositoryError(
             f"cannot read the model repository: {problem.strerror}", where=str(problem.filename or path)
@@ -44,7 +48,8 @@ def read_repository(path: Path) -> Repository:
         raise _no_repository(path)
     lock = _lock_of(path)
     models = {model.name: model for model in found}
-    return Repository(lock.repository or path.resolve().name, models, lock.spec_digest, lock.settings)
+    loose = frozenset(entry.name for entry in entries) - models.keys()
+    return Repository(lock.repository or path.resolve().name, models, lock.spec_digest, lock.settings, loose=loose)
 
 
 def _finish_build(path: Path) -> None:
@@ -57,9 +62,10 @@ def _finish_build(path: Path) -> None:
 
 def _lock_of(path: Path) -> Lock:
     try:
-        return read_lock(path)
+        lock = read_lock(path)
     except (RepositoryError, OSError):  # reading needs no lock; writing says what is wrong with it
         return Lock()
+    return lock if are_settings(lock.settings) else replace(lock, settings={})
 
 
 def _no_repository(path: Path) -> RepositoryError:
@@ -87,7 +93,7 @@ def _model_at(folder: str) -> Model:
     name, config_file = folder.rpartition("/")[2], f"{folder}/{CONFIG_FILE}"
     entries = list(walk(folder, (BYTECODE,)))
     if entries and not entries[0].path and (fault := fault_of_link(Path(folder))):
-        return Model(name, None, findings=(error(f"the model's folder is {fault}", Place(folder)),))
+        return Model(name, None, findings=(error(f"the model's folder is {fault}", Place(folder)),), faults={"": fault})
     paths, faults = whole(entries)
     files = FolderFiles(folder, tuple(sorted(path for path in paths if path != CONFIG_FILE)))
     folders = tuple(sorted([entry.path for entry in entries if entry.is_folder]))
