@@ -1,5 +1,6 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,3 +41,29 @@ def judge(tmp_path: Path) -> Judge:
         return [finding for finding in findings if finding.code.startswith(("TS3", "TS4"))]
 
     return judged
+
+
+@pytest.fixture
+def judge_models(tmp_path: Path) -> Judge:
+    """Return a function that writes models by their files, and returns what is found wrong with instances and steps.
+
+    A model that is given as its config.pbtxt alone has a version folder, and a model.py where it is a Python model.
+    """
+
+    def judged(
+        models: Mapping[str, str | Mapping[str, str]], prefixes: tuple[str, ...] = ("TS5", "TS6"), **target: Any
+    ) -> list[Finding]:
+        for name, given in models.items():
+            files = {"config.pbtxt": given, _model_file(given): MODEL} if isinstance(given, str) else given
+            for file, content in files.items():
+                path = tmp_path / name / file
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(content)
+        case = Case(read_repository(tmp_path), Target(**target))
+        return [finding for finding in check_repository(case) if finding.code.startswith(prefixes)]
+
+    return judged
+
+
+def _model_file(config: str) -> str:
+    return "1/model.py" if 'backend: "python"' in config else "1/.gitkeep"
