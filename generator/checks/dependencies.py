@@ -77,7 +77,10 @@ def steps_exist(case: Case, found: list[Finding]) -> Iterator[Finding]:
     triton="circular dependency between ensembles: {name} -> ... -> {name} -> {name}",
 )
 def ensembles_end(case: Case, found: list[Finding]) -> Iterator[Finding]:
-    """Source: core: model_repository_manager.cc (CircularDependencyCheck)."""
+    """Each of them would have to be loaded before the other.
+
+    Source: core: model_repository_manager.cc (CircularDependencyCheck).
+    """
     fates = fates_of(case, found)
     for name, way in fates.circles.items():
         if name in fates.lacking:
@@ -106,7 +109,10 @@ def circles_are_not_searched(case: Case, found: list[Finding]) -> Iterator[Findi
     "error: {text}",
 )
 def steps_load(case: Case, found: list[Finding]) -> Iterator[Finding]:
-    """Source: core: model_repository_manager.cc (CheckNode)."""
+    """An ensemble is loaded after its steps, and only if each of them has a version that is ready.
+
+    Source: core: model_repository_manager.cc (CheckNode).
+    """
     fates = fates_of(case, found)
     for name, path, step in fates.steps_that(case, Fate.UNLOADED):
         yield _because(case, fates, name, path, f"the step's model '{step}' does not load", step)
@@ -141,7 +147,10 @@ def steps_end_loading(case: Case, found: list[Finding]) -> Iterator[Finding]:
 
 @consequence("TS626", "an ensemble's steps do not end the server", stage=Stage.LOAD, phase=Phase.CRASH)
 def steps_do_not_crash(case: Case, found: list[Finding]) -> Iterator[Finding]:
-    """Source: core: model_repository_manager.cc (LoadModelByDependency)."""
+    """Loading an ensemble loads its steps, and one that hangs or crashes takes the ensemble's load with it.
+
+    Source: core: model_repository_manager.cc (LoadModelByDependency).
+    """
     fates = fates_of(case, found)
     for name, path, step in fates.steps_that(case, Fate.CRASHES):
         if name not in fates.around:

@@ -24,7 +24,10 @@ _WORD = re.compile(r"""\#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\w+|[{}<
     on=_STEPS,
 )
 def tensors_are_written_once(model: ModelCase) -> Iterator[Finding]:
-    """Source: core: model_config_utils.cc (BuildEnsembleGraph)."""
+    """Two steps that write one tensor would leave open which of them the next one reads.
+
+    Source: core: model_config_utils.cc (BuildEnsembleGraph).
+    """
     writers: dict[str, str] = {}
     for path, step in steps_of(model):
         for output, tensor in step.output_map.items():
@@ -42,7 +45,10 @@ def tensors_are_written_once(model: ModelCase) -> Iterator[Finding]:
     on=_STEPS,
 )
 def inputs_are_used(model: ModelCase) -> Iterator[Finding]:
-    """Source: core: model_config_utils.cc (ValidateEnsembleSchedulingConfig)."""
+    """What a client sends would lead nowhere; Triton takes that for a misspelt name.
+
+    Source: core: model_config_utils.cc (ValidateEnsembleSchedulingConfig).
+    """
     graph = _graph(model)
     for index, given in enumerate(model.config.input if graph else ()):
         if graph and given.name not in graph.tensors:
@@ -58,7 +64,10 @@ def inputs_are_used(model: ModelCase) -> Iterator[Finding]:
     on=_STEPS,
 )
 def outputs_are_tensors(model: ModelCase) -> Iterator[Finding]:
-    """Source: core: model_config_utils.cc (ValidateEnsembleSchedulingConfig)."""
+    """No step would ever write what a client waits for; Triton takes that for a misspelt name.
+
+    Source: core: model_config_utils.cc (ValidateEnsembleSchedulingConfig).
+    """
     graph = _graph(model)
     for index, made in enumerate(model.config.output if graph else ()):
         if graph and made.name not in graph.tensors:

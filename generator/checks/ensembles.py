@@ -23,7 +23,10 @@ _GIVE = "give it to the model of a step"
     on=("platform",),
 )
 def ensembles_have_scheduling(model: ModelCase) -> Iterator[Finding]:
-    """Source: core: model_config_utils.cc (ValidateModelConfig)."""
+    """Without ensemble_scheduling Triton does not know what to run.
+
+    Source: core: model_config_utils.cc (ValidateModelConfig).
+    """
     if model.is_ensemble and not model.config.HasField("ensemble_scheduling"):
         message = "the platform is ensemble, but ensemble_scheduling is missing"
         yield model.error("platform", message, remedy="add ensemble_scheduling, or name the model's own platform")
@@ -54,7 +57,10 @@ def steps_are_an_ensembles(model: ModelCase) -> Iterator[Finding]:
     on=("platform",),
 )
 def ensembles_have_no_backend(model: ModelCase) -> Iterator[Finding]:
-    """Source: core: model_config_utils.cc (ValidateModelConfig)."""
+    """No backend runs an ensemble: Triton schedules its steps itself.
+
+    Source: core: model_config_utils.cc (ValidateModelConfig).
+    """
     if model.is_ensemble and model.config.backend:
         message = f"an ensemble has no backend, this one has '{model.config.backend}'"
         yield model.error("backend", message, remedy="take it away", fix=RemoveField("backend"))
@@ -101,7 +107,10 @@ def ensembles_have_no_optimization(model: ModelCase) -> Iterator[Finding]:
     on=("model_warmup",),
 )
 def ensembles_have_no_warmup(model: ModelCase) -> Iterator[Finding]:
-    """Source: core: model_config_utils.cc (ValidateEnsembleSchedulingConfig)."""
+    """Nothing of an ensemble's own could be warmed up; its steps' models can each have a warm-up.
+
+    Source: core: model_config_utils.cc (ValidateEnsembleSchedulingConfig).
+    """
     if _is_ensemble(model):
         yield model.error("model_warmup", "an ensemble has no model_warmup", remedy=_GIVE)
 
@@ -114,7 +123,10 @@ def ensembles_have_no_warmup(model: ModelCase) -> Iterator[Finding]:
     on=_STEPS,
 )
 def ensembles_have_steps(model: ModelCase) -> Iterator[Finding]:
-    """Source: core: model_config_utils.cc (ValidateEnsembleSchedulingConfig)."""
+    """An ensemble without a step would answer nothing.
+
+    Source: core: model_config_utils.cc (ValidateEnsembleSchedulingConfig).
+    """
     if not model.config.ensemble_scheduling.step and model.is_ensemble:
         yield model.error("ensemble_scheduling", "the ensemble has no step", remedy="name a model and map its tensors")
 
@@ -127,7 +139,10 @@ def ensembles_have_steps(model: ModelCase) -> Iterator[Finding]:
     on=_STEPS,
 )
 def steps_name_models(model: ModelCase) -> Iterator[Finding]:
-    """Source: core: model_config_utils.cc (BuildEnsembleGraph)."""
+    """The name is all by which a step's model is found.
+
+    Source: core: model_config_utils.cc (BuildEnsembleGraph).
+    """
     for path, step in steps_of(model):
         if not step.model_name:
             yield model.error(path, "the step names no model", remedy='model_name: "..."')
@@ -159,7 +174,10 @@ def steps_have_inputs(model: ModelCase) -> Iterator[Finding]:
     on=_STEPS,
 )
 def steps_have_outputs(model: ModelCase) -> Iterator[Finding]:
-    """Source: core: model_config_utils.cc (BuildEnsembleGraph)."""
+    """A step whose outputs nobody maps computes nothing for the ensemble.
+
+    Source: core: model_config_utils.cc (BuildEnsembleGraph).
+    """
     for path, step in steps_of(model):
         if not step.output_map:
             message = f"the step of '{step.model_name}' maps no output"

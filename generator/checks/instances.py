@@ -162,7 +162,10 @@ def profiles_are_numbers(model: ModelCase) -> Iterator[Finding]:
     on=("instance_group",),
 )
 def profiles_are_not_negative(model: ModelCase) -> Iterator[Finding]:
-    """Source: core: model_config_utils.cc (ValidateInstanceGroup)."""
+    """Optimization profiles of a TensorRT engine are named by their number, which is written as text.
+
+    Source: core: model_config_utils.cc (ValidateInstanceGroup).
+    """
     for path, profile in _profiles(model):
         number = _number(profile)
         if number in _INTS and number < 0:
@@ -172,7 +175,10 @@ def profiles_are_not_negative(model: ModelCase) -> Iterator[Finding]:
 
 @check("TS508", "an optimization profile is not empty", triton="profile name must not be empty", on=("instance_group",))
 def profiles_are_not_empty(model: ModelCase) -> Iterator[Finding]:
-    """Source: core: model_config_utils.cc (GetProfileIndex)."""
+    """Optimization profiles of a TensorRT engine are named by their number, which is written as text.
+
+    Source: core: model_config_utils.cc (GetProfileIndex).
+    """
     for path, profile in _profiles(model):
         if not profile:
             yield model.error(path, "an optimization profile is empty", remedy='the first profile of an engine is "0"')

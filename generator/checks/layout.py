@@ -152,7 +152,10 @@ def _missing_file(model: ModelCase, version: int, name: str) -> Finding:
     stage=Stage.POLL,
 )
 def names_match(model: ModelCase) -> Iterator[Finding]:
-    """Source: core: model_repository_manager.cc (InitializeModelInfo)."""
+    """Triton knows a model by its folder, so a configuration that names another is taken for a mistake.
+
+    Source: core: model_repository_manager.cc (InitializeModelInfo).
+    """
     if model.config.name != model.name:
         message = f"the configuration names '{model.config.name}', the folder is '{model.name}'"
         yield model.error("name", message, remedy="leave the name out", fix=SetField("name", f'"{model.name}"'))

@@ -292,7 +292,10 @@ def libraries_are_libraries(model: ModelCase) -> Iterator[Finding]:
     on=("sequence_batching",),
 )
 def sequences_have_no_strategy(model: ModelCase) -> Iterator[Finding]:
-    """Source: core: backend_model.cc (TritonModel::Create)."""
+    """Sequences are batched slot by slot, so Triton leaves a custom batch strategy out, and says so in a warning.
+
+    Source: core: backend_model.cc (TritonModel::Create).
+    """
     if _STRATEGY in model.config.parameters:
         message = f"{_STRATEGY} is for the dynamic batcher; the model has a sequence batcher"
         yield model.error(f"parameters.{_STRATEGY}", message, remedy="leave the parameter out")

@@ -169,7 +169,10 @@ def initial_states_fit(model: ModelCase) -> Iterator[Finding]:
     on=_ON,
 )
 def initial_states_have_data(model: ModelCase) -> Iterator[Finding]:
-    """Source: core: sequence_batch_scheduler.cc (GenerateInitialStateData)."""
+    """Of an initial state Triton must know whether it is zeros or read from a file.
+
+    Source: core: sequence_batch_scheduler.cc (GenerateInitialStateData).
+    """
     for path, state, initial in _initial_states(model):
         if initial.WhichOneof("state_data") is None:
             message = f"the initial state of '{state.input_name}' has no data"

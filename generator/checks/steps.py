@@ -130,7 +130,10 @@ def batches_fit(model: ModelCase) -> Iterator[Finding]:
     on=_STEPS,
 )
 def inputs_exist(model: ModelCase) -> Iterator[Finding]:
-    """Source: core: ensemble_utils.cc (ValidateTensorMapping)."""
+    """Triton holds an ensemble's maps against its steps' configurations once these are loaded, as the last thing.
+
+    Source: core: ensemble_utils.cc (ValidateTensorMapping).
+    """
     for mapped in mapped_steps(model):
         names = [given.name for given in mapped.model.config.input]
         for name in set(mapped.step.input_map).difference(names):
@@ -166,7 +169,10 @@ def inputs_are_mapped(model: ModelCase) -> Iterator[Finding]:
     on=_STEPS,
 )
 def outputs_exist(model: ModelCase) -> Iterator[Finding]:
-    """Source: core: ensemble_utils.cc (ValidateTensorMapping)."""
+    """Triton holds an ensemble's maps against its steps' configurations once these are loaded, as the last thing.
+
+    Source: core: ensemble_utils.cc (ValidateTensorMapping).
+    """
     for mapped in mapped_steps(model):
         names = [made.name for made in mapped.model.config.output]
         for name in set(mapped.step.output_map).difference(names):

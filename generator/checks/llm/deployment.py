@@ -114,7 +114,10 @@ def instances_have_gpus(llm: Llm) -> Iterator[Finding]:
 
 @llm_check("TS772", "each instance has as many GPUs as its engine has ranks")
 def gpus_are_as_many_as_ranks(llm: Llm) -> Iterator[Finding]:
-    """Source: tensorrtllm, Lint rule 36; TensorRT-LLM: executorImpl.cpp (device ids against tp x pp x cp)."""
+    """An instance is the whole engine, whose ranks each take a GPU.
+
+    Source: tensorrtllm, Lint rule 36; TensorRT-LLM: executorImpl.cpp (device ids against tp x pp x cp).
+    """
     ranks = llm.engine.spread.world_size if llm.engine else 0
     for group in llm.groups("gpu_device_ids") if ranks else ():
         if len(group) != ranks:
@@ -132,7 +135,10 @@ def gpus_are_as_many_as_ranks(llm: Llm) -> Iterator[Finding]:
     triton=f"{ASSERTED}When specifying participantIds, participantIds size must be equal to tp*pp*cp...",
 )
 def participants_are_as_many_as_ranks(llm: Llm) -> Iterator[Finding]:
-    """Source: tensorrtllm, Lint rule 38; TensorRT-LLM: executorImpl.cpp (setOrchLeaderComm)."""
+    """An instance is the whole engine, whose ranks each are a process.
+
+    Source: tensorrtllm, Lint rule 38; TensorRT-LLM: executorImpl.cpp (setOrchLeaderComm).
+    """
     ranks = llm.engine.spread.world_size if llm.engine else 0
     for group in llm.groups("participant_ids") if ranks and not llm.is_python else ():
         if len(group) != ranks:
@@ -147,7 +153,10 @@ def _joined(group: list[int]) -> str:
 
 @llm_check("TS775", "MPI rank 0 is the orchestrator's")
 def rank_0_is_the_orchestrator(llm: Llm) -> Iterator[Finding]:
-    """Source: tensorrtllm, Lint rule 38; TensorRT-LLM: executorImpl.cpp (setOrchLeaderComm)."""
+    """The orchestrator serves requests on rank 0 and cannot run a rank of an engine there.
+
+    Source: tensorrtllm, Lint rule 38; TensorRT-LLM: executorImpl.cpp (setOrchLeaderComm).
+    """
     if not llm.is_python and any(0 in group for group in llm.groups("participant_ids")):
         yield llm.error("participant_ids", "participant_ids names rank 0, which is the orchestrator", "count from 1")
 
@@ -224,7 +233,10 @@ def python_runs_decoders(llm: Llm) -> Iterator[Finding]:
     "backend....",
 )
 def python_spawns(llm: Llm) -> Iterator[Finding]:
-    """Source: tensorrtllm, Lint rule 43; TensorRT-LLM: tensorrt_llm/1/model.py (get_parallel_config)."""
+    """The Python model has no way to join processes that somebody else started.
+
+    Source: tensorrtllm, Lint rule 43; TensorRT-LLM: tensorrt_llm/1/model.py (get_parallel_config).
+    """
     server = llm.model.target.server
     if llm.is_python and server is not None and server.orchestrator == "participants":
         message = "the server's orchestrator does not spawn, which the Python model cannot do"

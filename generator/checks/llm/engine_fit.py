@@ -270,7 +270,10 @@ def encoders_have_their_cache(llm: Llm) -> Iterator[Finding]:
     triton=f"{ASSERTED}Do not set crossKvCacheFraction for decoder-only model...",
 )
 def decoders_have_no_cross_cache(llm: Llm) -> Iterator[Finding]:
-    """Source: tensorrtllm, Lint rule 31; TensorRT-LLM: trtGptModelInflightBatching.cpp."""
+    """A decoder alone has no cross attention, so no part of the cache can be kept for it.
+
+    Source: tensorrtllm, Lint rule 31; TensorRT-LLM: trtGptModelInflightBatching.cpp.
+    """
     if llm.number("cross_kv_cache_fraction") is not None and llm.engine and not _reads_an_encoder(llm):
         says = llm.says("pretrained_config.architecture")
         message = f"cross_kv_cache_fraction is set, and {llm.engine.architecture.name} has no encoder ({says})"

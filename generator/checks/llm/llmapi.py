@@ -230,7 +230,10 @@ def instances_have_gpus(document: Document) -> Iterator[Finding]:
     triton="ValueError: gpu_device_ids mismatch: instance {n} >= {n} entries...",
 )
 def groups_are_enough(document: Document) -> Iterator[Finding]:
-    """Source: tensorrtllm, Lint rule 49; TensorRT-LLM: llmapi/tensorrt_llm/1/model.py."""
+    """Each instance takes the group with its own number, and the last ones would find none.
+
+    Source: tensorrtllm, Lint rule 49; TensorRT-LLM: llmapi/tensorrt_llm/1/model.py.
+    """
     groups = document.text("gpu_device_ids").split(";")
     if document.instances > len(groups) and document.text("gpu_device_ids"):
         message = f"{document.instances} instances, but gpu_device_ids has {len(groups)} groups"
