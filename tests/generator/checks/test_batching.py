@@ -112,3 +112,9 @@ def test_requests_that_wait_are_alike(judge: Judge, old: str, new: str, code: st
     config = batched("max_queue_delay_microseconds: 100").replace(old, new, 1)
     assert [(found.code, found.severity) for found in judge(config)] == [(code, Severity.NOTE)]
     assert judge(config.replace("max_queue_delay_microseconds: 100", "")) == []
+
+
+def test_a_graph_that_could_batch_draws_a_hint(judge: Judge) -> None:
+    free = TENSORS.replace("python", "onnxruntime").replace("[4]", "[-1, 4]")
+    assert [(found.code, found.severity) for found in judge(free)] == [("TS404", Severity.NOTE)]
+    assert judge(f"{free}max_batch_size: 0") == []

@@ -11,6 +11,7 @@ from tritonsmith.generator.repository.read import read_repository
 
 TENSORS = 'input { name: "x" data_type: TYPE_FP32 dims: [4] }\noutput { name: "y" data_type: TYPE_FP32 dims: [4] }\n'
 PLAIN = f'backend: "python"\n{TENSORS}'
+MODEL = "class TritonPythonModel:\n    def execute(self, requests):\n        return [None for _ in requests]\n"
 
 
 def found(
@@ -19,7 +20,7 @@ def found(
     for name, config in models.items():
         path = folder / name / script
         path.parent.mkdir(parents=True)
-        path.write_text("")
+        path.write_text(MODEL if path.suffix == ".py" else "")
         (folder / name / "config.pbtxt").write_text(config)
     return check_repository(Case(read_repository(folder), target or Target()))
 
@@ -42,19 +43,8 @@ def test_a_sound_repository_has_no_finding(tmp_path: Path) -> None:
         ("max_batch_siz: 4", "TS101", 1, "max_batch_siz"),
         (f"{PLAIN}model_metrics {{}}", "TS101", 4, "'model_metrics' came with 24.11"),
         (f'name: "other" {PLAIN}', "TS203", 1, "the configuration names 'other', the folder is 'm'"),
-        ('backend: "python" input { name: "x" dims: [1] }', "TS301", 1, "the tensor 'x' has no data_type"),
-        ('backend: "python" input { name: "x" data_type: TYPE_FP32 dims: [0] }', "TS301", 1, "dims [0] of 'x'"),
-        (
-            f"{PLAIN}max_batch_size: 4\ndynamic_batching {{ preferred_batch_size: [8] }}",
-            "TS401",
-            5,
-            "size 8 is not from 1",
-        ),
-        (f"{PLAIN}dynamic_batching {{}}", "TS402", 4, "without max_batch_size batches nothing"),
-        (f"{PLAIN}max_batch_size: 4", "TS403", 4, "max_batch_size 4 without a batcher"),
         (f"{PLAIN}instance_group {{ kind: KIND_GPU }}", "TS501", 4, "asks for KIND_GPU; the target has no GPU"),
         (f"{PLAIN}instance_group {{ kind: KIND_CPU gpus: [0] }}", "TS501", 4, "a KIND_CPU group names GPUs"),
-        (f"{PLAIN}max_batch_size: -1", "TS405", 4, "max_batch_size -1 is below 0"),
         (ensemble(f'model_name: "m" {STEP}') + "\noptimization {}", "TS604", 5, "an ensemble has no optimization"),
         (ensemble(f'model_name: "n" {STEP}'), "TS601", 4, "step 0 is 'n', which the repository does not hold"),
     ],
@@ -73,13 +63,6 @@ def test_an_ensemble_that_differs_from_its_steps_is_found(tmp_path: Path) -> Non
     other = ensemble(f'model_name: "n" {STEP}').replace("TYPE_FP32", "TYPE_INT8", 1)
     findings = found(tmp_path, {"n": PLAIN, "e": other})
     assert [finding.message for finding in findings] == ["the ensemble says INT8 [4] for 'x', its steps FP32 [4]"]
-
-
-def test_a_graph_that_could_batch_draws_a_hint(tmp_path: Path) -> None:
-    tensors = TENSORS.replace("[4]", "[-1, 4]")
-    silent, chosen = f'backend: "onnxruntime"\n{tensors}', f'backend: "onnxruntime"\n{tensors}max_batch_size: 0'
-    findings = found(tmp_path, {"m": silent, "n": chosen}, script="1/model.onnx")
-    assert [(finding.code, finding.severity.value) for finding in findings] == [("TS404", "note")]
 
 
 def test_a_gpu_of_the_target_takes_instances(tmp_path: Path) -> None:
@@ -118,11 +101,13 @@ def test_a_missing_model_file_is_found_before_the_server_hangs_on_it(tmp_path: P
     [
         (TENSORS.replace('name: "y"', 'name: "y" label_filename: "l.txt"'), "l.txt"),
         (
-            f'{TENSORS}model_warmup {{ name: "w" inputs {{ key: "x" value {{ input_data_file: "d" }} }} }}',
+            f'{TENSORS}model_warmup {{ name: "w" batch_size: 1 inputs {{ key: "x" value {{ '
+            'data_type: TYPE_FP32 dims: [4] input_data_file: "d" } } }',
             "warmup/d",
         ),
         (
-            f'{TENSORS}sequence_batching {{ state {{ input_name: "s" initial_state {{ data_file: "i" }} }} }}',
+            f'{TENSORS}sequence_batching {{ state {{ input_name: "s" output_name: "s" data_type: TYPE_FP32 dims: [4] '
+            'initial_state { name: "z" data_type: TYPE_FP32 dims: [4] data_file: "i" } } }',
             "initial_state/i",
         ),
     ],
@@ -131,7 +116,7 @@ def test_a_file_that_the_configuration_names_must_be_there(tmp_path: Path, confi
     findings = found(tmp_path, {"m": f'backend: "python"\n{config}'})
     assert [(finding.code, finding.message) for finding in findings] == [("TS204", f"there is no {file}")]
     (tmp_path / "m" / file).parent.mkdir(exist_ok=True)
-    (tmp_path / "m" / file).write_text("")
+    (tmp_path / "m" / file).write_bytes(bytes(16))
     assert check_repository(Case(read_repository(tmp_path), Target())) == []
 
 
