@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tritonsmith.generator.catalog.releases import EMBEDDED, NEWEST, NEWEST_WITH_TENSORRT_LLM, RELEASES, Release
+from tritonsmith.generator.catalog.releases import EMBEDDED, NEWEST, RELEASES, Release
 from tritonsmith.generator.checks.completed import Completion, complete_model
 from tritonsmith.generator.errors import RepositoryError, SpecError
 from tritonsmith.generator.findings import Finding, Place, error, note, warning
@@ -52,17 +52,26 @@ class Target:
         """Return the server that a repository was built for, as its settings say.
 
         Of a repository that is not ours nothing is known: the newest release then, and no word about GPUs; the newest
-        with TensorRT-LLM's backend where models are for that.
+        for which it can have been written where it needs TensorRT-LLM's backend.
         """
         settings = repository.settings
         if not settings:
-            configs = (model.config for model in repository.models.values() if model.config is not None)
-            has_engines = any(config.backend == "tensorrtllm" for config in configs)
-            return cls(RELEASES[NEWEST_WITH_TENSORRT_LLM if has_engines else NEWEST], gpus=None)
+            return cls(RELEASES[_newest_for(repository)], gpus=None)
         server = Server.model_validate(settings.get("server", {}))
         release = RELEASES.get(settings.get("triton", ""), RELEASES[EMBEDDED])
         gpus = Hardware.model_validate(settings.get("hardware", {})).gpus
         return cls(release, gpus, is_auto_complete=not server.strict_model_config, server=server)
+
+
+def _newest_for(repository: Repository) -> str:
+    configs = (model.config for model in repository.models.values() if model.config is not None)
+    llms = [config for config in configs if config.backend == "tensorrtllm"]
+    if not llms:
+        return NEWEST
+    from tritonsmith.generator.catalog.tensorrtllm.template_age import newest_fitting_release
+
+    inputs = {tensor.name for config in llms for tensor in config.input}
+    return newest_fitting_release(inputs, set.intersection(*(set(config.parameters) for config in llms)))
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 
 from tritonsmith.generator.catalog.tensorrtllm.parameters import TENSORRT_LLM, Parameter
 from tritonsmith.generator.catalog.tensorrtllm.tensors import Tensor
-from tritonsmith.generator.checks.case import ModelCase
 from tritonsmith.generator.checks.llm.llms import Llm
 from tritonsmith.generator.checks.llm.registry import ASSERTED, CREATING, THROWN, llm_check
-from tritonsmith.generator.checks.registry import check
 from tritonsmith.generator.findings import Finding, Phase
 from tritonsmith.generator.suggest import did_you_mean
 
@@ -227,19 +224,3 @@ def parts_are_below_one(llm: Llm) -> Iterator[Finding]:
         part = llm.number(name)
         if part is not None and part >= 1:
             yield llm.error(name, f"{name} is {llm.text(name)}", "a part above 0 and below 1, e.g. 0.9")
-
-
-@check("TS718", "the ensemble declares each output once", on=("ensemble_scheduling",))
-def outputs_are_declared_once(model: ModelCase) -> Iterator[Finding]:
-    """NVIDIA's own ensemble declares kv_cache_alloc_total_blocks twice from 0.16 on. Triton takes the last.
-
-    Source: tensorrtllm, Lint rule 8.
-    """
-    names = [output.name for output in model.config.output]
-    if len(set(names)) == len(names):
-        return
-    for name, count in Counter(names).items():
-        if count > 1:
-            second = [index for index, output in enumerate(model.config.output) if output.name == name][1]
-            message = f"output {name} is declared {count} times"
-            yield model.warning(f"output[{second}]", message, remedy="declare it once")
