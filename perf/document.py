@@ -1,10 +1,10 @@
 """The sweep document: the plan, the machine and every measured cell. Written by rename, validated when read.
 
-Versions of the schema; the earlier ones are still read, but their cells are measured anew:
+Versions of the schema; the earlier ones are still read, but cells of before 3 are measured anew:
 - 1
 - 2: `caches` in a measurement (a 1 does not say what came from the response cache), `notices`
-- 3: `streams` in a measurement (a 2 does not say how the answers of a decoupled model came), `goals` in the plan;
-  later also `pipelines`: a document without them is read and continued all the same, and nothing is drawn
+- 3: `streams` in a measurement (a 2 does not say how the answers of a decoupled model came), `goals` in the plan
+- 4: `pipelines`, to be drawn; cells are those of 3, and kept
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from tritonsmith.perf.measure.machine import Environment
 from tritonsmith.perf.measure.measurement import Measurement
 from tritonsmith.perf.measure.streams import NO_GOALS, Goals
 
-Schema = Literal["tritonsmith.sweep/1", "tritonsmith.sweep/2", "tritonsmith.sweep/3"]
-SCHEMA: Schema = "tritonsmith.sweep/3"
+Schema = Literal["tritonsmith.sweep/1", "tritonsmith.sweep/2", "tritonsmith.sweep/3", "tritonsmith.sweep/4"]
+SCHEMA: Schema = "tritonsmith.sweep/4"
+CELL_SCHEMA: Schema = "tritonsmith.sweep/3"  # the version in which a cell last changed
 DOCUMENT_NAME, CELL_FOLDER = "sweep.json", "cells"
 Scalar = bool | int | float | str
 
@@ -106,7 +107,7 @@ class Sweep:
     cells: tuple[Cell, ...] = ()
     schema: Schema = SCHEMA
     notices: tuple[str, ...] = ()  # since schema 2
-    pipelines: Mapping[str, Graph] = field(default_factory=dict)
+    pipelines: Mapping[str, Graph] = field(default_factory=dict)  # since schema 4
 
     @property
     def measured_s(self) -> float:
@@ -179,7 +180,7 @@ def read_cell(folder: Path, digest: str) -> Cell | None:
 def cell_digest(plan: SweepPlan, load: Load, variant: Mapping[str, Scalar], repeat: int, identity: str) -> str:
     """Return what names a cell: everything its numbers depend on, but not the order of measuring."""
     facts = {
-        "schema": SCHEMA,
+        "schema": CELL_SCHEMA,
         "identity": identity,
         "model": [plan.model, plan.version],
         "load": {"kind": load.kind, "value": float(load.value)},  # 1 and 1.0 are one load, but not one text

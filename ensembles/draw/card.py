@@ -54,7 +54,7 @@ def card(box: Box, timing: Timing | None = None, slowest_us: float = 0.0, *, lea
     if timing is not None:
         words = f"{timing.words}"
         width = max(width, sans_width(words, FACT_SIZE) + 2 * SIDE)
-        parts += [text(words, SIDE, y + 12, class_="tensor"), _bar(timing, slowest_us, width - 2 * SIDE, y + 19)]
+        parts += [text(words, SIDE, y + 12, class_="tensor"), _bar(timing, slowest_us, y + 19)]
         y += ROW + 16
     codes = chips(box.marks)
     if box.marks:
@@ -172,7 +172,9 @@ def describe(tensor: Tensor) -> str:
     return "; ".join([*parts, *(f"{mark.code} {mark.message}" for mark in tensor.marks)])
 
 
-def _bar(timing: Timing, slowest_us: float, width: float, y: float) -> str:
+def _bar(timing: Timing, slowest_us: float, y: float) -> str:
+    """Return the time as a bar; all are of one length, whatever the box, so that they can be compared."""
+    width = LEAST_WIDTH - 2 * SIDE
     scale = width / slowest_us if slowest_us > 0 else 0.0
     queue, compute = timing.queue_us * scale, timing.compute_us * scale
     return "".join(

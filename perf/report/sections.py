@@ -11,9 +11,10 @@ from tritonsmith.ensembles.draw.core import Graph
 from tritonsmith.perf.measure.load import LoadKind
 from tritonsmith.perf.report import bars, charts, streams
 from tritonsmith.perf.report.pipeline import draw_pipeline
-from tritonsmith.perf.summary import Point, knee
+from tritonsmith.perf.summary import Point, best_throughput, knee
 
 Points = Sequence[Point]
+MOST_PIPELINES = 3  # of more variants, the one that answered most is drawn
 
 
 @dataclass(frozen=True)
@@ -86,15 +87,14 @@ def _stream_sections(points: Points) -> Iterator[Section]:
 
 def _pipeline_section(points: Points, pipelines: Mapping[str, Graph]) -> Iterator[Section]:
     """Yield what was measured as a drawing, each step with its time at the load of the knee."""
-    figures = [
-        _figure(draw_pipeline(pipelines[group[0].variant], knee(group)), _at_knee(group))
-        for group in by_variant(points)
-        if group[0].variant in pipelines
-    ]
+    groups = [group for group in by_variant(points) if group[0].variant in pipelines]
+    if len(groups) > MOST_PIPELINES:
+        groups = [max(groups, key=lambda group: best_throughput(group).throughput_per_s.value)]
+    figures = [_figure(draw_pipeline(pipelines[group[0].variant], knee(group)), _at_knee(group)) for group in groups]
     if figures:
         text = (
             "What was measured, as the server has it: models in boxes, tensors with type and shape between them. The "
-            "bars are the mean time of a request in each model, waiting (queue) and computing, on one scale."
+            "bars are the mean time of a request in each model, waiting (queue) and computing."
         )
         yield Section("pipeline", "The pipeline", text, tuple(figures))
 

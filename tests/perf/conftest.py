@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from tritonsmith.perf.document import Cell, Scalar, Sweep, SweepPlan, Variation
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import Environment, MachineLoad
 from tritonsmith.perf.measure.measurement import Latency, Measurement, Step
+from tritonsmith.perf.pipelines import draw_variants
 
 MACHINE = Environment("Some CPU", 2, 8 << 30, "6.1", "2.36", "3.11.7", "0.1.0", "2.51.0", "2.51.0")
 LOADS = (Load("concurrency", 1), Load("concurrency", 8), Load("request_rate", 100))
@@ -71,6 +73,22 @@ def make_sweep() -> MakeSweep:
             for load in loads
         )
         return Sweep(plan, "0" * 64, MACHINE, "2026-11-20T20:00:00+00:00", cells)
+
+    return make
+
+
+@pytest.fixture
+def make_drawn_sweep(make_sweep: MakeSweep) -> MakeSweep:
+    """As `make_sweep`, with the pipeline of every variant."""
+
+    def make(counts: Sequence[int] = ()) -> Sweep:
+        sweep = make_sweep(counts=counts)
+        served = {name: ModelConfig(name=name, backend="python") for name in ("preprocessing", "classifier")}
+        served["classifier"].instance_group.add(count=1, kind=ModelInstanceGroup.KIND_CPU)
+        served["digits"] = ModelConfig(name="digits", platform="ensemble")
+        for name in ("preprocessing", "classifier"):
+            served["digits"].ensemble_scheduling.step.add(model_name=name, model_version=-1)
+        return replace(sweep, pipelines=draw_variants(sweep.plan, served, {}, {}))
 
     return make
 

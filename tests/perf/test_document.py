@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tritonsmith.ensembles.draw.core import Box, Edge, Graph, Tensor
 from tritonsmith.generator.errors import RepositoryError, UsageError
 from tritonsmith.perf.document import (
     Cell,
@@ -35,13 +36,31 @@ def test_a_sweep_is_read_as_it_was_written(make_sweep: Callable[..., Sweep], tmp
 
 
 def test_the_document_names_its_schema(make_sweep: Callable[..., Sweep], tmp_path: Path) -> None:
-    assert json.loads(write_sweep(make_sweep(), tmp_path).read_bytes())["schema"] == "tritonsmith.sweep/3"
+    assert json.loads(write_sweep(make_sweep(), tmp_path).read_bytes())["schema"] == "tritonsmith.sweep/4"
+
+
+def test_the_document_keeps_what_was_measured_to_be_drawn(
+    make_drawn_sweep: Callable[..., Sweep], tmp_path: Path
+) -> None:
+    sweep = make_drawn_sweep(counts=(1, 2))
+    write_sweep(sweep, tmp_path)
+    assert read_sweep(tmp_path) == sweep
+    assert [graph.name for graph in sweep.pipelines.values()] == ["digits", "digits"]
+
+
+def test_a_document_without_pipelines_is_read(make_drawn_sweep: Callable[..., Sweep], tmp_path: Path) -> None:
+    path = write_sweep(make_drawn_sweep(), tmp_path)
+    document = json.loads(path.read_bytes())
+    del document["pipelines"]
+    path.write_text(json.dumps(document))
+    assert read_sweep(path).pipelines == {}
+    assert 'id="pipeline"' not in render_report(read_sweep(path), "html")
 
 
 def test_another_schema_is_refused(make_sweep: Callable[..., Sweep], tmp_path: Path) -> None:
     path = write_sweep(make_sweep(), tmp_path)
-    path.write_text(path.read_text().replace("tritonsmith.sweep/3", "tritonsmith.sweep/4"))
-    with pytest.raises(RepositoryError, match=r"sweep/4.* is not"):
+    path.write_text(path.read_text().replace("tritonsmith.sweep/4", "tritonsmith.sweep/5"))
+    with pytest.raises(RepositoryError, match=r"sweep/5.* is not"):
         read_sweep(path)
 
 
@@ -163,6 +182,23 @@ def test_a_recorded_sweep_of_the_third_schema_is_read() -> None:
     assert 5_000 < point.streams.times["inter_token_p50_us"].value < 6_000
 
 
+def test_a_recorded_sweep_of_the_fourth_schema_is_read_and_drawn() -> None:
+    sweep = read_sweep(RECORDED / "sweep_4.json")
+    assert [box.name for box in sweep.pipelines[""].boxes] == [
+        "request", "preprocessing", "classifier", "postprocessing", "response",
+    ]  # fmt: skip
+    assert 'id="pipeline"' in render_report(sweep, "html")
+
+
+def test_a_document_of_the_third_schema_has_nothing_to_draw_and_its_cells_are_kept() -> None:
+    sweep = read_sweep(RECORDED / "sweep_3.json")
+    assert sweep.pipelines == {}
+    assert 'id="pipeline"' not in render_report(sweep, "html")
+    for cell in sweep.cells:
+        load = cell.measurement.load
+        assert cell.digest == cell_digest(sweep.plan, load, cell.variant, cell.repeat, sweep.identity)
+
+
 def test_documents_before_the_third_schema_know_of_no_streams() -> None:
     for name in ("sweep.json", "sweep_2.json"):
         sweep = read_sweep(RECORDED / name)
@@ -171,7 +207,22 @@ def test_documents_before_the_third_schema_know_of_no_streams() -> None:
 
 
 def test_the_schema_changes_only_with_its_version() -> None:
-    kinds = (Sweep, SweepPlan, Cell, Measurement, Latency, Step, CacheUse, Streams, Quantiles, Goals)
+    kinds = (
+        Sweep,
+        SweepPlan,
+        Cell,
+        Measurement,
+        Latency,
+        Step,
+        CacheUse,
+        Streams,
+        Quantiles,
+        Goals,
+        Graph,
+        Box,
+        Edge,
+        Tensor,
+    )
     names = {field.name for kind in kinds for field in fields(kind)}
     recorded = json.loads((RECORDED / "sweep_3.json").read_bytes())
     cell = recorded["cells"][0]
@@ -181,6 +232,10 @@ def test_the_schema_changes_only_with_its_version() -> None:
     parts: list[dict[str, object]] = [recorded, recorded["plan"], recorded["plan"]["goals"], cell, measurement]
     parts += [measurement["latency"], measurement["steps"][0], caches[0]]
     parts += [measurement["streams"], measurement["streams"]["ttft"]]
+    drawn = json.loads((RECORDED / "sweep_4.json").read_bytes())
+    pipeline = drawn["pipelines"][""]
+    edge = pipeline["edges"][0]
+    parts += [drawn, pipeline, pipeline["boxes"][0], edge, edge["tensors"][0]]
     assert names == {name for part in parts for name in part}
 
 

@@ -77,6 +77,24 @@ def test_the_page_is_whole_in_a_browser(
     }  # fmt: skip
 
 
+def test_the_pipeline_is_drawn_in_a_browser(make_drawn_sweep: Callable[..., Sweep], tmp_path: Path) -> None:
+    page = write_report(make_drawn_sweep(), tmp_path / "report.html")
+    probe = """<script>
+const svg = document.querySelector("svg.pipeline"), frame = svg.getBoundingClientRect();
+const places = [...svg.querySelectorAll("text")].map(one => one.getBoundingClientRect());
+const overlap = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 3 && b.top < a.bottom - 3;
+document.title = JSON.stringify({
+  texts: places.length, outside: places.filter(one => one.right > frame.right || one.bottom > frame.bottom).length,
+  overlaps: places.filter((one, index) => places.slice(index + 1).some(other => overlap(one, other))).length,
+  unstyled: [...svg.querySelectorAll(".box")].filter(one => getComputedStyle(one).fill === "rgb(0, 0, 0)").length,
+});
+</script>"""
+    page.write_text(page.read_text().replace("</body>", f"{probe}</body>"))
+    seen = title(look(page, tmp_path, "--window-size=1280,900")[0])
+    assert int(str(seen.pop("texts"))) > 8
+    assert seen == {"outside": 0, "overlaps": 0, "unstyled": 0}
+
+
 def test_a_narrow_window_does_not_scroll_sideways(make_sweep: Callable[..., Sweep], tmp_path: Path) -> None:
     page = write_report(make_sweep(), tmp_path / "report.html")
     page.write_text(page.read_text().replace("</body>", f"{PROBE}</body>"))
