@@ -101,13 +101,17 @@ def test_a_missing_model_file_is_found_before_the_server_hangs_on_it(tmp_path: P
     [
         (TENSORS.replace('name: "y"', 'name: "y" label_filename: "l.txt"'), "l.txt"),
         (
-            f'{TENSORS}model_warmup {{ name: "w" batch_size: 1 inputs {{ key: "x" value {{ '
-            'data_type: TYPE_FP32 dims: [4] input_data_file: "d" } } }',
+            (
+                f'{TENSORS}model_warmup {{ name: "w" batch_size: 1 inputs {{ key: "x" value {{ '
+                'data_type: TYPE_FP32 dims: [4] input_data_file: "d" } } }'
+            ),
             "warmup/d",
         ),
         (
-            f'{TENSORS}sequence_batching {{ state {{ input_name: "s" output_name: "s" data_type: TYPE_FP32 dims: [4] '
-            'initial_state { name: "z" data_type: TYPE_FP32 dims: [4] data_file: "i" } } }',
+            (
+                f'{TENSORS}sequence_batching {{ state {{ input_name: "s" output_name: "s" data_type: TYPE_FP32 dims: [4] '
+                'initial_state { name: "z" data_type: TYPE_FP32 dims: [4] data_file: "i" } } }'
+            ),
             "initial_state/i",
         ),
     ],
