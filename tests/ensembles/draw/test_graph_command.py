@@ -26,6 +26,10 @@ def test_our_own_repository_is_drawn() -> None:
     assert "✗" not in drawn
 
 
+def test_the_readme_shows_our_own_repository_as_it_is_drawn() -> None:
+    assert f"```\n{run(ROOT / 'model_repository')}```\n" in (ROOT / "ensembles" / "README.md").read_text("utf-8")
+
+
 def test_a_spec_is_drawn_as_what_it_builds() -> None:
     spec = ROOT / "ensembles" / "image_classification" / "spec.yaml"
     assert run(spec, "--format", "mermaid") == run(ROOT / "model_repository", "--format", "mermaid")
