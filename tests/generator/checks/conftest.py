@@ -67,3 +67,54 @@ def judge_models(tmp_path: Path) -> Judge:
 
 def _model_file(config: str) -> str:
     return "1/model.py" if 'backend: "python"' in config else "1/.gitkeep"
+
+
+@pytest.fixture
+def judge_files(tmp_path: Path) -> Judge:
+    """Return a function that writes one model, `m`, and returns what is found wrong with its Python or ONNX files."""
+
+    def judged(
+        files: Mapping[str, str | bytes],
+        config: str = 'backend: "python"',
+        *,
+        release: str = EMBEDDED,
+        gpus: int | None = 0,
+        is_auto_complete: bool = True,
+    ) -> list[Finding]:
+        for name, content in {"config.pbtxt": config, **files}.items():
+            path = tmp_path / "m" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        target = Target(RELEASES[release], gpus, is_auto_complete)
+        findings = check_repository(Case(read_repository(tmp_path), target))
+        return [finding for finding in findings if finding.code.startswith(("TS8", "TS9"))]
+
+    return judged
+
+
+@pytest.fixture
+def judge_repository(tmp_path: Path) -> Judge:
+    """Return a function that writes a repository's files, folders (None) and links, and returns what is wrong there."""
+
+    def judged(
+        files: Mapping[str, str | bytes | Path | None],
+        *,
+        prefixes: tuple[str, ...] = ("TS1", "TS2"),
+        release: str = EMBEDDED,
+        gpus: int | None = 0,
+        is_auto_complete: bool = True,
+    ) -> list[Finding]:
+        for name, content in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if content is None:
+                path.mkdir(exist_ok=True)
+            elif isinstance(content, Path):
+                path.symlink_to(content)
+            else:
+                path.write_bytes(content.encode() if isinstance(content, str) else content)
+        target = Target(RELEASES[release], gpus, is_auto_complete)
+        findings = check_repository(Case(read_repository(tmp_path), target))
+        return [finding for finding in findings if finding.code.startswith(prefixes)]
+
+    return judged
