@@ -275,6 +275,8 @@ def libraries_are_libraries(model: ModelCase) -> Iterator[Finding]:
         return
     config = model.config
     wanted = [config.runtime or f"libtriton_{config.backend}.so"]
+    if config.runtime == "model.py":
+        wanted = ["libtriton_python.so"]
     if _STRATEGY not in config.parameters and not config.HasField("sequence_batching"):
         wanted.append("batchstrategy.so")
     for library in wanted:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.files import read_regular
-from tritonsmith.generator.findings import Finding, Place, error, warning
+from tritonsmith.generator.findings import Finding, Phase, Place, error, warning
 from tritonsmith.generator.repository.core import FolderFiles, Model, Repository
 from tritonsmith.generator.repository.exchange import build_lock, is_unfinished, recover
 from tritonsmith.generator.repository.lock import Lock, read_lock
@@ -116,8 +116,11 @@ def _read_config(path: str) -> tuple[str, tuple[Finding, ...]] | Finding | None:
         data = read_regular(path)
     except FileNotFoundError:
         return None
+    except IsADirectoryError:  # the size that it has is taken for a text's: std::length_error
+        return replace(error("it is a folder; Triton ends where it reads it", Place(path)), phase=Phase.CRASH)
     except OSError as problem:
-        return error(f"cannot read it: {problem.strerror}", Place(path))
+        found = error(f"cannot read it: {problem.strerror}", Place(path))
+        return replace(found, phase=Phase.HANG) if Path(path).is_fifo() else found  # Triton waits for a writer
     try:
         return data.decode(), ()
     except UnicodeDecodeError as problem:
