@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,32 +42,12 @@ def test_a_sound_repository_has_no_finding(tmp_path: Path) -> None:
         ("max_batch_siz: 4", "TS101", 1, "max_batch_siz"),
         (f"{PLAIN}model_metrics {{}}", "TS101", 4, "'model_metrics' came with 24.11"),
         (f'name: "other" {PLAIN}', "TS203", 1, "the configuration names 'other', the folder is 'm'"),
-        (f"{PLAIN}instance_group {{ kind: KIND_GPU }}", "TS501", 4, "asks for KIND_GPU; the target has no GPU"),
-        (f"{PLAIN}instance_group {{ kind: KIND_CPU gpus: [0] }}", "TS501", 4, "a KIND_CPU group names GPUs"),
-        (ensemble(f'model_name: "m" {STEP}') + "\noptimization {}", "TS604", 5, "an ensemble has no optimization"),
-        (ensemble(f'model_name: "n" {STEP}'), "TS601", 4, "step 0 is 'n', which the repository does not hold"),
     ],
 )
 def test_a_mistake_is_found_at_its_line(tmp_path: Path, config: str, code: str, line: int, message: str) -> None:
     findings = found(tmp_path, {"m": config})
     assert [(finding.code, finding.place.line) for finding in findings] == [(code, line)]
     assert message in findings[0].message
-
-
-def test_a_step_whose_tensors_are_said_when_it_is_loaded_is_not_judged(tmp_path: Path) -> None:
-    assert found(tmp_path, {"n": 'backend: "python"', "e": ensemble(f'model_name: "n" {STEP}')}) == []
-
-
-def test_an_ensemble_that_differs_from_its_steps_is_found(tmp_path: Path) -> None:
-    other = ensemble(f'model_name: "n" {STEP}').replace("TYPE_FP32", "TYPE_INT8", 1)
-    findings = found(tmp_path, {"n": PLAIN, "e": other})
-    assert [finding.message for finding in findings] == ["the ensemble says INT8 [4] for 'x', its steps FP32 [4]"]
-
-
-def test_a_gpu_of_the_target_takes_instances(tmp_path: Path) -> None:
-    config = f"{PLAIN}instance_group {{ kind: KIND_GPU gpus: [0, 1] }}"
-    assert found(tmp_path / "two", {"m": config}, Target(gpus=2)) == []
-    assert "names GPU 1; the target has 1" in found(tmp_path / "one", {"m": config}, Target(gpus=1))[0].message
 
 
 def test_a_field_is_judged_by_the_targets_release(tmp_path: Path) -> None:
@@ -129,22 +108,6 @@ def test_a_model_without_a_version_folder_is_found(tmp_path: Path) -> None:
     assert [finding.code for finding in findings] == ["TS201"]
 
 
-def test_an_ensemble_whose_tensors_differ_is_found(tmp_path: Path) -> None:
-    other = PLAIN.replace("TYPE_FP32", "TYPE_INT32")
-    steps = (
-        'model_name: "a" model_version: -1 input_map { key: "x" value: "x" } output_map { key: "y" value: "t" }',
-        'model_name: "b" model_version: -1 input_map { key: "x" value: "t" } output_map { key: "y" value: "y" }',
-    )
-    findings = found(tmp_path, {"a": PLAIN, "b": other, "e": ensemble(*steps)})
-    assert [finding.code for finding in findings] == ["TS602"]
-    assert "tensor 't' is FP32 [4] from 'a', but input 'x' of 'b' takes INT32 [4]" in findings[0].message
-
-
-def test_an_omitted_model_version_is_found_to_be_zero(tmp_path: Path) -> None:
-    step = f'model_name: "n" {STEP.removeprefix("model_version: -1 ")}'
-    assert [finding.code for finding in found(tmp_path, {"n": PLAIN, "e": ensemble(step)})] == ["TS603"]
-
-
 def test_what_cannot_be_completed_is_found(tmp_path: Path) -> None:
     findings = found(tmp_path, {"m": "max_batch_size: 0"}, script="1/weights.bin")
     assert [finding.code for finding in findings] == ["TS103"]
@@ -154,17 +117,3 @@ def test_every_check_has_a_title_and_a_reason() -> None:
     checks = all_checks().values()
     assert len(checks) > 10
     assert all(check.title and check.reason for check in checks)
-
-
-def test_models_that_call_one_another_in_a_circle_are_told(tmp_path: Path) -> None:
-    for name in ("a", "b", "c"):
-        (tmp_path / name / "1").mkdir(parents=True)
-        (tmp_path / name / "1" / "model.py").write_text("")
-        (tmp_path / name / "config.pbtxt").write_text('backend: "python"')
-    calls = {"a": ["b"], "b": ["c"], "c": ["b"]}
-    repository = replace(read_repository(tmp_path), settings={"calls": calls})
-    findings = [finding for finding in check_repository(Case(repository, Target())) if finding.code == "TS605"]
-    assert len(findings) == 1
-    assert findings[0].message in {
-        f"models call one another in a circle: {way}" for way in ("b -> c -> b", "c -> b -> c")
-    }
