@@ -9,6 +9,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonsmith.ensembles.draw.core import Drawing, Graph, plain
 from tritonsmith.ensembles.draw.marks import marks_by_model
 from tritonsmith.ensembles.draw.pipeline import Scene, graph_of, lone_box
+from tritonsmith.generator.checks.calls import calls_of
 from tritonsmith.generator.checks.case import Case
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.findings import Finding
@@ -32,7 +33,7 @@ def draw_repository(case: Case, findings: Iterable[Finding], model: str = "") ->
     scene = Scene(
         {name: config for name, config in configs.items() if config is not None},
         {name: versions_of(found) for name, found in models.items()},
-        case.repository.settings.get("calls", {}),
+        calls_of(case),
         marks,
         frozenset(name for name, config in configs.items() if config is None),
     )

@@ -52,7 +52,7 @@ def calls_end(case: Case) -> Iterator[Finding]:
 
     Source: python_backend: README.md (Limitation of BLS).
     """
-    calls = _calls(case)
+    calls = calls_of(case)
     if not calls:
         return
     steps = {
@@ -115,10 +115,11 @@ def _requests(path: str, tree: ast.Module) -> Iterator[Call]:
                 yield Call(given.value.value, path, node)
 
 
-def _calls(case: Case) -> dict[str, list[str]]:
+def calls_of(case: Case) -> dict[str, list[str]]:
     """Return which models each model calls: as the spec says, and as the files of Python models do."""
     said = case.repository.settings.get("calls", {})
-    calls = {name: list(callees) for name, callees in said.items()} if isinstance(said, dict) else {}
+    given = said.items() if isinstance(said, dict) else ()  # of a lock, which anybody may have edited
+    calls = {name: [str(one) for one in callees] for name, callees in given if isinstance(callees, list)}
     for model in case.models():
         for call in calls_in(model) if model.config.backend == "python" else ():
             calls.setdefault(model.name, []).append(call.callee)

@@ -1,5 +1,6 @@
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -11,8 +12,10 @@ from tritonsmith.generator.checks import Case, Target
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.findings import Finding, Place, error, warning
 from tritonsmith.generator.repository.core import Model, Repository
+from tritonsmith.generator.repository.read import read_repository
 
 Draw = Callable[..., Drawing]
+Write = Callable[[Mapping[str, str]], Path]
 
 
 def names(graph: Graph) -> list[str]:
@@ -162,6 +165,16 @@ def test_a_call_is_an_edge_of_its_own() -> None:
         ("call", "asks", ("answers", "helps")),
         ("call", "answers", ("helps",)),
     ]
+
+
+def test_a_call_is_found_in_a_python_model(repository: Write) -> None:
+    folder = repository({"asks": model(), "answers": model()})
+    script = (
+        "class TritonPythonModel:\n    def execute(self, requests):\n        InferenceRequest(model_name='answers')\n"
+    )
+    (folder / "asks" / "1" / "model.py").write_text(script)
+    (graph,) = draw_repository(Case(read_repository(folder), Target()), ()).graphs
+    assert ("asks", ("answers",), "") in flows(graph)
 
 
 def test_what_is_broken_is_drawn_as_far_as_it_is_known(draw: Draw) -> None:
