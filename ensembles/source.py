@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tritonsmith.ensembles.pipelines import load_spec
 from tritonsmith.generator.catalog.releases import EMBEDDED, NEWEST, RELEASES, Release
 from tritonsmith.generator.checks.sources import Sources
 from tritonsmith.generator.errors import RepositoryError, UsageError
-from tritonsmith.generator.lower import lower
 from tritonsmith.generator.repository.core import Repository
 from tritonsmith.generator.repository.names import CONFIG_FILE
 from tritonsmith.generator.repository.read import read_repository
-from tritonsmith.generator.spec.tree import read_text
 from tritonsmith.generator.suggest import did_you_mean
 
 SPEC = Path("tritonsmith.yaml")
@@ -41,8 +38,7 @@ def read_source(path: Path, profile: str = "") -> Repository:
     if path.suffix not in _SPECS or not path.is_file():
         message = "neither a spec (a YAML file) nor a model repository (a folder)"
         raise RepositoryError(message, where=str(path), hint=_hint(path))
-    _refuse_manifests(path)
-    return lower(load_spec(path, profile))
+    return _repository_of(path, profile)
 
 
 def sources_of(path: Path) -> Sources:
@@ -69,8 +65,17 @@ def _hint(path: Path) -> str:
     return "name a spec or a model repository; tritonsmith init writes a spec"
 
 
-def _refuse_manifests(path: Path) -> None:
-    text = read_text(path)
+def _repository_of(path: Path, profile: str) -> Repository:
+    """Return the repository that a spec describes; what reads specs is imported for them alone."""
+    from tritonsmith.ensembles.pipelines import load_spec
+    from tritonsmith.generator.lower import lower
+    from tritonsmith.generator.spec.tree import read_text
+
+    _refuse_manifests(path, read_text(path))
+    return lower(load_spec(path, profile))
+
+
+def _refuse_manifests(path: Path, text: str) -> None:
     if re.search(r"^apiVersion\s*:", text, re.MULTILINE) and re.search(r"^kind\s*:", text, re.MULTILINE):
         message = "this holds Kubernetes manifests, which cannot be checked yet"
         raise RepositoryError(message, where=str(path), hint="name the spec or the model repository that they serve")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tritonclient.grpc.model_config_pb2 import (
     DataType,
@@ -13,8 +14,6 @@ from tritonclient.grpc.model_config_pb2 import (
     ModelSequenceBatching,
 )
 
-from tritonsmith.generator.inspect.onnx import OnnxFacts, OnnxTensor
-
 _Control = ModelSequenceBatching.Control
 _KINDS = (
     _Control.CONTROL_SEQUENCE_START,
@@ -22,6 +21,9 @@ _KINDS = (
     _Control.CONTROL_SEQUENCE_READY,
     _Control.CONTROL_SEQUENCE_CORRID,
 )
+
+if TYPE_CHECKING:
+    from tritonsmith.generator.inspect.onnx import OnnxFacts, OnnxTensor
 
 
 @dataclass(frozen=True)
