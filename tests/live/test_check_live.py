@@ -97,7 +97,7 @@ class TritonPythonModel:
         os.kill(os.getppid(), signal.SIGSEGV)
 """
 SLEEPS = "import time\n\n\nclass TritonPythonModel:\n    def initialize(self, args):\n        time.sleep(600)\n"
-RAISES = "class TritonPythonModel:\n    def initialize(self, args):\n        raise KeyError(args['model_name'] * 2)\n"
+RAISES = "class TritonPythonModel:\n    def initialize(self, args):\n        open(args['model_name'] * 2)\n"
 
 
 @pytest.fixture(scope="module")
