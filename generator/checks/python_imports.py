@@ -126,7 +126,8 @@ def _module_of_the_file(model: ModelCase) -> Iterator[Finding]:
     """Yield that the file cannot be imported under its own name: Triton asks for `1.<name without its last three>`."""
     name = model.config.default_model_filename
     stem = name[:-3]
-    if python_sources(model) and "/" not in name and ("." in stem or (name[-1:] in "py" and not name.endswith(".py"))):
+    is_module = name.endswith(".py") and "." not in stem
+    if name and name[-1] in ".py" and "/" not in name and not is_module and python_sources(model):
         message = f"default_model_filename '{name}' is no module's name"
         yield model.error("default_model_filename", message, remedy="a plain name that ends with .py, as in model.py")
 

@@ -62,7 +62,7 @@ def files_parse(model: ModelCase) -> Iterator[Finding]:
             message = f"{path} does not parse: {source.fault}"
             is_ours = model.target.release.name == EMBEDDED and not has_own_environment(model)
             remedy = "mend it: python -m py_compile names the place too"
-            found = (model.error if is_ours else model.warning)("", message, remedy=remedy)
+            found = model.error("", message, remedy=remedy) if is_ours else model.warning("", message, remedy=remedy)
             yield replace(found, place=place_in(model, path, source.line, source.column))
 
 
