@@ -14,6 +14,7 @@ from tritonsmith.generator.fixes import AddFile, SetField
 from tritonsmith.generator.repository.complete import first_version
 from tritonsmith.generator.repository.core import Model
 from tritonsmith.generator.repository.names import (
+    CONFIG_FILE,
     NEWEST_VERSION,
     is_plain_name,
     taken_version,
@@ -301,7 +302,7 @@ def entries_are_readable(case: Case) -> Iterator[Finding]:
     for model in case.repository.models.values():
         for path, fault in model.faults.items():
             is_circle = fault.endswith("holds it")
-            if path and not is_circle and not (fault in _DEAD and _is_looked_at(model, path)):
+            if path not in ("", CONFIG_FILE) and not is_circle and not (fault in _DEAD and _is_looked_at(model, path)):
                 yield case.about(model, replace(_faulty(model.name, path, fault), severity=warning("").severity))
 
 
