@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from tritonclient.grpc.model_config_pb2 import BatchInput, BatchOutput, DataType
 
@@ -170,3 +171,62 @@ def ragged_inputs_are_told_apart(model: ModelCase) -> Iterator[Finding]:
             message = f"input '{tensor.name}' allows ragged batches, and no batch_input says where each request begins"
             hint = f'add batch_input {{ kind: BATCH_ACCUMULATED_ELEMENT_COUNT source_input: "{tensor.name}" ... }}'
             yield model.note(f"input[{index}].allow_ragged_batch", message, remedy=hint)
+
+
+@check(
+    "TS340",
+    "a batch input has a known kind",
+    triton="unknown batch input kind '' for {name}",
+    stage=Stage.IO,
+    on=("batch_input",),
+)
+def batch_inputs_have_a_known_kind(model: ModelCase) -> Iterator[Finding]:
+    """A configuration may give a kind as a number, also one that no kind has.
+
+    Source: core: model_config_utils.cc (ValidateBatchIO).
+    """
+    yield from _unknown_kinds(model, "batch_input", BatchInput.Kind)
+
+
+@check(
+    "TS341",
+    "a batch output has a known kind",
+    triton="unknown batch output kind '' for {name}",
+    stage=Stage.IO,
+    on=("batch_output",),
+)
+def batch_outputs_have_a_known_kind(model: ModelCase) -> Iterator[Finding]:
+    """A configuration may give a kind as a number, also one that no kind has.
+
+    Source: core: model_config_utils.cc (ValidateBatchIO).
+    """
+    yield from _unknown_kinds(model, "batch_output", BatchOutput.Kind)
+
+
+def _unknown_kinds(model: ModelCase, field: str, kinds: Any) -> Iterator[Finding]:
+    for index, made in enumerate(getattr(model.config, field)):
+        if made.kind not in kinds.values():
+            message = f"{field} has the kind {made.kind}, which is none"
+            yield model.error(f"{field}[{index}].kind", message, remedy=f"use e.g. {kinds.keys()[0]}")
+
+
+@check(
+    "TS342",
+    "batch inputs and outputs say kinds and types that have names",
+    triton="attempt to access JSON non-string as string",
+    on=("batch_input", "batch_output"),
+)
+def batch_settings_have_names(model: ModelCase) -> Iterator[Finding]:
+    """Backends read them by name, before Triton has looked at them, unless auto-complete is off.
+
+    Source: backend: backend_model.cc (BackendModel).
+    """
+    if not model.target.is_auto_complete:
+        return
+    for field, kinds in (("batch_input", BatchInput.Kind), ("batch_output", BatchOutput.Kind)):
+        for index, made in enumerate(getattr(model.config, field)):
+            for setting, names in (("kind", kinds), ("data_type", DataType)):
+                number = getattr(made, setting, 0)
+                if number not in names.values():
+                    message = f"{setting} {number} of {field} has no name"
+                    yield model.error(f"{field}[{index}].{setting}", message, remedy="write it by its name")

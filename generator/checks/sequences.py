@@ -15,6 +15,8 @@ from tritonsmith.generator.findings import Finding
 _ON = ("sequence_batching",)
 _Control = ModelSequenceBatching.Control
 _VALUES = ("int32_false_true", "fp32_false_true", "bool_false_true")
+# Triton looks for these alone; a number without a name is ignored.
+_FLAGS = frozenset({_Control.CONTROL_SEQUENCE_START, _Control.CONTROL_SEQUENCE_END, _Control.CONTROL_SEQUENCE_READY})
 _CORRELATION_ID_TYPES = frozenset(
     {DataType.TYPE_UINT64, DataType.TYPE_INT64, DataType.TYPE_UINT32, DataType.TYPE_INT32, DataType.TYPE_STRING}
 )
@@ -28,9 +30,9 @@ def _controls(model: ModelCase) -> Iterator[tuple[str, ModelSequenceBatching.Con
 
 
 def _flags(model: ModelCase) -> Iterator[tuple[str, ModelSequenceBatching.Control, Sequence[str]]]:
-    """Yield every control but the correlation id, its path, and which lists of values it has."""
+    """Yield every control that is false or true, its path, and which lists of values it has."""
     for path, control in _controls(model):
-        if control.kind != _Control.CONTROL_SEQUENCE_CORRID:
+        if control.kind in _FLAGS:
             yield path, control, [field for field in _VALUES if getattr(control, field)]
 
 
@@ -90,7 +92,8 @@ def controls_are_sent_once(model: ModelCase) -> Iterator[Finding]:
         if control.kind in seen:
             message = f"a second tensor for {enum_name(_Control.Kind, control.kind)}"
             yield model.error(f"{path}.kind", message, remedy="keep one of the two")
-        seen.add(control.kind)
+        elif control.kind in _Control.Kind.values():
+            seen.add(control.kind)
 
 
 @check(

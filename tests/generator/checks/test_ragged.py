@@ -56,3 +56,14 @@ def test_a_ragged_input_of_onnx_needs_to_be_told_apart(judge: Judge) -> None:
     ragged = PLAIN.replace("[4] }", "[-1] allow_ragged_batch: true }", 1).replace("python", "onnxruntime")
     assert [(found.code, found.severity) for found in judge(ragged)] == [("TS339", Severity.NOTE)]
     assert judge(ragged + COUNTED) == []
+
+
+def test_a_number_that_no_kind_has_is_none(judge: Judge) -> None:
+    made, scattered = (
+        COUNTED.replace("BATCH_ELEMENT_COUNT", "99"),
+        SCATTERED.replace("BATCH_SCATTER_WITH_INPUT_SHAPE", "99"),
+    )
+    assert [found.code for found in judge(PLAIN + made)] == ["TS340", "TS342"]
+    assert [found.code for found in judge(PLAIN + made, is_auto_complete=False)] == ["TS340"]
+    assert [found.code for found in judge(PLAIN + scattered)] == ["TS341", "TS342"]
+    assert [found.code for found in judge(PLAIN + COUNTED.replace("TYPE_INT32", "99"))] == ["TS332", "TS342"]

@@ -54,6 +54,7 @@ def test_the_sequence_batcher_can_do_what_it_is_asked_to(judge: Judge, settings:
     [
         control(FLAG) + control(FLAG.replace("START", "END"), "B") + control(ID, "C"),
         control(ID.replace("UINT64", "STRING")),
+        control("kind: 99") + control("kind: 99", "B"),
         f'control_input {{ name: "A" control {{ {FLAG} }} control {{ {FLAG.replace("START", "END")} }} }}',
         "oldest { preferred_batch_size: [4, 8] }",
         "direct { minimum_slot_utilization: 0 }",
