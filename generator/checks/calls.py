@@ -9,7 +9,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tritonsmith.generator.checks.case import Case, ModelCase
-from tritonsmith.generator.checks.decoupled import is_decoupled
 from tritonsmith.generator.checks.ensembles import steps_of
 from tritonsmith.generator.checks.python_source import in_file, python_sources
 from tritonsmith.generator.checks.registry import check, check_case
@@ -81,7 +80,7 @@ def streams_are_asked_for(model: ModelCase) -> Iterator[Finding]:
     Source: python_backend: request_executor.cc (RequestExecutor::Infer).
     """
     for call in calls_in(model):
-        if call.callee in model.case.configs and is_decoupled(model.case, call.callee):
+        if call.callee in model.case.decoupled:
             if b"decoupled" in b"".join(source.source for _, source in python_sources(model)):
                 return
             message = f"the model calls '{call.callee}', which is decoupled, without saying decoupled=True"

@@ -131,6 +131,13 @@ class Case:
         return {name: ModelCase(self, models[name], config) for name, config in self.configs.items()}
 
     @cached_property
+    def decoupled(self) -> frozenset[str]:
+        """The names of the models that may answer a request with any number of responses, ensembles by their steps."""
+        from tritonsmith.generator.checks.decoupled import decoupled_models
+
+        return decoupled_models(self)
+
+    @cached_property
     def llms(self) -> tuple[Llm, ...]:
         """The models that run an engine of TensorRT-LLM."""
         from tritonsmith.generator.checks.llm.llms import llm_of

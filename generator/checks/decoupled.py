@@ -5,12 +5,13 @@ Triton infers it from the steps; what an ensemble's own model_transaction_policy
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.checks.case import Case
+from tritonsmith.generator.checks.nesting import in_order
 
 _SINK = None  # the response: it reads all of the ensemble's outputs
 
@@ -38,30 +39,34 @@ class Streams:
     meeting: int | None = None
 
 
-def is_decoupled(case: Case, name: str) -> bool:
-    """Whether a model may answer a request with any number of responses, an ensemble by its steps."""
-    return _is_decoupled(case, name, set())
+def decoupled_models(case: Case) -> frozenset[str]:
+    """Return the models that may answer a request with any number of responses, ensembles by their steps."""
+    ensembles = {name: config for name, config in case.configs.items() if config.platform == "ensemble"}
+    steps = {name: _names(config) for name, config in ensembles.items()}
+    found = {
+        name
+        for name, config in case.configs.items()
+        if name not in ensembles and config.model_transaction_policy.decoupled
+    }
+    for name in in_order(steps)[0] if found else ():
+        if not found.isdisjoint(steps[name]) and _streams(ensembles[name], found).is_decoupled:
+            found.add(name)
+    return frozenset(found)
 
 
 def streams_of(case: Case, config: ModelConfig) -> Streams:
     """Return the streams of an ensemble."""
-    return _streams(case, config, set())
+    if case.decoupled.isdisjoint(_names(config)):
+        return Streams(False)
+    return _streams(config, case.decoupled)
 
 
-def _is_decoupled(case: Case, name: str, above: set[str]) -> bool:
-    config = case.configs.get(name)
-    if config is None or name in above:
-        return False
-    if config.platform != "ensemble":
-        return config.model_transaction_policy.decoupled
-    return _streams(case, config, {*above, name}).is_decoupled
+def _names(config: ModelConfig) -> tuple[str, ...]:
+    return tuple({step.model_name for step in config.ensemble_scheduling.step})
 
 
-def _streams(case: Case, config: ModelConfig, above: set[str]) -> Streams:
-    steps = config.ensemble_scheduling.step
-    names = {step.model_name for step in steps}
-    decoupled = {name for name in names if _is_decoupled(case, name, above)}
-    return _follow(config, [step.model_name in decoupled for step in steps]) if decoupled else Streams(False)
+def _streams(config: ModelConfig, decoupled: Container[str]) -> Streams:
+    return _follow(config, [step.model_name in decoupled for step in config.ensemble_scheduling.step])
 
 
 def _follow(config: ModelConfig, is_decoupled: Sequence[bool]) -> Streams:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from tritonsmith.generator.checks.case import Case
 from tritonsmith.generator.checks.ensembles import steps_of
+from tritonsmith.generator.checks.nesting import in_order
 from tritonsmith.generator.checks.registry import Stage, all_checks, consequence
 from tritonsmith.generator.findings import Finding, Phase, Severity
 from tritonsmith.generator.suggest import did_you_mean
@@ -179,7 +180,7 @@ def fates_of(case: Case, found: list[Finding]) -> Fates:
     missing = {step for names in steps.values() for step in names if step not in case.configs}
     fates |= dict.fromkeys(missing, Fate.ABSENT)
     lacking = {name for name, names in steps.items() if any(fates.get(step) is Fate.ABSENT for step in names)}
-    order, tied = _in_order(steps)
+    order, tied = in_order(steps)
     circles = {name: way for name in tied if (way := _way_back(name, tied))}
     searched = {name for name in tied if name not in circles and name not in lacking}
     around = {name for name in tied if searched and not searched.isdisjoint(_below(name, tied))}
@@ -220,22 +221,6 @@ def _spread(own: Fate, steps: set[Fate]) -> Fate:
         if fate in steps:
             return fate
     return own if steps <= {Fate.LOADS} else Fate.INVALID
-
-
-def _in_order(steps: Mapping[str, tuple[str, ...]]) -> tuple[list[str], dict[str, tuple[str, ...]]]:
-    """Return the ensembles, each after those that it has as steps; and, with their ensembles, those no order has."""
-    waits = {name: {step for step in names if step in steps} for name, names in steps.items()}
-    above: dict[str, list[str]] = {}
-    for name, names in waits.items():
-        for step in names:
-            above.setdefault(step, []).append(name)
-    order = [name for name, names in waits.items() if not names]
-    for step in order:  # it grows on the way
-        for name in above.get(step, ()):
-            waits[name].discard(step)
-            if not waits[name]:
-                order.append(name)
-    return order, {name: tuple(sorted(names)) for name, names in waits.items() if names}
 
 
 def _way_back(name: str, tied: Mapping[str, tuple[str, ...]]) -> str:

@@ -48,21 +48,10 @@ def decoupled_responses_are_not_cached(model: ModelCase) -> Iterator[Finding]:
 
     Source: core: model_config_utils.cc (ValidateModelConfig).
     """
-    if model.config.response_cache.enable and _is_decoupled(model, set()):
+    says_so = model.config.model_transaction_policy.decoupled
+    if model.config.response_cache.enable and (says_so or model.name in model.case.decoupled):
         whose = "a decoupled step" if model.is_ensemble else "decoupled responses"
         yield model.error(_CACHE, f"a response cache with {whose}", remedy=_DISABLE)
-
-
-def _is_decoupled(model: ModelCase, seen: set[str]) -> bool:
-    if model.config.model_transaction_policy.decoupled:
-        return True
-    for step in model.config.ensemble_scheduling.step if model.is_ensemble else ():
-        inner = model.case.by_name.get(step.model_name)
-        if inner is not None and inner.name not in seen:
-            seen.add(inner.name)
-            if _is_decoupled(inner, seen):
-                return True
-    return False
 
 
 @check("TS453", "a response cache is the server's too", on=("response_cache",))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tritonclient.grpc.model_config_pb2 import ModelEnsembling, ModelInput, ModelOutput
 
 from tritonsmith.generator.checks.case import ModelCase
-from tritonsmith.generator.checks.decoupled import is_decoupled, streams_of
+from tritonsmith.generator.checks.decoupled import streams_of
 from tritonsmith.generator.checks.ensembles import steps_of
 from tritonsmith.generator.checks.registry import Stage, check
 from tritonsmith.generator.findings import Finding, Phase
@@ -298,7 +298,7 @@ def streams_are_bounded(model: ModelCase) -> Iterator[Finding]:
         return
     read = {tensor for step in config.step for tensor in step.input_map.values()}
     for path, step in steps_of(model):
-        if not read.isdisjoint(step.output_map.values()) and is_decoupled(model.case, step.model_name):
+        if not read.isdisjoint(step.output_map.values()) and step.model_name in model.case.decoupled:
             message = f"responses of '{step.model_name}' wait for the next steps in unbounded memory"
             is_new = model.target.release.name < _BOUNDED_SINCE
             since = f"; Triton {_BOUNDED_SINCE} or newer can" if is_new else ""
