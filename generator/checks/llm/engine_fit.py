@@ -68,9 +68,7 @@ def engine_is_whole(llm: Llm) -> Iterator[Finding]:
 
     Source: tensorrtllm, Lint rule 19 and part 5.2; TensorRT-LLM: builder.py.
     """
-    if llm.fault is not None:
-        yield llm.error("gpt_model_path", f"{llm.folder}: {llm.fault.message}", llm.fault.hint or "build it again")
-    for found in llm.engine.findings if llm.engine else ():
+    for found in llm.faults:
         where = f"{llm.folder}/config.json: {found.key}: " if found.key else ""
         remedy = found.remedy or "copy config.json again from where the engine was built"
         yield llm.error("gpt_model_path", f"{where}{found.message}", remedy)

@@ -14,7 +14,7 @@ from tritonsmith.generator.catalog.tensorrtllm.versions import OLDEST, Version, 
 from tritonsmith.generator.checks.case import Case, ModelCase
 from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.files import open_regular
-from tritonsmith.generator.findings import Finding
+from tritonsmith.generator.findings import Finding, error
 from tritonsmith.generator.repository.core import Content, File, Model
 
 if TYPE_CHECKING:
@@ -192,13 +192,15 @@ class Llm(Texts):
 
     @property
     def engine(self) -> EngineFacts | None:
-        """What its engine was built for; None where the repository does not hold it, or it cannot be understood."""
-        return None if isinstance(self._read, SpecError) else self._read
+        """What its engine was built for; None where the repository does not hold it, or something is wrong with it."""
+        return None if isinstance(self._read, SpecError) or (self._read and self._read.findings) else self._read
 
     @property
-    def fault(self) -> SpecError | None:
-        """Why its engine cannot be understood."""
-        return self._read if isinstance(self._read, SpecError) else None
+    def faults(self) -> tuple[Finding, ...]:
+        """What is wrong with its engine."""
+        if isinstance(self._read, SpecError):
+            return self._read.findings or (error(self._read.message, remedy=self._read.hint or ""),)
+        return self._read.findings if self._read is not None else ()
 
     def says(self, key: str) -> str:
         """Return where something of the engine was read: `engine/config.json: build_config.max_beam_width`."""
