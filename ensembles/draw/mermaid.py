@@ -12,7 +12,7 @@ from tritonsmith.generator.findings import Severity
 # All else is written as its number: quotes, angle brackets, what Mermaid takes for Markdown or for an entity.
 _UNSAFE = re.compile(r"[^\w .,:/+=()\[\]!?×…µ-]")
 _SHAPES = {"request": '(["{}"])', "response": '(["{}"])', "nothing": '>"{}"]'}
-_LINE_COLUMNS = 56
+_LINE_COLUMNS = 34  # about where Mermaid breaks lines itself
 _CLASSES = """\
 classDef error stroke:#b3261e,stroke-width:2px
 classDef warning stroke:#b3400a,stroke-width:2px
@@ -23,7 +23,7 @@ def render_mermaid(drawing: Drawing) -> str:
     """Return the drawing as the text of one flowchart."""
     lines = ["flowchart TB"]
     for index, graph in enumerate(drawing.graphs):
-        lines += _subgraph(f"p{index}", _head(graph.name, graph.facts, graph.marks), graph)
+        lines += _subgraph(f"p{index}", _title(graph.name, graph.facts, graph.marks), graph)
     lines += _CLASSES.splitlines()
     if drawing.marks:
         lines.append(f'findings["{"<br/>".join(_codes(drawing.marks))}"]')
@@ -37,12 +37,13 @@ def fenced(flowchart: str) -> str:
 
 def _subgraph(key: str, title: str, graph: Graph) -> Iterator[str]:
     yield f'subgraph {key}["{title or " "}"]'
+    yield "  direction TB"
     names = {box.key: f"{key}_{index}" for index, box in enumerate(graph.boxes)}
     for box in graph.boxes:
         if box.inner is None:
             yield f"  {names[box.key]}{_shape(box)}{_class(box)}"
         else:
-            title = _head(box.name, box.facts, (*box.marks, *box.inner.marks))
+            title = _title(box.name, box.facts, (*box.marks, *box.inner.marks))
             yield from (f"  {line}" for line in _subgraph(names[box.key], title, box.inner))
     for edge in graph.edges:
         yield from (f"  {line}" for line in _arrows(edge, names))
@@ -69,6 +70,11 @@ def _head(
 ) -> str:
     title = f"<b>{_escaped(name)}</b>" if is_bold else _escaped(name)
     return "<br/>".join([title, *map(_escaped, facts), *(rows or []), *_codes(marks)])
+
+
+def _title(name: str, facts: tuple[str, ...], marks: tuple[Mark, ...]) -> str:
+    """Return what stands over a pipeline, in one line where nothing is wrong: Mermaid leaves no room for more."""
+    return "<br/>".join([_escaped(f"{name}: {', '.join(facts)}" if facts else name), *_codes(marks)])
 
 
 def _codes(marks: tuple[Mark, ...]) -> list[str]:

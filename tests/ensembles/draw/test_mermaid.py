@@ -12,7 +12,7 @@ Draw = Callable[..., Drawing]
 
 def test_a_chain_is_a_flowchart(draw: Draw) -> None:
     text = render_mermaid(draw({"a": model(), "whole": chain("a")}))
-    assert text.startswith("flowchart TB\n")
+    assert text.startswith('flowchart TB\nsubgraph p0["whole: ensemble, max_batch_size 8"]\n  direction TB\n')
     assert 'p0_0(["request"])' in text
     assert 'p0_1["<b>a</b><br/>python, latest version (1)<br/>max_batch_size 8<br/>default instance group"]' in text
     assert 'p0_0 -->|"t0 FP32 [-1,4]"| p0_1' in text
