@@ -119,7 +119,7 @@ def chat(
     batch: int = 0,
     count: int = 1,
     dims: tuple[int, ...] = (-1,),
-    **parameters: str | None,
+    **parameters: Any,
 ) -> Model:
     """Return a model of the LLM API; `document` is its model.yaml."""
     values = {"model": "/m", "triton_config": {"decoupled": False, "max_batch_size": 0}, **(document or {})}
