@@ -52,9 +52,8 @@ def card(box: Box, timing: Timing | None = None, slowest_us: float = 0.0, *, lea
         parts.append(element("g", row.markup, transform=f"translate({SIDE:g} {y:g})"))
         y += row.height
     if timing is not None:
-        words = f"{timing.words}"
-        width = max(width, sans_width(words, FACT_SIZE) + 2 * SIDE)
-        parts += [text(words, SIDE, y + 12, class_="tensor"), _bar(timing, slowest_us, y + 19)]
+        width = max(width, sans_width(timing.words, FACT_SIZE) + 2 * SIDE)
+        parts += [text(timing.words, SIDE, y + 12, class_="tensor"), _bar(timing, slowest_us, y + 19)]
         y += ROW + 16
     codes = chips(box.marks)
     if box.marks:

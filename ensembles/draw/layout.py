@@ -98,7 +98,7 @@ def lay_out(boxes: Sequence[Size], links: Sequence[Link]) -> Layout:
 
 @dataclass(frozen=True)
 class _Segment:
-    """A piece of a link between nodes of neighbouring layers; `starts` and `ends` are its ports, filled in later."""
+    """A piece of a link, between nodes of neighbouring layers."""
 
     link: int
     upper: int

@@ -5,7 +5,7 @@ What is broken is drawn as far as it is known: a step whose model is missing, a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -201,14 +201,10 @@ def _ends(scene: Scene, config: ModelConfig) -> tuple[dict[str, list[_End]], dic
     return written, read
 
 
-class _order_of:  # noqa: N801 - a key function
-    """Sort map entries as the model has its tensors, those that it has not last, by name."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self._places = {name: place for place, name in enumerate(names)}
-
-    def __call__(self, entry: tuple[str, str]) -> tuple[int, str]:
-        return self._places.get(entry[0], len(self._places)), entry[0]
+def _order_of(names: Iterable[str]) -> Callable[[tuple[str, str]], tuple[int, str]]:
+    """Return the key that sorts map entries as the model has its tensors, those that it has not last, by name."""
+    places = {name: place for place, name in enumerate(names)}
+    return lambda entry: (places.get(entry[0], len(places)), entry[0])
 
 
 def _grouped(strands: Iterable[tuple[str, tuple[str, ...], Tensor]]) -> list[Edge]:
