@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tritonsmith.backends.live_check.answer import Answer
 from tritonsmith.backends.live_check.stage import STOOD_IN_FOR
@@ -77,7 +77,7 @@ class Comparison:
 def compare(case: Case, answers: Mapping[str, Answer]) -> list[Comparison]:
     """Return the comparison for each model that the server was asked about; `case` has that server as its target."""
     findings, incomplete = judged_by_core(case), _incomplete(case)
-    return [_compared(answer, findings, incomplete) for answer in answers.values()]
+    return [_compared(answer, case, findings, incomplete) for answer in answers.values()]
 
 
 def judged_by_core(case: Case) -> list[Finding]:
@@ -124,12 +124,32 @@ def matching_codes(lines: Iterable[str]) -> tuple[str, ...]:
     return tuple(code for code, pattern in patterns.items() if any(re.search(pattern, line) for line in said))
 
 
-def _compared(answer: Answer, findings: list[Finding], incomplete: Container[str]) -> Comparison:
-    matched = matching_codes(answer.lines)
+def _compared(answer: Answer, case: Case, findings: list[Finding], incomplete: Container[str]) -> Comparison:
+    matched, members = matching_codes(answer.lines), _members(case, answer.model)
+    at_load = [finding for finding in findings if finding.phase and finding.phase.is_at_load]
     about = [
         finding
-        for finding in findings
-        if finding.phase and finding.phase.is_at_load and (finding.model == answer.model or finding.code in matched)
+        for finding in at_load
+        if finding.model == answer.model or (finding.model in members and finding.code in matched)
     ]
+    if answer.verdict is Verdict.CRASHES and _warms_up_python(case, answer.model):
+        answer = replace(answer, is_own_code=True)  # an execute() that fails in it can crash this release (rule 64)
     is_incomplete = answer.model in incomplete and any(all_checks()[code].stage in _ABOUT_TENSORS for code in matched)
     return Comparison(answer, verdict_on(answer.model, findings), tuple(about), matched, is_incomplete)
+
+
+def _members(case: Case, name: str) -> set[str]:
+    """Return the models of an ensemble, those of ensembles in it too."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        model = case.by_name.get(waiting.pop())
+        steps = _steps(model) - found if model else set()
+        found |= steps
+        waiting += steps
+    return found
+
+
+def _warms_up_python(case: Case, name: str) -> bool:
+    config = case.configs.get(name)
+    return config is not None and config.backend == "python" and bool(config.model_warmup)
