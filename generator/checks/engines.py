@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tritonclient.grpc.model_config_pb2 import DataType
 
 from tritonsmith.generator.checks.case import ModelCase
+from tritonsmith.generator.checks.environment import is_installed
 from tritonsmith.generator.checks.registry import check
 from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.findings import Finding
@@ -64,13 +65,13 @@ def _plans(model: ModelCase) -> list[tuple[str, OnnxFacts]]:
 
 def _read_plans(model: ModelCase) -> list[tuple[str, OnnxFacts]]:
     """Return path and tensors of each loaded version's plan that can be read on this machine."""
-    from tritonsmith.generator.inspect.tensorrt import read_plan
-
+    name = model.config.default_model_filename or "model.plan"
+    files = {path: model.model.files.get(path) for path in (f"{version}/{name}" for version in model.versions)}
     found = []
-    for version in model.versions:
-        path = f"{version}/{model.config.default_model_filename or 'model.plan'}"
-        file = model.model.files.get(path)
-        if isinstance(file, SourceFile):
+    for path, file in files.items():
+        if isinstance(file, SourceFile) and is_installed("tensorrt"):
+            from tritonsmith.generator.inspect.tensorrt import read_plan  # imports onnx too
+
             try:
                 plan = read_plan(file.path)
             except SpecError:  # for another GPU or TensorRT than this machine's: the server's may read it

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from functools import cache
 
 from tritonsmith.generator.repository.core import Model
 
@@ -20,7 +19,7 @@ def has_module(name: str, model: Model, folder: str) -> bool:
         or top in sys.stdlib_module_names
         or has_neighbour(top, model, folder)
         or has_neighbour(top, model, "")
-        or _is_installed(top)
+        or is_installed(top)
     )
 
 
@@ -35,8 +34,7 @@ def _has_library(path: str, files: Mapping[str, object] | Iterable[str]) -> bool
     return any(file.startswith(f"{path}.") and file.endswith((".so", ".pyc", ".pyd")) for file in files)
 
 
-@cache
-def _is_installed(name: str) -> bool:
+def is_installed(name: str) -> bool:
     """Whether this environment holds a module; of a top-level name, its spec is found without running anything."""
     import importlib.util
 
