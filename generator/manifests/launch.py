@@ -17,6 +17,7 @@ import yaml
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.catalog.releases import EMBEDDED, NEWEST_WITH_TENSORRT_LLM, RELEASES
+from tritonsmith.generator.catalog.tensorrtllm.llmapi import LARGEST_DOCUMENT_BYTES
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.files import read_regular
 from tritonsmith.generator.inspect.architecture import MOST_RANKS
@@ -106,7 +107,8 @@ def llm_document(model: Model) -> Mapping[str, Any]:
     files = [file for path, file in model.files.items() if re.fullmatch(r"\d+/model\.yaml", path)]
     for file in files if model.config is not None and model.config.backend == "python" else ():
         try:
-            document = yaml.safe_load(_read(file))
+            text = _read(file)
+            document = yaml.safe_load(text) if len(text) <= LARGEST_DOCUMENT_BYTES else None
         except (yaml.YAMLError, OSError, ValueError, RecursionError):  # the model says so when it is loaded
             return {}
         if isinstance(document, dict) and "triton_config" in document:

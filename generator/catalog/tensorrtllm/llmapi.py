@@ -30,6 +30,9 @@ from tritonsmith.generator.inspect.architecture import MOST_RANKS
 OLDEST: Version = (0, 19)  # the first with the model
 MAIN: Version = (1, 3)  # releases whose TensorRT-LLM is not known yet: they are younger than 1.2
 
+# A model.yaml by hand is a page; PyYAML takes a second for each megabyte.
+LARGEST_DOCUMENT_BYTES = 1 << 16
+
 _SAMPLING = "sampling_param_"
 INPUTS = (
     given("text_input", STRING, LIST, Is.REQUIRED),

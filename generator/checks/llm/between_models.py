@@ -25,6 +25,7 @@ _NAMING = (
     "generation_model_name",
     "multimodal_encoders_name",
 )
+_ASKED = ("tensorrt_llm_model_name", "context_model_name", "generation_model_name")
 # Of these a tokenizer's folder has one at least: a fast tokenizer, SentencePiece, BPE, WordPiece, tiktoken, NeMo.
 _TOKENIZERS = (".model", ".tiktoken", ".nemo", "tokenizer.json", "vocab.json", "vocab.txt", "tekken.json")
 _LOGITS = ("context_logits", "generation_logits")
@@ -41,10 +42,9 @@ def policies_agree(model: ModelCase) -> Iterator[Finding]:
 
     Source: tensorrtllm, Lint rule 10; tensorrtllm_backend #70, #89, #268, #626.
     """
-    names = [_text(model.config, name) for name in ("context_model_name", "generation_model_name")]
-    if "tensorrt_llm_model_name" in model.config.parameters:
-        names.append(_text(model.config, "tensorrt_llm_model_name") or "tensorrt_llm")
-    for name in dict.fromkeys(names):
+    asked = [name for name in _ASKED if name in model.config.parameters]
+    defaults = {"tensorrt_llm_model_name": "tensorrt_llm"}
+    for name in dict.fromkeys(_text(model.config, name) or defaults.get(name, "") for name in asked):
         called = model.case.configs.get(name)
         if called is None or called.HasField("ensemble_scheduling"):
             continue

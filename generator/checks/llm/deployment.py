@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
 
 from tritonsmith.generator.catalog.releases import NEWEST_WITH_TENSORRT_LLM
-from tritonsmith.generator.checks.case import Case, ModelCase
+from tritonsmith.generator.checks.case import Case
 from tritonsmith.generator.checks.llm.llms import BACKEND, Llm
 from tritonsmith.generator.checks.llm.registry import ASSERTED, THROWN, llm_check
-from tritonsmith.generator.checks.registry import check, check_case
+from tritonsmith.generator.checks.registry import check_case
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.findings import Finding, Phase, error
 
@@ -273,23 +273,24 @@ def moved_logits_are_gathered(llm: Llm) -> Iterator[Finding]:
         yield llm.error("gpt_model_path", message, "build the draft with --gather_generation_logits")
 
 
-@check("TS782", "the release has TensorRT-LLM's backend", on=("backend",))
-def backend_is_in_the_release(model: ModelCase) -> Iterator[Finding]:
+@check_case("TS782", "the release has TensorRT-LLM's backend")
+def backend_is_in_the_release(case: Case) -> Iterator[Finding]:
     """The engine path, its backend and NVIDIA's templates around it were removed from TensorRT-LLM in July 2026.
 
     inflight_batcher_llm, whisper, multimodal and disaggregated_serving need a container up to 26.07; llmapi goes on.
 
     Source: tensorrtllm, Lint rule 45 and part 8; TensorRT-LLM #15907.
     """
-    if model.target.release.name <= NEWEST_WITH_TENSORRT_LLM:
+    if case.target.release.name <= NEWEST_WITH_TENSORRT_LLM:
         return
-    config, remedy = model.config, f"Triton {NEWEST_WITH_TENSORRT_LLM} or older, or the model llmapi"
-    if config.backend == BACKEND:
-        message = f"Triton {model.target.release.name} has no backend '{BACKEND}'"
+    llms = [llm.model for llm in case.llms if not llm.is_python]
+    remedy = f"Triton {NEWEST_WITH_TENSORRT_LLM} or older, or the model llmapi"
+    for model in llms:
+        message = f"Triton {case.target.release.name} has no backend '{BACKEND}'"
         yield model.error("backend", message, remedy=remedy)
-    elif config.backend == "python":
+    for model in case.models() if llms else ():
         for name, words in _OF_REMOVED_MODELS.items():
-            if name in config.parameters and any(llm.model.config.backend == BACKEND for llm in model.case.llms):
+            if model.config.backend == "python" and name in model.config.parameters:
                 message = f"{words} went from NVIDIA's models with the backend of Triton {NEWEST_WITH_TENSORRT_LLM}"
                 yield model.warning(f"parameters.{name}", message, remedy=remedy)
-                return
+                break

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import wraps
+from itertools import islice
 from typing import Any
 
 from tritonsmith.generator.catalog.tensorrtllm.versions import Version, parse_version
@@ -15,7 +17,7 @@ from tritonsmith.generator.checks.registry import check_case
 from tritonsmith.generator.findings import Finding, Phase
 from tritonsmith.generator.suggest import did_you_mean
 
-_LARGEST_YAML_BYTES = 1 << 16  # by hand it is a page; PyYAML takes a second for each megabyte
+_MOST_TOLD = 20  # unknown names of one file
 _FRACTION = 0.9
 
 
@@ -74,10 +76,13 @@ def document_of(model: ModelCase) -> Document | None:
     for path, file in model.model.files.items():
         if not path.endswith("/model.yaml") or not re.fullmatch(r"\d+/model\.yaml", path):
             continue
-        data = read_file(file)
-        if data is None or len(data) > _LARGEST_YAML_BYTES:
-            continue
         import yaml
+
+        from tritonsmith.generator.catalog.tensorrtllm.llmapi import LARGEST_DOCUMENT_BYTES
+
+        data = read_file(file)
+        if data is None or len(data) > LARGEST_DOCUMENT_BYTES:
+            continue
 
         try:
             values = yaml.safe_load(data)
@@ -160,9 +165,7 @@ def arguments_are_known(document: Document) -> Iterator[Finding]:
     tops = {path.partition(".")[0] for path in known}
     ever = {row.path.partition(".")[0] for row in ARGUMENTS}
     release = document.model.target.release
-    for name in document.values:
-        if name in tops or name == "triton_config":
-            continue
+    for name in islice((name for name in document.values if name not in tops | {"triton_config"}), _MOST_TOLD):
         where = document.says(name[:60])
         if name in GONE:
             yield document.model.error("", f"{where}: an engine's, not the LLM API's", remedy=GONE[name])
@@ -181,7 +184,8 @@ def _nested(document: Document, known: set[str], tops: set[str]) -> Iterator[Fin
     for name in tops:
         below = document.below(name)
         names = {path.partition(".")[2] for path in known if path.startswith(f"{name}.")}
-        for inner in (key for key in below if isinstance(key, str) and names and key not in names):
+        unknown = (key for key in below if isinstance(key, str) and names and key not in names)
+        for inner in islice(unknown, _MOST_TOLD):
             if guess := did_you_mean(inner, names):
                 where = document.says(f"{name}.{inner[:60]}")
                 yield document.model.error("", f"{where}: no such argument.{guess}", remedy="see llm_args.py")
@@ -205,7 +209,7 @@ def arguments_are_read(document: Document) -> Iterator[Finding]:
         try:
             row.parse(value)
         except (ValueError, OverflowError) as problem:
-            message = f"{document.says(path)} is {str(value)[:60]!r}"
+            message = f"{document.says(path)} is {reprlib.repr(value)}"
             yield document.model.error("", message, remedy=str(problem))
 
 

@@ -24,6 +24,7 @@ BACKEND = "tensorrtllm"
 # Of the memory that is free when a model loads, the backend takes so much where nothing is said.
 WHOLE_FRACTION = 0.9
 LARGEST_FILE_BYTES = 1 << 22  # config.json of an engine has some kilobytes
+_MOST_PARTS = 64  # of a path
 # C++ reads these and no others; a Python model reads "1" and "true" in any case, all else is false.
 _TRUE, _FALSE = ("True", "true", "TRUE", "1"), ("False", "false", "FALSE", "0")
 _WHOLE = re.compile(r"\s*([+-]?\d{1,18})")  # std::stoi: what follows the digits is not looked at
@@ -71,7 +72,7 @@ def folder_in(case: Case, model: Model, path: str) -> Folder | None:
     relative path counts from the model's version folder where the folder is there; else nobody knows from where.
     """
     parts = [part for part in path.split("/") if part not in ("", ".")]
-    if ".." in parts or not parts:
+    if ".." in parts or not 0 < len(parts) <= _MOST_PARTS:
         return None
     if not path.startswith("/"):
         candidates = (Folder(model, f"{version}/{'/'.join(parts)}") for version in _versions(model))
@@ -139,7 +140,7 @@ class Llm(Texts):
         """The release's TensorRT-LLM, (0, 0) where it has none or none that is known."""
         return parse_version(self.model.target.release.tensorrt_llm)
 
-    @property
+    @cached_property
     def known(self) -> Mapping[str, Parameter]:
         """The parameters that the release's TensorRT-LLM has; none where they are not known."""
         return parameters_of(TENSORRT_LLM, self.version) if self.version >= OLDEST else {}

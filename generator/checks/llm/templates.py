@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from tritonsmith.generator.catalog.tensorrtllm.parameters import TENSORRT_LLM, Parameter
 from tritonsmith.generator.catalog.tensorrtllm.tensors import Tensor
@@ -13,6 +14,9 @@ from tritonsmith.generator.findings import Finding, Phase
 from tritonsmith.generator.suggest import did_you_mean
 
 _KINDS = {"inflight_fused_batching", "inflight_batching", "V1", "v1"}
+_READ_ELSEWHERE = ("worker_path", "EXECUTION_ENV_PATH")  # told about by another rule; Triton's Python backend's own
+_OF_LISTS = set("0123456789,;+- \t\n")
+_MOST_TOLD = 20  # unknown names of one model
 _POSITIVE = ("max_tokens_in_paged_kv_cache", "sink_token_length", "max_attention_window_size")
 _PARTS = ("kv_cache_free_gpu_mem_fraction", "cross_kv_cache_fraction")
 
@@ -38,7 +42,7 @@ def _is_read(llm: Llm, row: Parameter, text: str) -> bool:
     if row.kind in ("int", "fraction"):
         return llm.number(row.name) is not None
     if row.kind in ("ints", "groups"):
-        return re.fullmatch(r"[\s\d,;+-]*\d[\s\d,;]*", text) is not None
+        return set(text) <= _OF_LISTS and any(sign.isdecimal() for sign in text)
     if row.name == "batch_scheduler_policy" and not llm.is_python:
         return text in row.choices
     return True
@@ -51,9 +55,8 @@ def parameters_are_known(llm: Llm) -> Iterator[Finding]:
     Source: tensorrtllm, Lint rule 4; config.pbtxt of NVIDIA's templates, version by version.
     """
     release = llm.model.target.release
-    for name in llm.texts if llm.known else ():
-        if name in llm.known or name in ("worker_path", "EXECUTION_ENV_PATH"):
-            continue
+    others = (name for name in llm.texts if name not in llm.known and name not in _READ_ELSEWHERE)
+    for name in islice(others, _MOST_TOLD) if llm.known else ():
         rows = [row for row in TENSORRT_LLM if row.name == name]
         since = f" It came with {rows[0].since}." if rows else did_you_mean(name, llm.known)
         message = f"TensorRT-LLM {release.tensorrt_llm} of Triton {release.name} has no parameter '{name}'.{since}"

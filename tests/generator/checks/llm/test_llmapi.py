@@ -32,7 +32,7 @@ BROKEN: list[tuple[str, tuple[Model, ...], dict[str, Any], str]] = [
     ("TS786", (chat({"kv_cache_config": {"max_token": 5}}),), {}, "kv_cache_config.max_token: no such argument"),
     ("TS787", (chat({"backend": "tensorrt"}),), {}, "1/model.yaml: backend is 'tensorrt'"),
     ("TS787", (chat({"tensor_parallel_size": "two"}),), {}, "tensor_parallel_size is 'two'"),
-    ("TS787", (chat({"kv_cache_config": {"free_gpu_memory_fraction": 9}}),), {}, "free_gpu_memory_fraction is '9'"),
+    ("TS787", (chat({"kv_cache_config": {"free_gpu_memory_fraction": 9}}),), {}, "free_gpu_memory_fraction is 9"),
     ("TS788", (chat(HALF, count=2),), {}, "2 instances without gpu_device_ids"),
     ("TS789", (chat(count=3, gpu_device_ids="0;1"),), {}, "3 instances, but gpu_device_ids has 2 groups"),
     ("TS790", (chat({"tensor_parallel_size": 2}, count=2, gpu_device_ids="0,1;2"),), {}, "gpu_device_ids 2 are 1, but"),
