@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tritonclient.grpc.model_config_pb2 import ModelConfig
-
 from tritonsmith.generator.checks.case import Case, ModelCase
 from tritonsmith.generator.checks.places import Lies, what_lies_at
 from tritonsmith.generator.checks.registry import check, check_case
@@ -39,7 +37,7 @@ def named_files_exist(case: Case) -> Iterator[Finding]:
 
 
 def _missing(model: ModelCase) -> Iterator[Finding]:
-    for path, name, is_label in _named_files(model.config):
+    for path, name, is_label in _named_files(model):
         lies, is_inside = what_lies_at(model.case, model.model, name)
         if is_label and not is_inside and model.target.release.name >= _LABELS_STAY_SINCE:
             continue  # TS216
@@ -76,14 +74,17 @@ def named_files_are_no_folders(model: ModelCase) -> Iterator[Finding]:
 
     Source: core: filesystem/implementations/local.h (ReadTextFile).
     """
-    for path, name, is_label in _named_files(model.config):
+    for path, name, is_label in _named_files(model):
         lies, is_inside = what_lies_at(model.case, model.model, name)
         if lies is Lies.FOLDER and not (is_label and not is_inside and model.target.release.name >= _LABELS_STAY_SINCE):
             yield model.error(path, f"'{name}' is a folder", remedy="name the file in it")
 
 
-def _named_files(config: ModelConfig) -> Iterator[tuple[str, str, bool]]:
+def _named_files(model: ModelCase) -> Iterator[tuple[str, str, bool]]:
     """Yield the field, the file from the model's folder, and whether it holds labels, for each that is read at load."""
+    config, text = model.config, model.model.text
+    if text and "_file" not in text:  # none of the three fields is written
+        return
     for index, output in enumerate(config.output):
         if output.label_filename:
             yield f"output[{index}].label_filename", output.label_filename, True

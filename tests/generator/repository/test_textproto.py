@@ -7,6 +7,7 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.fixes import ReplaceText
+from tritonsmith.generator.repository.origins import find_origins
 from tritonsmith.generator.repository.pbtxt import parse_config, render_config
 
 TAKEN = [
@@ -248,3 +249,38 @@ def test_rubbish_is_told_in_bounded_time_and_number() -> None:
         "input { name: '" * 50_000,
     ):
         parse_config(text, "f")
+
+
+def test_places_are_found_in_everything_that_triton_takes() -> None:
+    text = """input { dims: [ - 1, # c
+ - 2 ] name: "a" 'b' }
+parameters { value { string_value: "v" } }
+parameters { value { string_value: "w" } key: "side" }
+parameters { key: "\\x61" "b" }
+dynamic_batching { priority_queue_policy { key: 0x1 value { max_queue_size: 3 } } }
+backend: "python"
+"""
+    origins = find_origins(text, "f")
+    assert {path: (origins[path].line, origins[path].column) for path in origins} == {
+        "input": (1, 1),
+        "input[0]": (1, 1),
+        "input[0].dims": (1, 9),
+        "input[0].dims[0]": (1, 17),
+        "input[0].dims[1]": (2, 2),
+        "input[0].name": (2, 8),
+        "parameters": (3, 1),
+        "parameters.": (3, 1),
+        "parameters..string_value": (3, 22),
+        "parameters.side": (4, 1),
+        "parameters.side.string_value": (4, 22),
+        "parameters.ab": (5, 1),
+        "dynamic_batching": (6, 1),
+        "dynamic_batching.priority_queue_policy": (6, 20),
+        "dynamic_batching.priority_queue_policy.0x1": (6, 20),
+        "dynamic_batching.priority_queue_policy.0x1.max_queue_size": (6, 61),
+        "backend": (7, 1),
+    }
+
+
+def test_places_are_found_in_linear_time() -> None:
+    assert len(find_origins("parameters {} " * 50_000, "f")) == 2
