@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -150,7 +151,7 @@ def _of_engines(engines: Mapping[str, ModelConfig | None], server: Server, hardw
 def _require_participants(ranks: Mapping[str, Sequence[Sequence[int]]]) -> None:
     lacking = [name for name, groups in ranks.items() if not groups]
     taken = [rank for groups in ranks.values() for group in groups for rank in group]
-    twice = sorted({rank for rank in taken if taken.count(rank) > 1})
+    twice = sorted(rank for rank, count in Counter(taken).items() if count > 1)
     if lacking:
         message = f"{lacking[0]} has no participant_ids, and no process is started for it"
         raise RepositoryError(message, hint="give each LLM MPI ranks of its own, from 1; or none of them any")
@@ -174,7 +175,7 @@ def _of_texts(documents: Mapping[str, Mapping[str, Any]], hardware: Hardware) ->
 
 def _groups(config: ModelConfig | None, name: str) -> list[list[int]]:
     text = config.parameters[name].string_value if config is not None and name in config.parameters else ""
-    if not re.fullmatch(r"\d+(,\d+)*(;\d+(,\d+)*)*", text):
+    if not re.fullmatch(r"\d{1,9}(,\d{1,9})*(;\d{1,9}(,\d{1,9})*)*", text):
         return []
     return [[int(member) for member in group.split(",")] for group in text.split(";")]
 
