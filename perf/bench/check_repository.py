@@ -10,23 +10,73 @@ from onnx import TensorProto, helper
 
 ENSEMBLES = 50  # of a thousand models
 _STEPS = 3  # of `_PARTS`, the models that ensembles take: they neither batch nor are stateful
-_SCRIPT = '''import numpy
+_LAYERS, _WIDTH = 24, 32  # of a graph: 100 kB of weights, which is little
+_SCRIPT = '''"""Scales and pads what a request brings, and counts what it saw."""
+
+import json
+import os
+
+import numpy as np
 import triton_python_backend_utils as pb_utils
 
 
 class TritonPythonModel:
-    """Adds one."""
+    """Pads each row to the size of the output, scaled by a parameter of the configuration."""
 
     def initialize(self, args):
-        self.count = int(args["model_instance_name"][-1] == "0")
+        self.config = json.loads(args["model_config"])
+        self.device = args["model_instance_kind"].lower()
+        parameters = self.config.get("parameters", {})
+        self.scale = self._number(parameters, "scale", 1.0)
+        self.side = int(self._number(parameters, "side", 8))
+        output = pb_utils.get_output_config_by_name(self.config, "y")
+        self.dtype = pb_utils.triton_string_to_numpy(output["data_type"])
+        self.width = int(np.prod(output["dims"]))
+        self.seen = 0
+        labels = os.path.join(args["model_repository"], args["model_version"], "labels.txt")
+        self.labels = []
+        if os.path.exists(labels):
+            with open(labels, encoding="utf-8") as file:
+                self.labels = [line.strip() for line in file if line.strip()]
+
+    @staticmethod
+    def _number(parameters, name, default):
+        text = parameters.get(name, {}).get("string_value", "")
+        if not text:
+            return default
+        numerator, _, denominator = text.partition("/")
+        try:
+            return float(numerator) / float(denominator or 1)
+        except ValueError:
+            pb_utils.Logger.log_warn("{} is no number: {}".format(name, text))
+            return default
+
+    def _prepare(self, given):
+        rows = given.reshape(given.shape[0] if given.ndim > 1 else 1, -1).astype(np.float32)
+        rows = rows * np.float32(self.scale)
+        missing = self.width - rows.shape[1]
+        if missing > 0:
+            rows = np.pad(rows, ((0, 0), (0, missing)))
+        elif missing < 0:
+            rows = rows[:, : self.width]
+        return rows.reshape(given.shape).astype(self.dtype)
 
     def execute(self, requests):
         responses = []
         for request in requests:
-            given = pb_utils.get_input_tensor_by_name(request, "x").as_numpy()
-            answer = pb_utils.Tensor("y", (given + numpy.float32(1)).astype(numpy.float32))
-            responses.append(pb_utils.InferenceResponse([answer]))
+            tensor = pb_utils.get_input_tensor_by_name(request, "x")
+            if tensor is None:
+                error = pb_utils.TritonError("input x is missing")
+                responses.append(pb_utils.InferenceResponse(output_tensors=[], error=error))
+                continue
+            prepared = self._prepare(tensor.as_numpy())
+            self.seen += len(prepared)
+            output = pb_utils.Tensor("y", prepared)
+            responses.append(pb_utils.InferenceResponse(output_tensors=[output]))
         return responses
+
+    def finalize(self):
+        pb_utils.Logger.log_info("rows seen: {}".format(self.seen))
 '''
 _TENSORS = """input [ {{ name: "x" data_type: TYPE_FP32 dims: [ {size} ] }} ]
 output [ {{ name: "y" data_type: TYPE_FP32 dims: [ {size} ] }} ]
@@ -67,6 +117,8 @@ _PARTS = (
     f"max_batch_size: 4\ndynamic_batching {{ max_queue_delay_microseconds: 100 }}\n{_PARAMETERS}",
 )
 
+_BATCHING = (0, 2, 5)  # of `_PARTS`, those with a dynamic batcher
+
 
 def write_plain(folder: Path, models: int, dice: random.Random) -> None:
     """Write models whose files are neither Python nor ONNX, and an ensemble of three of them for every twentieth."""
@@ -79,15 +131,15 @@ def write_plain(folder: Path, models: int, dice: random.Random) -> None:
         _write(folder / f"ensemble_{number}", _ensemble(number, models - ensembles), ".gitkeep", b"")
 
 
-def write_with_files(folder: Path, models: int, _dice: random.Random) -> None:
-    """Write models of Python and of ONNX, in turn."""
+def write_with_files(folder: Path, models: int, dice: random.Random) -> None:
+    """Write models of Python and of ONNX in turn, the same configurations otherwise."""
     graph = _graph()
     for number in range(models):
-        queue = "max_batch_size: 8\ndynamic_batching { }\n"
         if number % 2:
-            _write(folder / f"model_{number}", f'backend: "onnxruntime"\n{queue}', "model.onnx", graph)
+            body = f'backend: "onnxruntime"\n{_TENSORS.format(size=_WIDTH)}{_PARTS[dice.choice(_BATCHING)]}'
+            _write(folder / f"model_{number}", body, "model.onnx", graph)
         else:
-            body = f'backend: "python"\n{_TENSORS.format(size=16)}{queue}'
+            body = f'backend: "python"\n{_TENSORS.format(size=dice.choice((4, 16, 224)))}{dice.choice(_PARTS)}'
             _write(folder / f"model_{number}", body, "model.py", _SCRIPT.encode())
 
 
@@ -115,14 +167,13 @@ def _write(folder: Path, config: str, name: str, data: bytes) -> None:
 
 
 def _graph() -> bytes:
-    """Return a graph of a few layers with weights."""
-    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 16]) for name in ("x", "y")]
-    nodes, weights = [], []
-    for layer in range(8):
-        given, made = ("x" if layer == 0 else f"h{layer}"), ("y" if layer == 7 else f"h{layer + 1}")
-        nodes.append(helper.make_node("MatMul", [given, f"w{layer}"], [made]))
-        weights.append(helper.make_tensor(f"w{layer}", TensorProto.FLOAT, [16, 16], bytes(1024), raw=True))
+    """Return a graph of some layers with weights."""
+    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", _WIDTH]) for name in ("x", "y")]
+    names = ["x", *(f"h{layer}" for layer in range(1, _LAYERS)), "y"]
+    nodes = [helper.make_node("MatMul", [names[n], f"w{n}"], [names[n + 1]]) for n in range(_LAYERS)]
+    shape, data = [_WIDTH, _WIDTH], bytes(4 * _WIDTH * _WIDTH)
+    weights = [helper.make_tensor(f"w{n}", TensorProto.FLOAT, shape, data, raw=True) for n in range(_LAYERS)]
     graph = helper.make_graph(nodes, "layers", tensors[:1], tensors[1:], weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    data: bytes = model.SerializeToString()
-    return data
+    serialized: bytes = model.SerializeToString()
+    return serialized
