@@ -193,6 +193,9 @@ def _parse(path: Path) -> ModelProto:
             where=str(path),
             hint="export or copy it again; `git lfs pull` where it is a Git LFS pointer",
         ) from None
+    # Of a string that is no UTF-8 protobuf gives the bytes.
+    if not all(isinstance(value.name, str) for value in (*model.graph.input, *model.graph.output)):
+        raise SpecError("a tensor's name is no UTF-8 text", where=str(path), hint="export or copy it again")
     if not model.HasField("graph"):
         raise SpecError(
             f"the file holds no ONNX graph ({size:,} bytes)", where=str(path), hint="export or copy it again"
@@ -264,7 +267,11 @@ def _external_locations(graph: GraphProto) -> set[str]:
                     found |= _external_locations(inner)
     for tensor in tensors:
         if tensor.data_location == TensorProto.EXTERNAL:
-            found.update(entry.value for entry in tensor.external_data if entry.key == "location")
+            found.update(
+                entry.value
+                for entry in tensor.external_data
+                if entry.key == "location" and isinstance(entry.value, str)
+            )
     return found
 
 
@@ -274,7 +281,7 @@ def _external_findings(path: Path, locations: Iterable[str]) -> Iterator[Finding
     folder = path.parent.resolve()
     for location in locations:
         relative = PurePosixPath(location)
-        is_plain = location and not relative.is_absolute() and ".." not in relative.parts
+        is_plain = location and "\0" not in location and not relative.is_absolute() and ".." not in relative.parts
         # A link beside a model that is itself a link (a download cache) may point wherever the model lies.
         allowed = (folder, path.resolve().parent)
         if not is_plain or not any((folder / location).resolve().is_relative_to(top) for top in allowed):

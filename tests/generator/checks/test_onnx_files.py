@@ -145,7 +145,10 @@ def test_a_server_that_completes_nothing_sees_a_model_without_inputs(judge_files
     assert [finding.code for finding in findings] == ["TS906"]
 
 
-@pytest.mark.parametrize("data", [b"x", b"", PLAIN[:-20], b"version https://git-lfs.github.com/spec/v1\n"])
+@pytest.mark.parametrize(
+    "data",
+    [b"x", b"", PLAIN[:-20], PLAIN.replace(b"\n\x01x", b"\n\x01\xff"), b"version https://git-lfs.github.com/spec/v1\n"],
+)
 def test_a_file_that_is_no_graph_fails_where_a_real_backend_reads_it(judge_files: Judge, data: bytes) -> None:
     (here,) = judge_files({"1/model.onnx": data}, f"{BATCH}{X}{Y}")
     (there,) = judge_files({"1/model.onnx": data}, f"{BATCH}{X}{Y}", release="26.07")
@@ -164,6 +167,11 @@ def test_external_data_and_odd_types_are_told(judge_files: Judge) -> None:
     files: dict[str, str | bytes] = {"1/model.onnx": model.SerializeToString()}
     assert [finding.code for finding in judge_files(files, f"{ORT}{X}{Y}")] == ["TS901"]
     assert judge_files({**files, "1/w.bin": b"0000"}, f"{ORT}{X}{Y}") == []
+    for location in ("../../w.bin", "/etc/passwd", "w\0.bin"):
+        weight.external_data[0].value = location
+        model.graph.initializer[0].CopyFrom(weight)
+        findings = judge_files({"1/model.onnx": model.SerializeToString()}, f"{ORT}{X}{Y}")
+        assert [(finding.code, "lies outside" in finding.message) for finding in findings] == [("TS901", True)]
 
 
 def test_a_file_newer_than_the_servers_runtime_is_told(judge_files: Judge) -> None:
