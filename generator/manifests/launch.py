@@ -18,7 +18,7 @@ import yaml
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.catalog.releases import EMBEDDED, NEWEST_WITH_TENSORRT_LLM, RELEASES
-from tritonsmith.generator.catalog.tensorrtllm.llmapi import LARGEST_DOCUMENT_BYTES
+from tritonsmith.generator.catalog.tensorrtllm.llmapi import is_readable
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.files import read_regular
 from tritonsmith.generator.inspect.architecture import MOST_RANKS
@@ -109,7 +109,7 @@ def llm_document(model: Model) -> Mapping[str, Any]:
     for file in files if model.config is not None and model.config.backend == "python" else ():
         try:
             text = _read(file)
-            document = yaml.safe_load(text) if len(text) <= LARGEST_DOCUMENT_BYTES else None
+            document = yaml.safe_load(text) if is_readable(text) else None
         except (yaml.YAMLError, OSError, ValueError, RecursionError):  # the model says so when it is loaded
             return {}
         if isinstance(document, dict) and "triton_config" in document:

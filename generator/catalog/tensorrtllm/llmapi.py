@@ -30,8 +30,8 @@ from tritonsmith.generator.inspect.architecture import MOST_RANKS
 OLDEST: Version = (0, 19)  # the first with the model
 MAIN: Version = (1, 3)  # releases whose TensorRT-LLM is not known yet: they are younger than 1.2
 
-# A model.yaml by hand is a page; PyYAML takes a second for each megabyte.
-LARGEST_DOCUMENT_BYTES = 1 << 16
+# A model.yaml by hand is a page. PyYAML takes a second for each megabyte, and for a thousand brackets within another.
+_LARGEST_BYTES, _MOST_BRACKETS = 1 << 16, 300
 
 _SAMPLING = "sampling_param_"
 INPUTS = (
@@ -255,6 +255,11 @@ GONE = {
     "lora_cache_host_memory_bytes": "peft_cache_config.host_cache_size",
     "triton_config": "the blueprint writes it",
 }
+
+
+def is_readable(document: bytes) -> bool:
+    """Whether a model.yaml is of a size that can be read in no time."""
+    return len(document) <= _LARGEST_BYTES and document.count(b"[") + document.count(b"{") <= _MOST_BRACKETS
 
 
 def arguments_of(version: Version) -> dict[str, Argument]:

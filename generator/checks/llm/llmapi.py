@@ -78,10 +78,10 @@ def document_of(model: ModelCase) -> Document | None:
             continue
         import yaml
 
-        from tritonsmith.generator.catalog.tensorrtllm.llmapi import LARGEST_DOCUMENT_BYTES
+        from tritonsmith.generator.catalog.tensorrtllm.llmapi import is_readable
 
         data = read_file(file)
-        if data is None or len(data) > LARGEST_DOCUMENT_BYTES:
+        if data is None or not is_readable(data):
             continue
 
         try:
