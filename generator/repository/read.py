@@ -99,11 +99,12 @@ def _model_at(folder: str) -> Model:
     folders = tuple(sorted([entry.path for entry in entries if entry.is_folder]))
     found = _read_config(config_file)
     if isinstance(found, Finding) or found is None:
-        return Model(name, None, files, folders, (found,) if found else (), faults=faults)
+        place = {"": Place(config_file if found else folder)}
+        return Model(name, None, files, folders, (found,) if found else (), place, faults)
     text, findings = found
     config = parse_config(text, config_file)
     if isinstance(config, tuple):
-        return Model(name, None, files, folders, (*findings, *config), faults=faults, text=text)
+        return Model(name, None, files, folders, (*findings, *config), {"": Place(config_file)}, faults, text)
     return Model(name, config, files, folders, findings, Origins(text, config_file), faults, text)
 
 

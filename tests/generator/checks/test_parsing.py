@@ -99,6 +99,7 @@ def test_a_bare_placeholder_is_one_error_that_does_not_load(judge_repository: Ju
     assert "a placeholder that was never filled" in found.message
     both = judge_repository(python(f'{TENSORS}max_batch_size: ${{size}}\nmodel_warmup {{ name: "${{b}}" }}'))
     assert [found.code for found in both] == ["TS101", "TS104"]
+    assert {found.place.file for found in both} == {found.place.file}
 
 
 def test_config_that_is_a_folder_ends_the_server(judge_repository: Judge) -> None:
