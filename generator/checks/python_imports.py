@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,14 @@ from tritonsmith.generator.checks.python_flow import certain_imports, is_plain
 from tritonsmith.generator.checks.python_source import has_own_environment, in_file, python_sources, python_trees
 from tritonsmith.generator.checks.registry import check
 from tritonsmith.generator.findings import Finding
+from tritonsmith.generator.inspect.python_file import LARGEST_FILE_BYTES, read_source
 from tritonsmith.generator.repository.complete_python import method, model_class
+from tritonsmith.generator.repository.core import File
+
+# By these a module may have names that its text does not show.
+_MAKES_NAMES = re.compile(
+    rb"import\s*\(?\s*\*|__getattr__|__dict__|globals|locals|vars|exec|setattr|sys\.modules|coding[:=]"
+)
 
 
 @dataclass(frozen=True)
@@ -130,6 +138,43 @@ def _module_of_the_file(model: ModelCase) -> Iterator[Finding]:
     if name and name[-1] in ".py" and "/" not in name and not is_module and python_sources(model):
         message = f"default_model_filename '{name}' is no module's name"
         yield model.error("default_model_filename", message, remedy="a plain name that ends with .py, as in model.py")
+
+
+@check(
+    "TS814",
+    "what a Python model takes from its neighbours is in them",
+    triton="ImportError: cannot import name '{name}' from '{n}.{name}' ({path})...",
+)
+def names_are_in_neighbours(model: ModelCase) -> Iterator[Finding]:
+    """`from .x import y` fails the load where x.py has no y.
+
+    A name counts as there where the neighbour's text has the word at all, or makes names by other means.
+
+    Source: python_backend: src/pb_stub.cc (StubSetup imports the module).
+    """
+    for imported in _imports(model):
+        path = f"{imported.folder}/{imported.module}.py"
+        if imported.level == 1 and path in model.model.files:
+            for name in imported.names:
+                if name != "*" and not _may_have(model.model.files[path], name):
+                    message = f"{path} has no '{name}'"
+                    finding = model.error("", message, remedy="add it there, or take away the import")
+                    yield in_file(model, imported.path, imported.statement, finding)
+
+
+def _may_have(file: File, name: str) -> bool:
+    if not name.isascii():  # of such names Python knows several spellings
+        return True
+    try:
+        source = read_source(file)
+    except OSError:
+        return True
+    words = rb"\b" + re.escape(name.encode()) + rb"\b"
+    return (
+        len(source) > LARGEST_FILE_BYTES
+        or re.search(words, source) is not None
+        or _MAKES_NAMES.search(source) is not None
+    )
 
 
 def _imports(model: ModelCase) -> Sequence[_Imported]:

@@ -34,7 +34,7 @@ class PythonFile:
 def read_python(file: File) -> PythonFile:
     """Return a file's tree, or why it has none."""
     try:
-        data = _bytes_of(file)
+        data = read_source(file)
     except OSError as problem:
         return PythonFile(None, f"cannot read it: {problem.strerror}")
     if len(data) > LARGEST_FILE_BYTES:
@@ -59,7 +59,11 @@ def parse_python(source: bytes) -> PythonFile:
         return PythonFile(None, "nested too deeply to be read")
 
 
-def _bytes_of(file: File) -> bytes:
+def read_source(file: File) -> bytes:
+    """Return a file's bytes, of a file that is too large one byte too many.
+
+    Raises: OSError.
+    """
     if isinstance(file, Content):
         return file.data[: LARGEST_FILE_BYTES + 1]
     with open_regular(file.path) as opened:

@@ -18,13 +18,14 @@ INITIALIZE = "    def initialize(self, args):\n"
         (f"{CLASS}{INITIALIZE}        import not_a_module_zz\n", "TS810", 5, "not_a_module_zz"),
         (f"from .gone import x\n{CLASS}", "TS810", 1, "1 has no module 'gone'"),
         (f"from . import beside, gone\n{CLASS}", "TS811", 1, "1 has no module 'gone'"),
+        (f"from .beside import x, gone\n{CLASS}", "TS814", 1, "1/beside.py has no 'gone'"),
         (f"from ..above import x\n{CLASS}", "TS812", 1, "'from ..above import x' leads out of the version folder"),
     ],
 )
 def test_a_module_that_is_not_there_is_told_at_its_line(
     judge_files: Judge, source: str, code: str, line: int, message: str
 ) -> None:
-    findings = judge_files({"1/model.py": source, "1/beside.py": "", "above.py": ""})
+    findings = judge_files({"1/model.py": source, "1/beside.py": "x = 1", "above.py": ""})
     assert [(finding.code, finding.place.line, finding.phase) for finding in findings] == [(code, line, Phase.LOAD)]
     assert message in findings[0].message
 
@@ -37,6 +38,7 @@ def test_a_module_that_is_not_there_is_told_at_its_line(
         "import beside\nfrom beside import x\nfrom .beside import x\n",
         "from . import beside\nfrom .package.inner import x\n",
         "import above\n",
+        "from .tricks import whatever\nfrom .tricks import *\n",
         "try:\n    import not_a_module_zz\nexcept ImportError:\n    pass\n",
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import not_a_module_zz\n",
         "def later():\n    import not_a_module_zz\n",
@@ -45,6 +47,7 @@ def test_a_module_that_is_not_there_is_told_at_its_line(
 )
 def test_what_is_there_or_may_be_has_no_finding(judge_files: Judge, head: str) -> None:
     files = {"1/model.py": head + CLASS, "1/beside.py": "x = 1", "1/package/inner.py": "x = 1", "above.py": ""}
+    files["1/tricks.py"] = "def __getattr__(name):\n    return name\n"
     assert judge_files(files) == []
 
 
