@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from tritonsmith.backends.live_check.compare import Comparison, matching_codes
 from tritonsmith.backends.live_check.live import LiveReport, check_live
 from tritonsmith.backends.live_check.show import as_json, as_text
 from tritonsmith.generator.catalog.releases import EMBEDDED, RELEASES
+from tritonsmith.generator.catalog.tensorrtllm.versions import OLDEST, parse_version
 from tritonsmith.generator.checks import Case, Target
 from tritonsmith.generator.checks.verdict import Verdict
 from tritonsmith.generator.findings import Phase, error
@@ -182,6 +184,31 @@ def test_the_server_agrees_on_our_own_examples(path: Path, mode: str) -> None:
     assert report.comparisons
     assert not report.disagreements
     assert not report.has_unforeseen_failures
+
+
+SERVED = [name for name, row in RELEASES.items() if row.tensorrt_llm and parse_version(row.tensorrt_llm) >= OLDEST]
+
+
+@pytest.mark.slow
+def test_the_server_agrees_on_what_is_built_for_every_release(tmp_path: Path) -> None:
+    # of the examples only this one differs between releases
+    source = ROOT / "ensembles" / "text_generation"
+
+    def one(release: str) -> LiveReport:
+        folder = tmp_path / release
+        folder.mkdir()
+        for entry in source.iterdir():
+            (folder / entry.name).symlink_to(entry)
+        text = re.sub(r"(?m)^triton:.*$", f'triton: "{release}"', (source / "spec.yaml").read_text())
+        (folder / "other.yaml").write_text(text)
+        asked = ask(Question(folder / "other.yaml"))
+        assert asked.case.target.release.name == release
+        return check_live(asked.case, asked.path)
+
+    with ThreadPoolExecutor(WIDTH) as pool:
+        for report in pool.map(one, SERVED):
+            assert {found.answer.verdict for found in report.comparisons} == {Verdict.LOADS}, report
+            assert not report.disagreements
 
 
 CLI = [sys.executable, "-m", "tritonsmith.generator", "check", "--live"]
