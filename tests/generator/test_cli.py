@@ -196,7 +196,7 @@ def test_the_schema_is_printed_for_editors(tmp_path: Path) -> None:
 
 
 def test_a_name_that_the_terminal_cannot_show_is_no_bug(tmp_path: Path) -> None:
-    (tmp_path / "tritonsmith.yaml").write_text("models: {a: {backend: x}}")
+    (tmp_path / "tritonsmith.yaml").write_text("models: {a: {backend: identity}}")
     program = [sys.executable, "-m", "tritonsmith.generator", "build", "-o", "grün"]
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(program, capture_output=True, cwd=tmp_path, env=environment, check=False)
