@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
 
 from tritonsmith.generator.checks.case import ModelCase
+from tritonsmith.generator.checks.python_source import python_sources
 from tritonsmith.generator.checks.registry import check
 from tritonsmith.generator.findings import Finding, Phase
 from tritonsmith.generator.fixes import RemoveField
@@ -23,6 +24,7 @@ _TENSORRT = "tensorrt_plan"
 # Source: core: model_config_utils.cc (SetDefaultInstanceCount).
 _TWO_BY_DEFAULT = ("onnxruntime", "tensorflow")
 _STOI = re.compile(r"\s*([+-]?[0-9]+)")  # what std::stoi reads: the number at the start, whatever follows
+_USES_DEVICES = re.compile(rb"device|cuda|gpu|instance_kind|dlpack|^from |import (?!triton_python|json|numpy)", re.M)
 _INTS = range(-(2**31), 2**31)
 
 
@@ -243,6 +245,22 @@ def engines_are_not_shared(model: ModelCase) -> Iterator[Finding]:
         if group.count > 1:
             message = f"each of the {group.count} instances holds its own copy of the engine: its shapes are dynamic"
             yield model.note(path, message, remedy="plan memory for as many engines, or batch in one instance")
+
+
+@check("TS513", "a Python model on a GPU uses it", on=("instance_group",))
+def gpus_are_used(model: ModelCase) -> Iterator[Finding]:
+    """For a Python model KIND_GPU is no more than a word that its file is told; the file itself must use the GPU.
+
+    Source: python_backend: README.md (Instance groups); server#5889.
+    """
+    if model.config.backend != "python":
+        return
+    for path, group in groups_of(model):
+        sources = [source.source.lower() for _, source in python_sources(model)] if group.kind == GPU else []
+        if sources and not any(_USES_DEVICES.search(source) for source in sources):
+            message = "KIND_GPU by itself changes nothing: model.py does not ask for its device"
+            hint = 'use args["model_instance_kind"] and args["model_instance_device_id"] in initialize, or KIND_CPU'
+            yield model.note(path, message, remedy=hint)
 
 
 def _profiles(model: ModelCase) -> Iterator[tuple[str, str]]:

@@ -29,19 +29,18 @@ TENSORRT = f'platform: "tensorrt_plan"\n{TENSORS}'
 def test_a_group_that_cannot_be_placed_is_an_error(
     judge_models: Judge, group: str, gpus: int | None, code: str, message: str
 ) -> None:
-    (found,) = judge_models({"m": f"{PYTHON}instance_group {{ {group} }}"}, gpus=gpus)
+    findings = judge_models({"m": f"{PYTHON}instance_group {{ {group} }}"}, gpus=gpus)
+    (found,) = [one for one in findings if one.phase]
     assert (found.code, found.place.line, found.phase, found.message) == (code, 4, Phase.LOAD, message)
 
 
 @pytest.mark.parametrize(
     ("group", "gpus"),
     [
-        ("kind: KIND_GPU gpus: [0, 1]", 2),
+        ("kind: KIND_CPU", 2),
         ("gpus: [0, 1]", 2),
         ("kind: KIND_AUTO", 0),
         ("kind: KIND_MODEL", 0),
-        ("kind: KIND_GPU", None),
-        ("kind: KIND_GPU gpus: [7]", None),
         ("gpus: [7]", None),
         ('kind: KIND_CPU host_policy: "near" secondary_devices { kind: KIND_NVDLA }', 0),
         ("count: 0", 0),
@@ -49,6 +48,11 @@ def test_a_group_that_cannot_be_placed_is_an_error(
 )
 def test_a_group_that_can_be_placed_is_fine(judge_models: Judge, group: str, gpus: int | None) -> None:
     assert judge_models({"m": f"{PYTHON}instance_group {{ {group} }}"}, gpus=gpus) == []
+
+
+@pytest.mark.parametrize(("group", "gpus"), [("gpus: [0, 1]", 2), ("", 1), ("", None), ("gpus: [7]", None)])
+def test_a_group_on_a_gpu_that_there_is_or_may_be_is_fine(judge_models: Judge, group: str, gpus: int | None) -> None:
+    assert judge_models({"m": f"{TENSORRT}instance_group {{ kind: KIND_GPU {group} }}"}, gpus=gpus) == []
 
 
 @pytest.mark.parametrize(
@@ -105,3 +109,11 @@ def test_instances_of_a_dynamic_engine_are_copies(judge_models: Judge) -> None:
     assert (found.code, found.severity) == ("TS512", Severity.NOTE)
     assert "each of the 3 instances holds its own copy of the engine" in found.message
     assert judge_models({"m": TENSORRT + group}, gpus=1) == []
+
+
+def test_a_python_model_that_never_asks_for_its_gpu_is_noted(judge_models: Judge) -> None:
+    config = f"{PYTHON}instance_group {{ kind: KIND_GPU }}"
+    code = "class TritonPythonModel:\n    def execute(self, requests):\n        return []\n"
+    (found,) = judge_models({"m": {"config.pbtxt": config, "1/model.py": code}}, gpus=1)
+    assert (found.code, found.severity, found.place.line) == ("TS513", Severity.NOTE, 4)
+    assert judge_models({"m": {"config.pbtxt": config, "1/model.py": f"import torch\n{code}"}}, gpus=1) == []
