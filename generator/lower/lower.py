@@ -19,6 +19,7 @@ from tritonsmith.generator.lower.model_file import facts_of_file
 from tritonsmith.generator.lower.python_folder import facts_of_folder
 from tritonsmith.generator.repository.core import Content, File, Model, Repository, SourceFile
 from tritonsmith.generator.repository.names import CONFIG_FILE, is_plain_name, versions_in
+from tritonsmith.generator.repository.states import parent_folders
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.document import ModelSpec, Spec
 from tritonsmith.generator.spec.merge import merge_message
@@ -78,7 +79,7 @@ def _lower_model(
     findings.extend(_bad_paths(model, files))
     if not versions_in(name for name in files if "/" in name):
         files.update(VERSION_FILES)
-    return Model(model.name, config, files, origins=origins)
+    return Model(model.name, config, files, tuple(sorted(parent_folders(files))), origins=origins)
 
 
 def _facts(spec: Spec, model: ModelSpec, configs: Mapping[str, ModelConfig], findings: list[Finding]) -> Facts | None:

@@ -23,13 +23,14 @@ server: {http_port: 0, response_cache: {size_bytes: 100}, rate_limit: {resources
 models:
   graph:
     file: {1: a.onnx, 3: a.onnx}
-    files: {labels.txt: labels.txt, warmup/x: labels.txt}
+    files: {labels.txt: labels.txt, warmup/x: row}
     max_batch_size: 8
     version_policy: {specific: {versions: [1, 3]}}
     output: [{name: y, label_filename: labels.txt}]
     dynamic_batching:
       preferred_batch_size: [4, 8]
       priority_levels: 2
+      default_priority_level: 1
       default_queue_policy: {timeout_action: DELAY, default_timeout_microseconds: 5}
       priority_queue_policy: {2: {max_queue_size: 3}}
     instance_group: [{kind: KIND_GPU, gpus: [0, 1], rate_limiter: {resources: [{name: R, global: true, count: 2}]}}]
@@ -46,7 +47,11 @@ models:
       oldest: {max_candidate_sequences: 4}
       control_input: [{name: START, control: [{kind: CONTROL_SEQUENCE_START, fp32_false_true: [0, 1]}]}]
       state:
-        - {input_name: s, output_name: t, data_type: TYPE_FP32, dims: [1], initial_state: [{name: z, zero_data: true}]}
+        - input_name: s
+          output_name: t
+          data_type: TYPE_FP32
+          dims: [1]
+          initial_state: [{name: z, data_type: TYPE_FP32, dims: [1], zero_data: true}]
     model_transaction_policy: {decoupled: false}
     calls: [second]
   script: {python: script, input: [{name: z, data_type: TYPE_FP32, dims: [4]}], max_batch_size: 4}
@@ -115,8 +120,10 @@ def specs(write_onnx: WriteOnnx, tmp_path: Path) -> dict[str, Any]:
     write_onnx("a.onnx")
     write_onnx("b.onnx", source="y", target="z")
     (tmp_path / "labels.txt").write_text("é\n")
+    (tmp_path / "row").write_bytes(bytes(4 * 4))
     (tmp_path / "script").mkdir()
-    (tmp_path / "script" / "model.py").write_text("")
+    script = "class TritonPythonModel:\n    def execute(self, requests):\n        return []\n"
+    (tmp_path / "script" / "model.py").write_text(script)
     (tmp_path / "demo").symlink_to(find_blueprint("image_classification").folder / "demo")
     (tmp_path / "readings").symlink_to(find_blueprint("streaming_sequence").folder / "demo")
     (tmp_path / "model").symlink_to(find_blueprint("text_generation").folder / "demo")
