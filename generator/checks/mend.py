@@ -83,7 +83,7 @@ def _fixed(model: Model, finding: Finding) -> Model:
     parsed = parse_config(text, file)
     if isinstance(parsed, ModelConfig):
         return replace(model, text=text, config=parsed, origins=Origins(text, file), findings=())
-    return replace(model, text=text, config=None, findings=parsed if isinstance(parsed, tuple) else (parsed,))
+    return replace(model, text=text, config=None, findings=parsed)
 
 
 def _helps(

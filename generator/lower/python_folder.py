@@ -63,8 +63,8 @@ def _config_fields(path: Path, findings: list[Finding]) -> dict[str, object]:
         findings.append(error(f"cannot read the configuration: {problem.strerror}", Place(str(path))))
         return {}
     config = parse_config(text, str(path))
-    if isinstance(config, Finding):
-        findings.append(config)
+    if isinstance(config, tuple):
+        findings.extend(config)
         return {}
     return message_data(config)
 

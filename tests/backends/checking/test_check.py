@@ -208,6 +208,15 @@ def test_build_refuses_what_will_not_load_and_tells_everything(tmp_path: Path) -
     assert told == [(one.code, one.place.line) for one in refused.value.findings]
 
 
+def test_a_python_folder_that_does_not_parse_is_told_at_its_own_lines(tmp_path: Path) -> None:
+    path = spec(tmp_path, "models: {m: {python: ./m}}")
+    (tmp_path / "m" / "config.pbtxt").write_text("max_batch_siz: 4\ninputt {}\n")
+    with pytest.raises(SpecError) as refused:
+        build_repository(path, tmp_path / "repository")
+    config = str(tmp_path / "m" / "config.pbtxt")
+    assert [(one.place.file, one.place.line) for one in refused.value.findings] == [(config, 1), (config, 2)]
+
+
 def test_build_goes_on_where_models_load(tmp_path: Path) -> None:
     path = spec(tmp_path, "models:\n  m:\n    python: ./m\n    max_batch_size: 4\n")
     done = build_repository(path, tmp_path / "repository")
