@@ -135,7 +135,8 @@ def _compared(answer: Answer, case: Case, findings: list[Finding], incomplete: C
     if answer.verdict is Verdict.CRASHES and _warms_up_python(case, answer.model):
         answer = replace(answer, is_own_code=True)  # an execute() that fails in it can crash this release (rule 64)
     is_incomplete = answer.model in incomplete and any(all_checks()[code].stage in _ABOUT_TENSORS for code in matched)
-    return Comparison(answer, verdict_on(answer.model, findings), tuple(about), matched, is_incomplete)
+    verdict = verdict_on(answer.model, findings, is_auto_complete=case.target.is_auto_complete)
+    return Comparison(answer, verdict, tuple(about), matched, is_incomplete)
 
 
 def _members(case: Case, name: str) -> set[str]:

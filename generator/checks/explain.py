@@ -14,6 +14,9 @@ _SOURCE = re.compile(r"^Source:\s*(.*)", re.MULTILINE | re.DOTALL)
 _STAGES = {
     Stage.POLL: "before any backend is touched",
     Stage.IO: "before any backend is touched where auto-complete is off, else by the backend",
+    Stage.CREATE: "before the model itself is looked at",
+    Stage.INIT: "when the model's own code is run",
+    Stage.CONFIG: "when the model's configuration is whole",
     Stage.LOAD: "when the backend loads it",
     Stage.ENSEMBLE: "once all steps are loaded",
 }

@@ -9,7 +9,7 @@ from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
 
 from tritonsmith.generator.checks.case import ModelCase
 from tritonsmith.generator.checks.python_source import python_sources
-from tritonsmith.generator.checks.registry import check
+from tritonsmith.generator.checks.registry import Stage, check
 from tritonsmith.generator.findings import Finding, Phase
 from tritonsmith.generator.fixes import RemoveField
 
@@ -53,6 +53,7 @@ def kind_of(group: ModelInstanceGroup, gpus: int | None) -> int:
     "a group on a GPU has one",
     triton="instance group {name} of model {name} has kind KIND_GPU but no GPUs are available",
     on=("instance_group",),
+    stage=Stage.CREATE,
 )
 def gpus_are_there(model: ModelCase) -> Iterator[Finding]:
     """A server without a GPU refuses a KIND_GPU group; KIND_AUTO takes a GPU where there is one, else the CPU.
@@ -71,6 +72,7 @@ def gpus_are_there(model: ModelCase) -> Iterator[Finding]:
     triton="instance group {name} of model {name} specifies invalid or unsupported gpu id {n}. GPUs with at least the "
     "minimum required CUDA compute compatibility of {number} are: {text}",
     on=("instance_group",),
+    stage=Stage.CREATE,
 )
 def gpu_numbers_fit(model: ModelCase) -> Iterator[Finding]:
     """GPUs are counted from 0.
@@ -90,6 +92,7 @@ def gpu_numbers_fit(model: ModelCase) -> Iterator[Finding]:
     "a group on the CPU names no GPUs",
     triton="instance group {name} of model {name} has kind KIND_CPU but specifies one or more GPUs",
     on=("instance_group",),
+    stage=Stage.CREATE,
 )
 def cpu_groups_name_no_gpus(model: ModelCase) -> Iterator[Finding]:
     """A group without a kind is KIND_AUTO, and KIND_CPU where a GPU that it names is missing: then it is refused too.
@@ -114,6 +117,7 @@ def cpu_groups_name_no_gpus(model: ModelCase) -> Iterator[Finding]:
     "a KIND_MODEL group names no GPUs",
     triton="instance group {name} of model {name} has kind KIND_MODEL but specifies one or more GPUs",
     on=("instance_group",),
+    stage=Stage.CREATE,
 )
 def model_groups_name_no_gpus(model: ModelCase) -> Iterator[Finding]:
     """KIND_MODEL leaves the devices to the model itself, as its own file says them.
@@ -132,6 +136,7 @@ def model_groups_name_no_gpus(model: ModelCase) -> Iterator[Finding]:
     triton="instance group {name} of model {name} and platform {name}specifies profile field which is only supported "
     "for TensorRT models",
     on=("instance_group",),
+    stage=Stage.CREATE,
 )
 def profiles_are_tensorrts(model: ModelCase) -> Iterator[Finding]:
     """Triton goes by the platform: backend "tensorrt" alone is given platform "tensorrt_plan" by auto-complete.
@@ -144,7 +149,13 @@ def profiles_are_tensorrts(model: ModelCase) -> Iterator[Finding]:
             yield model.error(f"{path}.profile", message, remedy="take it away", fix=RemoveField(f"{path}.profile"))
 
 
-@check("TS506", "an optimization profile is a number", triton="unable to parse '{text}': stoi", on=("instance_group",))
+@check(
+    "TS506",
+    "an optimization profile is a number",
+    triton="unable to parse '{text}': stoi",
+    on=("instance_group",),
+    stage=Stage.CREATE,
+)
 def profiles_are_numbers(model: ModelCase) -> Iterator[Finding]:
     """Profiles are named by their number in the engine, from 0.
 
@@ -162,6 +173,7 @@ def profiles_are_numbers(model: ModelCase) -> Iterator[Finding]:
     triton="instance group {name} of model {name} and platform tensorrt_plan specifies invalid profile {text}. "
     "The field should contain the string representation of a non-negative integer.",
     on=("instance_group",),
+    stage=Stage.CREATE,
 )
 def profiles_are_not_negative(model: ModelCase) -> Iterator[Finding]:
     """Optimization profiles of a TensorRT engine are named by their number, which is written as text.
@@ -175,7 +187,13 @@ def profiles_are_not_negative(model: ModelCase) -> Iterator[Finding]:
             yield model.error(path, message, remedy='the first profile of an engine is "0"')
 
 
-@check("TS508", "an optimization profile is not empty", triton="profile name must not be empty", on=("instance_group",))
+@check(
+    "TS508",
+    "an optimization profile is not empty",
+    triton="profile name must not be empty",
+    on=("instance_group",),
+    stage=Stage.CREATE,
+)
 def profiles_are_not_empty(model: ModelCase) -> Iterator[Finding]:
     """Optimization profiles of a TensorRT engine are named by their number, which is written as text.
 
@@ -186,7 +204,13 @@ def profiles_are_not_empty(model: ModelCase) -> Iterator[Finding]:
             yield model.error(path, "an optimization profile is empty", remedy='the first profile of an engine is "0"')
 
 
-@check("TS509", "an optimization profile is a number that fits", phase=Phase.CRASH, on=("instance_group",))
+@check(
+    "TS509",
+    "an optimization profile is a number that fits",
+    phase=Phase.CRASH,
+    on=("instance_group",),
+    stage=Stage.CREATE,
+)
 def profiles_fit(model: ModelCase) -> Iterator[Finding]:
     """A number of more than 31 bits takes the whole server down: std::out_of_range is caught nowhere (tried on 2.51).
 

@@ -34,6 +34,7 @@ _MEANT_AS_VERSION = re.compile(r"0+[0-9]+|[vV](?:er(?:sion)?)?[-_. ]?[0-9]+|vers
     "TS201",
     "a model has a version to load",
     triton="at least one version must be available under the version policy of model '{name}'",
+    stage=Stage.CREATE,
 )
 def versions_exist(model: ModelCase) -> Iterator[Finding]:
     """Triton refuses a model without one, an ensemble too; git and object stores drop empty folders.
@@ -45,6 +46,8 @@ def versions_exist(model: ModelCase) -> Iterator[Finding]:
     if model.versions:
         return
     found = versions_of(model.model)
+    if any(_is_beyond(folder) for folder in top_folders(model.model)):
+        return  # TS210
     if not found:
         hint = f"add {model.name}/1/ (with a file in it, such as .gitkeep, for an ensemble)"
         fix = AddFile("1/.gitkeep") if model.is_ensemble else None  # an empty folder hangs a Python model
@@ -65,7 +68,13 @@ def versions_exist(model: ModelCase) -> Iterator[Finding]:
         yield model.error("version_policy.specific", message, remedy=f"name one of {there}")
 
 
-@check("TS202", "a version folder holds the Python model's file", phase=Phase.HANG, on=("default_model_filename",))
+@check(
+    "TS202",
+    "a version folder holds the Python model's file",
+    phase=Phase.HANG,
+    on=("default_model_filename",),
+    stage=Stage.INIT,
+)
 def python_files_exist(model: ModelCase) -> Iterator[Finding]:
     """A Python model without its model.py never finishes loading: up to 26.x only kill -9 ends that server.
 
@@ -101,7 +110,12 @@ def model_files_exist(model: ModelCase) -> Iterator[Finding]:
             yield replace(_missing_file(model, version, names[0]), phase=phase)
 
 
-@check("TS207", "a Python model's file is a file in its version folder", on=("default_model_filename",))
+@check(
+    "TS207",
+    "a Python model's file is a file in its version folder",
+    on=("default_model_filename",),
+    stage=Stage.INIT,
+)
 def python_files_are_modules(model: ModelCase) -> Iterator[Finding]:
     """Python imports it as a module of the version's folder: a folder, or a path that climbs out, is none.
 
@@ -206,7 +220,12 @@ def version_folders_are_numbers(model: ModelCase) -> Iterator[Finding]:
             yield model.warning("", message, remedy="call it by its number alone, or put another letter first")
 
 
-@check_case("TS210", "a version's number is below 2^63", phase=Phase.CRASH)
+@check_case(
+    "TS210",
+    "a version's number is below 2^63",
+    phase=Phase.CRASH,
+    stage=Stage.CREATE,
+)
 def version_numbers_fit(case: Case) -> Iterator[Finding]:
     """The exception of std::stoll is not caught: the server ends at once, also where the policy would not load it.
 
@@ -214,9 +233,13 @@ def version_numbers_fit(case: Case) -> Iterator[Finding]:
     """
     for model in case.repository.models.values():
         for folder in top_folders(model):
-            if len(folder) >= 19 and abs(taken_version(folder) or 0) > NEWEST_VERSION:
+            if _is_beyond(folder):
                 message = f"the folder {folder} is a number greater than {NEWEST_VERSION}"
                 yield case.about(model, error(message, remedy="rename it"))
+
+
+def _is_beyond(folder: str) -> bool:
+    return len(folder) >= 19 and abs(taken_version(folder) or 0) > NEWEST_VERSION
 
 
 @check("TS211", "an ensemble's version folder is kept by git")

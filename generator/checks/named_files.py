@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tritonsmith.generator.checks.case import Case, ModelCase
 from tritonsmith.generator.checks.places import Lies, what_lies_at
-from tritonsmith.generator.checks.registry import check, check_case
+from tritonsmith.generator.checks.registry import Stage, check, check_case
 from tritonsmith.generator.findings import Finding, Phase, Place, error
 from tritonsmith.generator.repository.names import CONFIG_FILE
 
@@ -18,6 +18,7 @@ _NAMING = frozenset({"output", "model_warmup", "sequence_batching"})
     "TS204",
     "the files that a configuration names are there",
     triton="failed to open text file for read {path}: No such file or directory",
+    stage=Stage.CONFIG,
 )
 def named_files_exist(case: Case) -> Iterator[Finding]:
     """Label, warm-up and initial state files are read at load; config.pbtxt itself by a strict server.
@@ -53,6 +54,7 @@ def _missing(model: ModelCase) -> Iterator[Finding]:
     "a label file is in the model's folder",
     triton="label file path '{path}' for output '{name}' in model '{name}' is outside model directory",
     on=("output",),
+    stage=Stage.CONFIG,
 )
 def labels_stay(model: ModelCase) -> Iterator[Finding]:
     """Since 26.02 a label file outside the model's folder is refused.
@@ -68,7 +70,13 @@ def labels_stay(model: ModelCase) -> Iterator[Finding]:
             yield model.error(f"output[{index}].label_filename", message, remedy=f"put it into {model.name}/")
 
 
-@check("TS217", "the files that a configuration names are no folders", phase=Phase.CRASH, on=tuple(sorted(_NAMING)))
+@check(
+    "TS217",
+    "the files that a configuration names are no folders",
+    phase=Phase.CRASH,
+    on=tuple(sorted(_NAMING)),
+    stage=Stage.CONFIG,
+)
 def named_files_are_no_folders(model: ModelCase) -> Iterator[Finding]:
     """The size that the system tells of a folder is no text's: the exception is not caught, and the server ends.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tritonsmith.generator.catalog.releases import EMBEDDED
 from tritonsmith.generator.checks.case import ModelCase
 from tritonsmith.generator.checks.python_source import EXECUTION_ENV_PATH
-from tritonsmith.generator.checks.registry import check
+from tritonsmith.generator.checks.registry import Stage, check
 from tritonsmith.generator.files import open_regular
 from tritonsmith.generator.findings import Finding
 from tritonsmith.generator.fixes import SetField
@@ -25,6 +25,7 @@ _GZIP, _TAR, _TAR_AT = b"\x1f\x8b", b"ustar", 257
     f"{FORCE_CPU} is yes or no",
     triton="Incorrect value for FORCE_CPU_ONLY_INPUT_TENSORS: {name}'",
     on=("parameters",),
+    stage=Stage.CREATE,
 )
 def input_tensors_are_placed(model: ModelCase) -> Iterator[Finding]:
     """Any other value, also Yes or an empty one, fails the load.
@@ -43,6 +44,7 @@ def input_tensors_are_placed(model: ModelCase) -> Iterator[Finding]:
     f"what {EXECUTION_ENV_PATH} names is there",
     triton="Failed to get the canonical path for {path}.",
     on=("parameters",),
+    stage=Stage.CREATE,
 )
 def environments_exist(model: ModelCase) -> Iterator[Finding]:
     """A path below the model's folder is written with $$TRITON_MODEL_DIRECTORY; another is one of the server's machine.

@@ -113,6 +113,7 @@ def platform_and_backend_agree(model: ModelCase) -> Iterator[Finding]:
     "the server has the model's backend",
     triton=("unable to find backend library for backend '{name}', try specifying runtime on the model configuration."),
     on=("backend",),
+    stage=Stage.CREATE,
 )
 def backends_are_there(model: ModelCase) -> Iterator[Finding]:
     """A backend is libtriton_NAME.so in the version's folder, the model's, or the server's backend directory.
@@ -150,6 +151,7 @@ def backends_are_there(model: ModelCase) -> Iterator[Finding]:
     "the runtime is a library that is there",
     triton="unable to find backend library '{name}' for model '{name}', searched: ...",
     on=("runtime",),
+    stage=Stage.CREATE,
 )
 def runtimes_are_there(model: ModelCase) -> Iterator[Finding]:
     """`runtime` names a file in the version's folder, the model's, or the backend's: nothing else is tried then.
@@ -183,6 +185,7 @@ def runtimes_are_there(model: ModelCase) -> Iterator[Finding]:
     "a runtime of model.py is a Python-based backend",
     triton="unable to find Python backend based backend library '{name}' for model '{name}', searched: '{path}'",
     on=("runtime",),
+    stage=Stage.CREATE,
 )
 def python_runtimes_are_there(model: ModelCase) -> Iterator[Finding]:
     """`runtime: "model.py"` is the backend's own model.py in the server's backend directory, not the model's.
@@ -205,6 +208,7 @@ def python_runtimes_are_there(model: ModelCase) -> Iterator[Finding]:
     triton="backend library name '{path}' escapes backend directory '{path}', for model '{name}', "
     "check model config runtime field",
     on=("runtime",),
+    stage=Stage.CREATE,
 )
 def runtimes_stay(model: ModelCase) -> Iterator[Finding]:
     """A library that is found through `..` is refused.
@@ -265,7 +269,12 @@ def agents_are_named(model: ModelCase) -> Iterator[Finding]:
         yield model.error("model_repository_agents", message, remedy="leave it out", fix=fix)
 
 
-@check("TS242", "libraries in a model's folder can be loaded", triton="unable to load shared library: ...")
+@check(
+    "TS242",
+    "libraries in a model's folder can be loaded",
+    triton="unable to load shared library: ...",
+    stage=Stage.CREATE,
+)
 def libraries_are_libraries(model: ModelCase) -> Iterator[Finding]:
     """What is found there under the name of the backend's library, or of a batch strategy, is loaded, whatever it is.
 
@@ -279,9 +288,10 @@ def libraries_are_libraries(model: ModelCase) -> Iterator[Finding]:
         wanted = ["libtriton_python.so"]
     if _STRATEGY not in config.parameters and not config.HasField("sequence_batching"):
         wanted.append("batchstrategy.so")
-    for library in wanted:
-        folder = next(_in_model(model, library), None)
-        path = posixpath.normpath(posixpath.join(folder or "", library))
+    paths = [posixpath.normpath(posixpath.join(next(_in_model(model, name), ""), name)) for name in wanted]
+    if (strategy := _strategy_of(model)) and path_in_repository(model, strategy) == model.name:
+        paths.append(strategy.partition(f"/{model.name}/")[2])
+    for path in paths:
         if path in model.model.files and first_bytes(model.model.files[path], 4) != b"\x7fELF":
             message = f"{path} is no library"
             yield model.error("", message, remedy="put the library there, or take the file away")
@@ -292,6 +302,7 @@ def libraries_are_libraries(model: ModelCase) -> Iterator[Finding]:
     "no batch strategy beside a sequence batcher",
     triton="TRITON_BATCH_STRATEGY_PATH cannot be specified with sequence batcher, using default batching strategy",
     on=("sequence_batching",),
+    stage=Stage.CONFIG,
 )
 def sequences_have_no_strategy(model: ModelCase) -> Iterator[Finding]:
     """Sequences are batched slot by slot, so Triton leaves a custom batch strategy out, and says so in a warning.
@@ -308,6 +319,7 @@ def sequences_have_no_strategy(model: ModelCase) -> Iterator[Finding]:
     "the batch strategy's library is there",
     triton="Batching library path not found: {path}",
     on=("parameters",),
+    stage=Stage.CONFIG,
 )
 def strategies_are_there(model: ModelCase) -> Iterator[Finding]:
     """The path is the server's: absolute, or from where it was started. A strategy can as well be batchstrategy.so.
@@ -331,6 +343,7 @@ def strategies_are_there(model: ModelCase) -> Iterator[Finding]:
     "the batch strategy's library is in the model's folder",
     triton="Batching library path escapes model repository.",
     on=("parameters",),
+    stage=Stage.CONFIG,
 )
 def strategies_stay(model: ModelCase) -> Iterator[Finding]:
     """Since 26.06 a strategy outside the model's folder is refused.
