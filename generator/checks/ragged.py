@@ -10,7 +10,7 @@ from tritonclient.grpc.model_config_pb2 import BatchInput, BatchOutput, DataType
 from tritonsmith.generator.checks.case import ModelCase
 from tritonsmith.generator.checks.enums import enum_name
 from tritonsmith.generator.checks.registry import Stage, check
-from tritonsmith.generator.findings import Finding
+from tritonsmith.generator.findings import Finding, Phase
 from tritonsmith.generator.suggest import did_you_mean
 
 _TAKES = "name one input of the model as source_input"
@@ -133,6 +133,18 @@ def targets_are_named_once(model: ModelCase) -> Iterator[Finding]:
         for target in sorted({target for target in targets if targets.count(target) > 1}):
             message = f"target output '{target}' is named {targets.count(target)} times"
             yield model.error(f"batch_output[{index}].target_name", message, remedy="name it once")
+
+
+@check("TS343", "a batch output has a target", phase=Phase.CRASH, on=("batch_output",))
+def batch_outputs_have_targets(model: ModelCase) -> Iterator[Finding]:
+    """The library that every backend is made with takes the first target_name without looking whether there is one.
+
+    Source: backend: backend_common.cc (BatchOutput::ParseFromModelConfig).
+    """
+    for index, made in enumerate(model.config.batch_output):
+        if not made.target_name and model.config.output:
+            message = "the batch output has no target_name, and looking for it ends the server"
+            yield model.error(f"batch_output[{index}]", message, remedy="name the model's output as target_name")
 
 
 @check("TS337", "a batch input has a target", stage=Stage.IO, on=("batch_input",))

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tritonsmith.generator.findings import Finding, Severity
+from tritonsmith.generator.findings import Finding, Phase, Severity
 
 Judge = Callable[..., list[Finding]]
 
@@ -67,3 +67,8 @@ def test_a_number_that_no_kind_has_is_none(judge: Judge) -> None:
     assert [found.code for found in judge(PLAIN + made, is_auto_complete=False)] == ["TS340"]
     assert [found.code for found in judge(PLAIN + scattered)] == ["TS341", "TS342"]
     assert [found.code for found in judge(PLAIN + COUNTED.replace("TYPE_INT32", "99"))] == ["TS332", "TS342"]
+
+
+def test_a_batch_output_without_a_target_ends_the_server(judge: Judge) -> None:
+    (found,) = judge(PLAIN + SCATTERED.replace('target_name: "y"', ""))
+    assert (found.code, found.phase) == ("TS343", Phase.CRASH)
