@@ -12,7 +12,7 @@ from tritonsmith.generator.checks.case import Case, ModelCase
 from tritonsmith.generator.checks.completion import is_completed_later
 from tritonsmith.generator.checks.registry import Stage, all_checks, check_repository
 from tritonsmith.generator.checks.verdict import Verdict, verdict_on
-from tritonsmith.generator.findings import Finding
+from tritonsmith.generator.findings import Finding, Phase
 from tritonsmith.generator.repository.complete import backend_of
 from tritonsmith.generator.repository.core import Model
 
@@ -88,8 +88,9 @@ def judged_by_core(case: Case) -> list[Finding]:
     def is_judged(finding: Finding) -> bool:
         if finding.model not in stood_in or finding.code not in checks:
             return True
-        # core's own rules all have a message
-        return bool(checks[finding.code].triton) and not finding.code.startswith(READ_BY_BACKENDS)
+        # core's own rules all have a message; what crashes a server does so with any backend
+        is_of_core = bool(checks[finding.code].triton) or finding.phase is Phase.CRASH
+        return is_of_core and not finding.code.startswith(READ_BY_BACKENDS)
 
     return check_repository(case, is_judged)
 

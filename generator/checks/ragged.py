@@ -135,7 +135,7 @@ def targets_are_named_once(model: ModelCase) -> Iterator[Finding]:
             yield model.error(f"batch_output[{index}].target_name", message, remedy="name it once")
 
 
-@check("TS343", "a batch output has a target", phase=Phase.CRASH, on=("batch_output",))
+@check("TS343", "a batch output has a target", stage=Stage.INIT, phase=Phase.CRASH, on=("batch_output",))
 def batch_outputs_have_targets(model: ModelCase) -> Iterator[Finding]:
     """The library that every backend is made with takes the first target_name without looking whether there is one.
 
