@@ -56,8 +56,7 @@ def _with_rate_limit(options: ServerOptions, configs: Mapping[str, ModelConfig])
     if options.rate_limit is None:
         options = dataclasses.replace(options, rate_limit="execution_count")
         lines.append(f"the rate limiter was switched on for {_listed(limited)}")
-    wanted = {key.lower() for key in options.rate_limit_resources}  # names are case-insensitive
-    unlisted = {k: n for k, n in _resources(configs.values()).items() if k.lower() not in wanted}
+    unlisted = {k: n for k, n in _resources(configs.values()).items() if k not in options.rate_limit_resources}
     if options.rate_limit_resources and unlisted:
         options = dataclasses.replace(options, rate_limit_resources={**options.rate_limit_resources, **unlisted})
         lines += [

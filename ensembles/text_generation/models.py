@@ -10,7 +10,7 @@ from tritonsmith.ensembles.text_generation.engine_script import engine_script
 from tritonsmith.ensembles.text_generation.llms import Llm
 from tritonsmith.ensembles.text_generation.places import Placed
 from tritonsmith.ensembles.text_generation.settings import Settings
-from tritonsmith.generator.catalog.releases import Release
+from tritonsmith.generator.catalog.releases import FIELDS_SINCE, Release
 from tritonsmith.generator.catalog.tensorrtllm.rows import TENSORS
 from tritonsmith.generator.catalog.tensorrtllm.steps import STEPS, map_of
 from tritonsmith.generator.catalog.tensorrtllm.tensors import items_of
@@ -18,6 +18,7 @@ from tritonsmith.generator.catalog.tensorrtllm.versions import Version
 from tritonsmith.generator.manifests.launch import ENGINE_SCRIPT
 
 Fields = dict[str, Any]
+_WAITING_TOKENS = 64
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,13 @@ class Pipeline:
             }
             for step in STEPS
         ]
-        return {"ensemble": steps, **self._tensors("ensemble")}
+        return {"ensemble": steps, **self._tensors("ensemble"), **self._bound()}
+
+    def _bound(self) -> Fields:
+        """Return how many tokens of a request may wait for a step, where the release can say it (check TS640)."""
+        is_known = self.release.name >= FIELDS_SINCE["ensemble_scheduling.max_inflight_requests"]
+        is_bound = self.settings.streaming and is_known
+        return {"ensemble_scheduling": {"max_inflight_requests": _WAITING_TOKENS}} if is_bound else {}
 
     def _python(self, role: str, instances: int) -> Fields:
         return {

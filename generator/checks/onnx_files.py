@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tritonsmith.generator.catalog.onnxruntime import onnxruntime_of
-from tritonsmith.generator.catalog.releases import EMBEDDED
 from tritonsmith.generator.checks.case import ModelCase
 from tritonsmith.generator.checks.registry import check
 from tritonsmith.generator.errors import SpecError
@@ -34,7 +33,7 @@ def files_are_graphs(model: ModelCase) -> Iterator[Finding]:
         if isinstance(found, SpecError):
             remedy = "export or copy it again; `git lfs pull` where it is a Git LFS pointer"
             finding = model.error("", f"{path}: {found.message}", remedy=found.hint or remedy)
-            phase = Phase.REQUEST if _is_embedded(model) else Phase.LOAD
+            phase = Phase.REQUEST if model.target.is_embedded else Phase.LOAD
             yield replace(finding, place=Place(found.where), phase=phase)
 
 
@@ -76,7 +75,7 @@ def files_are_not_too_new(model: ModelCase) -> Iterator[Finding]:
 
     Source: onnxruntime: core/graph/model.cc; versions from build.py on the server's release branches.
     """
-    runtime = None if _is_embedded(model) else onnxruntime_of(model.target.release.name)
+    runtime = None if model.target.is_embedded else onnxruntime_of(model.target.release.name)
     for path, facts in _graphs(model) if runtime else ():
         if runtime and facts.ir_version > runtime.ir_version:
             said = f"{path} has IR version {facts.ir_version}; ONNX Runtime {runtime.version} of Triton"
@@ -91,7 +90,7 @@ def opsets_are_known(model: ModelCase) -> Iterator[Finding]:
 
     Source: onnxruntime: docs/Versioning.md; versions from build.py on the server's release branches.
     """
-    runtime = None if _is_embedded(model) else onnxruntime_of(model.target.release.name)
+    runtime = None if model.target.is_embedded else onnxruntime_of(model.target.release.name)
     for path, facts in _graphs(model) if runtime else ():
         if runtime and facts.opset > runtime.opset:
             message = f"{path} has opset {facts.opset}; ONNX Runtime {runtime.version} knows up to {runtime.opset}"
@@ -117,8 +116,3 @@ def _graphs(model: ModelCase) -> Iterator[tuple[str, OnnxFacts]]:
 
 def _at(facts: OnnxFacts, finding: Finding) -> Finding:
     return replace(finding, place=Place(str(facts.path)))
-
-
-def _is_embedded(model: ModelCase) -> bool:
-    """Whether the target is the embedded server, where another program stands in for the C++ backend."""
-    return model.target.release.name == EMBEDDED and model.target.gpus == 0

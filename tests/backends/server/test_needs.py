@@ -33,7 +33,7 @@ def test_a_rate_limiter_is_switched_on_unless_it_was_switched_off() -> None:
 
 
 def test_resources_that_the_options_forget_are_listed_or_nothing_would_run() -> None:
-    given = ServerOptions(rate_limit="execution_count", rate_limit_resources={"r1": 8})
+    given = ServerOptions(rate_limit="execution_count", rate_limit_resources={"R1": 8})
     options, lines = with_needs(given, {"m": LIMITED})
-    assert options.rate_limit_resources == {"r1": 8, "R2": 1}
+    assert options.rate_limit_resources == {"R1": 8, "R2": 1}
     assert lines == ["rate limiter resource R2 was set to 1, the most one instance asks for"]
