@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from tritonsmith.backends.live_check.answer import Answer
 from tritonsmith.backends.live_check.stage import STOOD_IN_FOR
 from tritonsmith.generator.checks.case import Case, ModelCase
-from tritonsmith.generator.checks.completion import is_completed_later
 from tritonsmith.generator.checks.registry import Stage, all_checks, check_repository
+from tritonsmith.generator.checks.rules.completion import is_completed_later
 from tritonsmith.generator.checks.verdict import Verdict, verdict_on
 from tritonsmith.generator.findings import Finding, Phase
 from tritonsmith.generator.repository.complete import backend_of

@@ -9,8 +9,8 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonsmith.ensembles.draw.core import Drawing, Graph, plain
 from tritonsmith.ensembles.draw.marks import marks_by_model
 from tritonsmith.ensembles.draw.pipeline import Scene, graph_of, lone_box
-from tritonsmith.generator.checks.calls import calls_of
 from tritonsmith.generator.checks.case import Case
+from tritonsmith.generator.checks.rules.ensembles.calls import calls_of
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.findings import Finding
 from tritonsmith.generator.repository.names import versions_of

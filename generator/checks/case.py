@@ -20,10 +20,8 @@ from tritonsmith.generator.repository.names import CONFIG_FILE, served_versions,
 from tritonsmith.generator.spec.settings import Hardware, Server
 
 if TYPE_CHECKING:
-    from tritonsmith.generator.checks.llm.llmapi import Document
-    from tritonsmith.generator.checks.llm.llms import Caller, Llm
-
-if TYPE_CHECKING:
+    from tritonsmith.generator.checks.rules.llm.llmapi import Document
+    from tritonsmith.generator.checks.rules.llm.llms import Caller, Llm
     from tritonsmith.generator.inspect.onnx import OnnxFacts
 
 Kept = TypeVar("Kept")
@@ -140,21 +138,21 @@ class Case:
     @cached_property
     def llms(self) -> tuple[Llm, ...]:
         """The models that run an engine of TensorRT-LLM."""
-        from tritonsmith.generator.checks.llm.llms import llm_of
+        from tritonsmith.generator.checks.rules.llm.llms import llm_of
 
         return tuple(llm for model in self.models() if (llm := llm_of(model)) is not None)
 
     @cached_property
     def llm_callers(self) -> tuple[Caller, ...]:
         """The Python models that ask such models."""
-        from tritonsmith.generator.checks.llm.llms import caller_of
+        from tritonsmith.generator.checks.rules.llm.llms import caller_of
 
         return tuple(caller for model in self.models() if (caller := caller_of(model)) is not None)
 
     @cached_property
     def llm_documents(self) -> tuple[Document, ...]:
         """The models of the LLM API, each with its model.yaml."""
-        from tritonsmith.generator.checks.llm.llmapi import documents_of
+        from tritonsmith.generator.checks.rules.llm.llmapi import documents_of
 
         return documents_of(self)
 

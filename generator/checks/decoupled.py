@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.checks.case import Case
-from tritonsmith.generator.checks.nesting import in_order
+from tritonsmith.generator.checks.rules.ensembles.nesting import in_order
 
 _SINK = None  # the response: it reads all of the ensemble's outputs
 

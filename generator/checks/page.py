@@ -51,7 +51,8 @@ def _entry(check: Check) -> Iterator[str]:
 
 def _subject(check: Check) -> str:
     """Return the module, or the package, in which a check stands."""
-    return check.rule.__module__.removeprefix("tritonsmith.generator.checks.").partition(".")[0]
+    module = check.rule.__module__.removeprefix("tritonsmith.generator.checks.").removeprefix("rules.")
+    return module.partition(".")[0]
 
 
 def _cell(text: str) -> str:

@@ -18,34 +18,35 @@ if TYPE_CHECKING:
 
 SUBJECTS = (
     "ignores",  # TS001
-    "parsing",  # TS100
-    "layout",  # TS200
-    "named_files",  # TS204, TS216
-    "runtime",  # TS230
-    "tensors",  # TS300
-    "ragged",  # TS330
-    "warmup",  # TS350
-    "strings",  # TS364
-    "batching",  # TS400
-    "sequences",  # TS420
-    "states",  # TS435
-    "responses",  # TS451
-    "instances",  # TS500
-    "rate_limiter",  # TS520
-    "ensembles",  # TS600
-    "ensemble_graph",  # TS611
-    "dependencies",  # TS620
-    "steps",  # TS630
-    "calls",  # TS650
-    "llm",  # TS700
-    "python_models",  # TS800
-    "python_imports",  # TS810
-    "python_execute",  # TS820
-    "python_completion",  # TS840
-    "python_parameters",  # TS870
-    "onnx_files",  # TS900
-    "onnx_tensors",  # TS905
-    "engines",  # TS930
+    "rules.parsing",  # TS100
+    "rules.layout",  # TS200
+    "rules.named_files",  # TS204, TS216
+    "rules.runtime",  # TS230
+    "rules.agents",  # TS237, TS241
+    "rules.tensors",  # TS300
+    "rules.ragged",  # TS330
+    "rules.warmup",  # TS350
+    "rules.strings",  # TS364
+    "rules.batching",  # TS400
+    "rules.sequences",  # TS420
+    "rules.states",  # TS435
+    "rules.responses",  # TS451
+    "rules.instances",  # TS500
+    "rules.rate_limiter",  # TS520
+    "rules.ensembles.configuration",  # TS600
+    "rules.ensembles.graph",  # TS611
+    "rules.ensembles.dependencies",  # TS620
+    "rules.ensembles.steps",  # TS630
+    "rules.ensembles.calls",  # TS650
+    "rules.llm",  # TS700
+    "rules.python.models",  # TS800
+    "rules.python.imports",  # TS810
+    "rules.python.execute",  # TS820
+    "rules.python.completion",  # TS840
+    "rules.python.parameters",  # TS870
+    "rules.onnx.files",  # TS900
+    "rules.onnx.tensors",  # TS905
+    "rules.engines",  # TS930
 )
 
 CaseRule = Callable[[Case], Iterator[Finding]]

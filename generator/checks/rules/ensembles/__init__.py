@@ -1,0 +1,1 @@
+"""Rules about ensembles and about models that call others."""

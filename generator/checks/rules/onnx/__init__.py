@@ -1,0 +1,1 @@
+"""Rules about ONNX files and their configurations."""

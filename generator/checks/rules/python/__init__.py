@@ -1,0 +1,1 @@
+"""Rules about Python models, told from their files without running them."""
