@@ -17,7 +17,7 @@ class ReplaceText:
 class SetField:
     """Give the field at a dotted path this text as its value, adding the field where it is missing.
 
-    The path is one of `find_origins`, e.g. `ensemble_scheduling.step[0].model_version`; the message around the field
+    The path is one of `find_spans`, e.g. `ensemble_scheduling.step[0].model_version`; the message around the field
     must be there. `text` is as config.pbtxt writes it: `-1`, `"a string"`, `{ }` for an empty message.
     """
 

@@ -7,6 +7,7 @@ import re
 from tritonsmith.generator.findings import Place
 from tritonsmith.generator.fixes import AddFile, Fix, RemoveField, ReplaceText, SetField
 from tritonsmith.generator.repository.spans import Span, find_spans
+from tritonsmith.generator.repository.tokens import Tokens
 
 _INDENT = "  "
 
@@ -38,7 +39,7 @@ def _replaced(text: str, fix: ReplaceText, place: Place) -> str | None:
 
 
 def _set(text: str, fix: SetField) -> str | None:
-    spans = find_spans(text)
+    spans = find_spans(Tokens(text))
     found = spans.get(fix.path, [])
     if found:
         for span in reversed(found[1:]):
@@ -68,7 +69,7 @@ def _added(text: str, field: str, start: int, end: int) -> str:
 
 
 def _removed(text: str, fix: RemoveField) -> str | None:
-    found = find_spans(text).get(fix.path, [])
+    found = find_spans(Tokens(text)).get(fix.path, [])
     for span in reversed(found):
         text = _cut(text, span)
     return text if found else None

@@ -300,7 +300,7 @@ class Reader:
         """Say that a field's name is missing, and pass over what stands in its place."""
         at = self.at
         if word == "/" and self.words[at + 1] in ("/", "*"):
-            is_line = self.words[at + 1] == "/" and self.tokens.text.startswith("//", self.tokens.start(at))
+            is_line = self.words[at + 1] == "/" and self.tokens.text.startswith("//", self.tokens.starts[at])
             fix = ReplaceText("//", "#") if is_line else None
             self._problem(at, "comments start with '#'", "write # before each line of it", fix)
             line = self.tokens.place(at)[0]

@@ -51,7 +51,8 @@ class Tokens:
                     yield match[0], match.start()
 
     @cached_property
-    def _starts(self) -> list[int]:
+    def starts(self) -> list[int]:
+        """Their positions in the text; of `END` where the text ends."""
         starts = [match.start() for match in _TOKEN.finditer(self.text) if _is_word(match[0])]
         return [*starts, *([len(self.text.rstrip())] * 3)]
 
@@ -61,11 +62,7 @@ class Tokens:
 
     def place(self, index: int) -> tuple[int, int]:
         """Return a token's line and column, both from 1; of `END` where the text ends."""
-        return self.place_at(self._starts[index])
-
-    def start(self, index: int) -> int:
-        """Return a token's position in the text."""
-        return self._starts[index]
+        return self.place_at(self.starts[index])
 
     def place_at(self, start: int) -> tuple[int, int]:
         """Return the line and column of a position in the text."""

@@ -3,8 +3,8 @@ import pytest
 from tritonsmith.generator.findings import NOWHERE, Place
 from tritonsmith.generator.fixes import AddFile, Fix, RemoveField, ReplaceText, SetField
 from tritonsmith.generator.repository.edit import edited
-from tritonsmith.generator.repository.origins import find_origins
 from tritonsmith.generator.repository.spans import find_spans
+from tritonsmith.generator.repository.tokens import Tokens
 
 TEXT = """# the model
 name: "m"  # its name
@@ -27,7 +27,7 @@ ensemble_scheduling {
 
 
 def test_a_field_reaches_from_its_name_to_the_end_of_its_value() -> None:
-    spans = {path: [TEXT[span.start : span.end] for span in found] for path, found in find_spans(TEXT).items()}
+    spans = {path: [TEXT[span.start : span.end] for span in found] for path, found in find_spans(Tokens(TEXT)).items()}
     assert spans["name"] == ['name: "m"']
     assert spans["input[0]"] == ['{ name: "a" dims: [ 1, 2 ] }']
     assert spans["input[0].dims"] == ["dims: [ 1, 2 ]"]
@@ -36,10 +36,6 @@ def test_a_field_reaches_from_its_name_to_the_end_of_its_value() -> None:
     assert spans["parameters.side.string_value"] == ['string_value: "8"']
     assert spans["ensemble_scheduling.step[0].input_map.x"] == ['input_map { key: "x" value: "y" }']
     assert spans["ensemble_scheduling.step[1].model_name"] == ['model_name: "b"']
-
-
-def test_the_paths_are_those_of_origins() -> None:
-    assert set(find_spans(TEXT)) <= set(find_origins(TEXT, "f"))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +62,14 @@ def test_an_edit_leaves_the_rest_as_it_was(fix: Fix, old: str, new: str) -> None
     text = edited(TEXT, fix, NOWHERE)
     assert TEXT.count(old) == 1
     assert text == TEXT.replace(old, new)
-    find_origins(text, "f")
+
+
+def test_an_edit_knows_what_triton_takes() -> None:
+    text = """input { dims: [ - 1, 2 ] }
+parameters { key: "\\x61" 'b' value { string_value: "v" } }
+"""
+    assert edited(text, RemoveField("input[0].dims[1]"), NOWHERE) == text.replace(", 2", "")
+    assert edited(text, SetField("parameters.ab.string_value", '"w"'), NOWHERE) == text.replace('v"', 'w"')
 
 
 def test_text_is_replaced_at_its_place_or_where_it_can_be_nothing_else() -> None:

@@ -9,7 +9,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.repository.core import Content, Model, Repository, SourceFile
 from tritonsmith.generator.repository.names import is_version_folder
-from tritonsmith.generator.repository.origins import find_origins
+from tritonsmith.generator.repository.origins import Origins
 from tritonsmith.generator.repository.pbtxt import parse_config, render_config
 from tritonsmith.generator.repository.read import read_repository
 from tritonsmith.generator.repository.write import write_repository
@@ -178,7 +178,7 @@ def test_a_build_killed_under_its_journal_is_finished_before_reading(tmp_path: P
 
 def test_every_field_knows_where_it_was_written() -> None:
     lines = CONFIG.splitlines()
-    origins = find_origins(CONFIG, "f")
+    origins = Origins(CONFIG, "f")
     expected = {
         "name": 2,
         "max_batch_size": 2,

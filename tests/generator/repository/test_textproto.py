@@ -7,7 +7,7 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.fixes import ReplaceText
-from tritonsmith.generator.repository.origins import find_origins
+from tritonsmith.generator.repository.origins import Origins
 from tritonsmith.generator.repository.pbtxt import parse_config, render_config
 
 TAKEN = [
@@ -260,8 +260,9 @@ parameters { key: "\\x61" "b" }
 dynamic_batching { priority_queue_policy { key: 0x1 value { max_queue_size: 3 } } }
 backend: "python"
 """
-    origins = find_origins(text, "f")
+    origins = Origins(text, "f")
     assert {path: (origins[path].line, origins[path].column) for path in origins} == {
+        "": (0, 0),
         "input": (1, 1),
         "input[0]": (1, 1),
         "input[0].dims": (1, 9),
@@ -283,4 +284,4 @@ backend: "python"
 
 
 def test_places_are_found_in_linear_time() -> None:
-    assert len(find_origins("parameters {} " * 50_000, "f")) == 2
+    assert len(Origins("parameters {} " * 50_000, "f")) == 3
