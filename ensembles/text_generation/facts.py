@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from tritonsmith.generator.catalog.tensorrtllm.engines import DATATYPES
 from tritonsmith.generator.inspect.architecture import Architecture, Spread
 from tritonsmith.generator.inspect.checkpoint import CheckpointFacts
 from tritonsmith.generator.inspect.engine import EngineFacts
@@ -12,9 +13,6 @@ from tritonsmith.generator.inspect.engine_source import SourceFacts
 from tritonsmith.generator.inspect.huggingface import HuggingFaceFacts
 
 Kind = Literal["engine", "checkpoint", "huggingface", "elsewhere"]
-
-# TensorRT-LLM's types and Triton's
-_TYPES = {"float32": "TYPE_FP32", "float16": "TYPE_FP16", "bfloat16": "TYPE_BF16"}
 
 
 @dataclass(frozen=True)
@@ -60,12 +58,12 @@ class Facts:
     @property
     def logits_datatype(self) -> str:
         """Triton's type of its logits."""
-        return _TYPES[self.architecture.logits_type] if self.architecture else "TYPE_FP32"
+        return DATATYPES[self.architecture.logits_type] if self.architecture else "TYPE_FP32"
 
     @property
     def data_type(self) -> str:
         """Triton's type of its activations."""
-        return _TYPES.get(self.architecture.data_type if self.architecture else "", "TYPE_FP16")
+        return DATATYPES.get(self.architecture.data_type if self.architecture else "", "TYPE_FP16")
 
     @property
     def encoder_datatype(self) -> str:

@@ -28,6 +28,7 @@ from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.findings import Finding
 from tritonsmith.generator.inspect.architecture import MOST_RANKS
 from tritonsmith.generator.inspect.engine_source import read_engine_source
+from tritonsmith.generator.repository.scalars import bool_word
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.suggest import did_you_mean
 
@@ -88,7 +89,7 @@ def _model(
         "instance_group": [{"kind": "KIND_CPU", "count": use.replicas}],
         "parameters": {
             "tokenizer_dir": tokenizer.path,
-            "skip_special_tokens": "true" if settings.skip_special_tokens else "false",
+            "skip_special_tokens": bool_word(settings.skip_special_tokens),
             **({"gpu_device_ids": _groups(arguments, use.replicas)} if use.replicas > 1 else {}),
         },
     }

@@ -10,17 +10,16 @@ from tritonsmith.ensembles.text_generation.backend_parameters import ParameterRe
 from tritonsmith.ensembles.text_generation.facts import Facts
 from tritonsmith.ensembles.text_generation.places import Placed, place_engine
 from tritonsmith.ensembles.text_generation.settings import Build, Settings
+from tritonsmith.generator.catalog.tensorrtllm.engines import WHOLE_FRACTION
 from tritonsmith.generator.catalog.tensorrtllm.speculation import DECODING_MODES
 from tritonsmith.generator.catalog.tensorrtllm.versions import Version
 from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.inspect.architecture import MOST_RANKS
 from tritonsmith.generator.inspect.engine_source import read_engine_source
+from tritonsmith.generator.repository.scalars import bool_word
 from tritonsmith.generator.spec.document import Engine
 from tritonsmith.generator.spec.paths import folder_problem
 from tritonsmith.generator.spec.settings import EngineSettings
-
-# Of the memory that is free when a model loads; those that load later find less, so the parts need not be equal.
-WHOLE_FRACTION = 0.9
 
 
 @dataclass(frozen=True)
@@ -202,8 +201,8 @@ def engine_defaults(facts: Facts, version: Version) -> dict[str, str]:
     can_reuse = facts.can_reuse and engine.architecture.kv_cache_quantisation != "INT8"
     defaults = {
         "max_beam_width": str(engine.limits.max_beam_width),
-        "enable_kv_cache_reuse": _flag(can_reuse),
-        "enable_chunked_context": _flag(facts.can_reuse and mode is None),
+        "enable_kv_cache_reuse": bool_word(can_reuse),
+        "enable_chunked_context": bool_word(facts.can_reuse and mode is None),
     }
     if mode is not None:
         defaults["decoding_mode"] = mode
@@ -229,7 +228,3 @@ def _numbered(first: int, replicas: int, size: int) -> str:
     """Return consecutive numbers in groups: `0,1;2,3`."""
     starts = range(first, first + replicas * size, size)
     return ";".join(",".join(str(start + rank) for rank in range(size)) for start in starts)
-
-
-def _flag(value: bool) -> str:
-    return "true" if value else "false"

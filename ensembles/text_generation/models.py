@@ -16,6 +16,7 @@ from tritonsmith.generator.catalog.tensorrtllm.steps import STEPS, map_of
 from tritonsmith.generator.catalog.tensorrtllm.tensors import items_of
 from tritonsmith.generator.catalog.tensorrtllm.versions import Version
 from tritonsmith.generator.manifests.launch import ENGINE_SCRIPT
+from tritonsmith.generator.repository.scalars import bool_word
 
 Fields = dict[str, Any]
 _WAITING_TOKENS = 64
@@ -56,7 +57,7 @@ class Pipeline:
             "dynamic_batching": self._batching(),
             "parameters": {
                 "tokenizer_dir": self.tokenizer.path,
-                "add_special_tokens": _flag(self.settings.add_special_tokens),
+                "add_special_tokens": bool_word(self.settings.add_special_tokens),
                 **({"apply_chat_template": "true"} if self.settings.apply_chat_template else {}),
                 "gpt_model_path": self._engine_path,
             },
@@ -179,13 +180,9 @@ class Pipeline:
     def _detokenising(self) -> Fields:
         return {
             "tokenizer_dir": self.tokenizer.path,
-            "skip_special_tokens": _flag(self.settings.skip_special_tokens),
+            "skip_special_tokens": bool_word(self.settings.skip_special_tokens),
         }
 
 
 def _without(item: Fields, name: str) -> Fields:
     return {key: value for key, value in item.items() if key != name}
-
-
-def _flag(value: bool) -> str:
-    return "true" if value else "false"

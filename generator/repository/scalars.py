@@ -18,6 +18,11 @@ _PLAIN = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "\\": 92, 
 _MOST_DIGITS = 25  # more than any integer has, and less than Python refuses to convert
 
 
+def bool_word(value: bool) -> str:
+    """Return a boolean as it is written."""
+    return "true" if value else "false"
+
+
 def read_int(word: str, bounds: tuple[int, int], *, is_negative: bool) -> int | None:
     """Return an integer within its bounds, None where the word is none: decimal, octal with 0, hexadecimal with 0x."""
     low, high = bounds

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from tritonsmith.ensembles.text_generation.rules.registry import Case, rule
-from tritonsmith.generator.catalog.releases import RELEASES
+from tritonsmith.generator.catalog.tensorrtllm.engines import gpu_family, is_built_by, releases_that_run
 from tritonsmith.generator.findings import Finding
 
 
@@ -16,38 +15,28 @@ def version_is_the_container_s(case: Case) -> Iterator[Finding]:
     carried = case.use.release.tensorrt_llm
     for llm in case.llms:
         built = llm.facts.engine.version if llm.facts.engine else ""
-        if built and _numbers(built) != _numbers(carried):
+        if built and not is_built_by(built, carried):
             message = (
                 f"the engine was built by TensorRT-LLM {built} ({llm.facts.says('version')}), "
                 f"Triton {case.use.release.name} carries {carried}"
             )
-            fitting = [name for name, row in RELEASES.items() if _numbers(row.tensorrt_llm) == _numbers(built)]
+            fitting = releases_that_run(built)
             other = f'triton: "{fitting[-1]}", or ' if fitting else ""
             yield case.use.error(message, "engine", hint=f"{other}build the engine in the container of this release")
-
-
-def _numbers(version: str) -> tuple[str, ...]:
-    """Return major, minor and patch: 0.17.0.post1 runs what 0.17.0 built."""
-    return tuple(re.findall(r"\d+", version)[:3])
 
 
 @rule("TL011", "the engine was built for the GPU it runs on")
 def gpu_is_the_one_built_for(case: Case) -> Iterator[Finding]:
     """TensorRT compiles for one architecture. trtllm-build writes down a GPU like the one it ran on."""
-    ours = _family(case.use.hardware.gpu)
+    ours = gpu_family(case.use.hardware.gpu)
     for llm in case.llms:
-        theirs = _family(llm.facts.engine.built_on) if llm.facts.engine else ""
+        theirs = gpu_family(llm.facts.engine.built_on) if llm.facts.engine else ""
         if ours and theirs and ours != theirs:
             message = (
                 f"the engine was built on {theirs} "
                 f"({llm.facts.says('build_config.auto_parallel_config.cluster_key')}), the hardware is {ours}"
             )
             yield case.use.warning(message, "engine", hint="build the engine on the GPU that will run it")
-
-
-def _family(gpu: str) -> str:
-    """Return H100 of `H100-SXM-80GB` and of `NVIDIA-H100-PCIe`."""
-    return gpu.upper().removeprefix("NVIDIA-").partition("-")[0]
 
 
 @rule("TL012", "logits have the engine's type")

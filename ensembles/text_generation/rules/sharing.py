@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
-from tritonsmith.ensembles.text_generation.llms import WHOLE_FRACTION, shares_a_gpu
+from tritonsmith.ensembles.text_generation.llms import shares_a_gpu
 from tritonsmith.ensembles.text_generation.rules.registry import Case, rule
+from tritonsmith.generator.catalog.tensorrtllm.engines import WHOLE_FRACTION
 from tritonsmith.generator.findings import Finding
 
 

@@ -7,6 +7,7 @@ from itertools import combinations
 
 from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
 
+from tritonsmith.generator.catalog.tensorrtllm.engines import WHOLE_FRACTION
 from tritonsmith.generator.catalog.tensorrtllm.parameters import PLACEHOLDER
 from tritonsmith.generator.catalog.tensorrtllm.versions import parse_version
 from tritonsmith.generator.checks.case import Case, ModelCase
@@ -14,6 +15,7 @@ from tritonsmith.generator.checks.registry import check, check_case
 from tritonsmith.generator.checks.rules.llm.llms import Caller, Llm, folder_in, read_file
 from tritonsmith.generator.checks.rules.llm.registry import caller_check
 from tritonsmith.generator.findings import Finding, Phase
+from tritonsmith.generator.repository.scalars import bool_word
 from tritonsmith.generator.suggest import did_you_mean
 
 # Parameters of Python models that name other models.
@@ -50,12 +52,8 @@ def policies_agree(model: ModelCase) -> Iterator[Finding]:
             continue
         mine, theirs = (found.model_transaction_policy.decoupled for found in (model.config, called))
         if mine != theirs:
-            message = f"decoupled is {_word(mine)} here and {_word(theirs)} in {called.name}, which it calls"
+            message = f"decoupled is {bool_word(mine)} here and {bool_word(theirs)} in {called.name}, which it calls"
             yield model.error("model_transaction_policy", message, remedy="write the same in both")
-
-
-def _word(value: bool) -> str:
-    return "true" if value else "false"
 
 
 @check("TS707", "a parameter that names a model names one of the repository's", phase=Phase.REQUEST, on=("parameters",))
@@ -280,12 +278,12 @@ def fractions_add_up(case: Case) -> Iterator[Finding]:
         if not shared or any(llm.text("max_tokens_in_paged_kv_cache") for llm in (one, other)):
             continue
         total = one.fraction() + other.fraction()
-        if total > 0.9 + 1e-9:
+        if total > WHOLE_FRACTION + 1e-9:
             message = (
                 f"{one.name} and {other.name} share GPU {min(shared)}, and their kv_cache_free_gpu_mem_fraction add up "
                 f"to {total:g} ({one.fraction():g} + {other.fraction():g})"
             )
-            hint = "together at most 0.9, or max_tokens_in_paged_kv_cache for each"
+            hint = f"together at most {WHOLE_FRACTION}, or max_tokens_in_paged_kv_cache for each"
             yield other.model.warning("parameters", message, remedy=hint)
 
 

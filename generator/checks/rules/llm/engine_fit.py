@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from tritonclient.grpc.model_config_pb2 import DataType
 
-from tritonsmith.generator.catalog.releases import RELEASES
+from tritonsmith.generator.catalog.tensorrtllm.engines import DATATYPES, gpu_family, is_built_by, releases_that_run
 from tritonsmith.generator.checks.rules.llm.llms import Llm
 from tritonsmith.generator.checks.rules.llm.registry import ASSERTED, CREATING, llm_check
 from tritonsmith.generator.findings import Finding, Phase
 
-# TensorRT-LLM's types and Triton's.
-_TYPES = {"float32": "TYPE_FP32", "float16": "TYPE_FP16", "bfloat16": "TYPE_BF16"}
 _CROSS_ATTENTION = ("DecoderModel", "MLLaMA", "Mllama")  # architectures whose decoder reads an encoder's answer
 _PATHS = ("gpt_model_path", "encoder_model_path")
 
@@ -85,20 +82,15 @@ def engine_is_the_version_s(llm: Llm) -> Iterator[Finding]:
     Source: tensorrtllm, Lint rule 19; TensorRT-LLM #660, #1324, #10450; tensorrtllm_backend #190, #337.
     """
     release, built = llm.model.target.release, llm.engine.version if llm.engine else ""
-    if not built or not release.tensorrt_llm or _numbers(built) == _numbers(release.tensorrt_llm):
+    if not built or not release.tensorrt_llm or is_built_by(built, release.tensorrt_llm):
         return
-    fitting = [name for name, row in RELEASES.items() if _numbers(row.tensorrt_llm) == _numbers(built)]
+    fitting = releases_that_run(built)
     message = (
         f"the engine was built by TensorRT-LLM {built} ({llm.says('version')}), Triton {release.name} carries "
         f"{release.tensorrt_llm}"
     )
     other = f"Triton {fitting[-1]}, or " if fitting else ""
     yield llm.error("gpt_model_path", message, f"{other}build the engine in the container of {release.name}")
-
-
-def _numbers(version: str) -> tuple[str, ...]:
-    """Return major, minor and patch: 0.17.0.post1 runs what 0.17.0 built."""
-    return tuple(re.findall(r"\d+", version)[:3])
 
 
 @llm_check("TS735", "the engine was built for the GPU that runs it", spec="TL011")
@@ -108,17 +100,12 @@ def engine_is_the_gpu_s(llm: Llm) -> Iterator[Finding]:
     Source: tensorrtllm, Lint rule 19.
     """
     hardware = llm.model.case.repository.settings.get("hardware")
-    ours = _family(str(hardware.get("gpu", ""))) if isinstance(hardware, dict) else ""
-    theirs = _family(llm.engine.built_on) if llm.engine else ""
+    ours = gpu_family(str(hardware.get("gpu", ""))) if isinstance(hardware, dict) else ""
+    theirs = gpu_family(llm.engine.built_on) if llm.engine else ""
     if ours and theirs and ours != theirs:
         key = llm.says("build_config.auto_parallel_config.cluster_key")
         message = f"the engine was built on {theirs} ({key}), the hardware is {ours}"
         yield llm.warning("gpt_model_path", message, "build the engine on the GPU that will run it")
-
-
-def _family(gpu: str) -> str:
-    """Return H100 of `H100-SXM-80GB` and of `NVIDIA-H100-PCIe`."""
-    return gpu.upper().removeprefix("NVIDIA-").partition("-")[0]
 
 
 @llm_check("TS736", "the batch is not larger than the engine's", spec="TL001")
@@ -306,7 +293,7 @@ def logits_have_the_engine_s_type(llm: Llm) -> Iterator[Finding]:
     options = llm.engine.options
     if llm.version < (0, 17) and not (options.gathers_context_logits or options.gathers_generation_logits):
         return  # the templates say FP32 whatever the engine is, and no logits come
-    wanted = _TYPES.get(llm.engine.architecture.logits_type, "TYPE_FP32")
+    wanted = DATATYPES.get(llm.engine.architecture.logits_type, "TYPE_FP32")
     names = ("context_logits", "generation_logits")
     yield from _typed(llm, "output", names, wanted, "pretrained_config.logits_dtype")
 
@@ -319,7 +306,7 @@ def tables_have_the_engine_s_type(llm: Llm) -> Iterator[Finding]:
     """
     if llm.engine is None or not llm.engine.limits.max_prompt_embedding_table_size:
         return
-    wanted = _TYPES.get(llm.engine.architecture.data_type)
+    wanted = DATATYPES.get(llm.engine.architecture.data_type)
     if wanted is not None:
         yield from _typed(llm, "input", ("prompt_embedding_table",), wanted, "pretrained_config.dtype")
 

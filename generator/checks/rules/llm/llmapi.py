@@ -10,15 +10,16 @@ from functools import wraps
 from itertools import islice
 from typing import Any
 
+from tritonsmith.generator.catalog.tensorrtllm.engines import WHOLE_FRACTION
 from tritonsmith.generator.catalog.tensorrtllm.versions import Version, parse_version
 from tritonsmith.generator.checks.case import Case, ModelCase
 from tritonsmith.generator.checks.registry import check_case
 from tritonsmith.generator.checks.rules.llm.llms import Texts, read_file
 from tritonsmith.generator.findings import Finding, Phase
+from tritonsmith.generator.repository.scalars import bool_word
 from tritonsmith.generator.suggest import did_you_mean
 
 _MOST_TOLD = 20  # unknown names of one file
-_FRACTION = 0.9
 
 
 @dataclass(frozen=True)
@@ -125,12 +126,10 @@ def llmapi_policies_agree(document: Document) -> Iterator[Finding]:
     """
     said, written = _is_decoupled(document), document.model.config.model_transaction_policy.decoupled
     if said != written:
-        message = f"decoupled is {_word(said)} in model.yaml's triton_config and {_word(written)} in config.pbtxt"
+        message = (
+            f"decoupled is {bool_word(said)} in model.yaml's triton_config and {bool_word(written)} in config.pbtxt"
+        )
         yield document.model.error("model_transaction_policy", message, remedy="write the same in both")
-
-
-def _word(value: bool) -> str:
-    return "true" if value else "false"
 
 
 @yaml_check("TS785", "a request of an llmapi model is one prompt", phase=Phase.REQUEST)
@@ -316,17 +315,18 @@ def fractions_add_up(case: Case) -> Iterator[Finding]:
     taken: dict[str, float] = {}
     for document in case.llm_documents[:64]:
         cache = document.below("kv_cache_config")
-        part = cache.get("free_gpu_memory_fraction", _FRACTION)
+        part = cache.get("free_gpu_memory_fraction", WHOLE_FRACTION)
         if cache.get("max_tokens") or isinstance(part, bool) or not isinstance(part, int | float):
             continue
         shared = ""
         for gpu in _gpus(document):
             taken[gpu] = taken.get(gpu, 0.0) + part
-            if taken[gpu] > _FRACTION + 1e-9 and taken[gpu] > part + 1e-9:
+            if taken[gpu] > WHOLE_FRACTION + 1e-9 and taken[gpu] > part + 1e-9:
                 shared = gpu
         if shared:
             message = f"free_gpu_memory_fraction of the LLMs on GPU {shared} add up to {taken[shared]:g}"
-            yield document.model.warning("", message, remedy="together at most 0.9, or kv_cache_config.max_tokens")
+            hint = f"together at most {WHOLE_FRACTION}, or kv_cache_config.max_tokens"
+            yield document.model.warning("", message, remedy=hint)
 
 
 def _gpus(document: Document) -> list[str]:

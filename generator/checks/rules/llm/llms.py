@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tritonsmith.generator.catalog.tensorrtllm.engines import WHOLE_FRACTION
 from tritonsmith.generator.catalog.tensorrtllm.parameters import PLACEHOLDER, TENSORRT_LLM, Parameter, parameters_of
 from tritonsmith.generator.catalog.tensorrtllm.versions import OLDEST, Version, parse_version
 from tritonsmith.generator.checks.case import Case, ModelCase
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from tritonsmith.generator.inspect.engine import EngineFacts
 
 BACKEND = "tensorrtllm"
-# Of the memory that is free when a model loads, the backend takes so much where nothing is said.
-WHOLE_FRACTION = 0.9
 LARGEST_FILE_BYTES = 1 << 22  # config.json of an engine has some kilobytes
 _MOST_PARTS = 64  # of a path
 # C++ reads these and no others; a Python model reads "1" and "true" in any case, all else is false.
