@@ -9,6 +9,8 @@ from tritonclient.grpc.model_config_pb2 import DataType
 
 from tritonsmith.generator.checks.case import ModelCase
 from tritonsmith.generator.checks.registry import check
+from tritonsmith.generator.checks.rules.enums import enum_name
+from tritonsmith.generator.checks.rules.instances import groups_of
 from tritonsmith.generator.checks.rules.python.environment import is_installed
 from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.findings import Finding
@@ -40,23 +42,27 @@ def types_are_the_plans(model: ModelCase) -> Iterator[Finding]:
     for path, plan in _plans(model):
         for field, name, tensor, number in _pairs(model, plan):
             if tensor is not None and tensor.datatype is not None and number != tensor.datatype.number:
-                said = DataType.Name(number) if number in DataType.values() else str(number)  # type: ignore[arg-type]
-                message = f"'{name}' is {said}, in {path} {tensor.datatype.name}"
+                message = f"'{name}' is {enum_name(DataType, number)}, in {path} {tensor.datatype.name}"
                 yield model.error(f"{field}.data_type", message, remedy="write the plan's type")
 
 
-@check("TS932", "a TensorRT plan of dynamic shapes has one instance on a GPU", on=("instance_group",))
-def dynamic_plans_are_loaded_once(model: ModelCase) -> Iterator[Finding]:
-    """Instances of a plan with dynamic shapes do not share it: each loads its own copy into the GPU's memory.
+@check("TS932", "the copies of a TensorRT plan of dynamic shapes fit into memory", on=("instance_group",))
+def dynamic_plans_are_copied(model: ModelCase) -> Iterator[Finding]:
+    """Instances share a plan only where its shapes are fixed; of dynamic shapes each has a copy in the GPU's memory.
 
-    Source: tensorrt_backend: src/model_state.cc (ModelState::CreateEngine), triton-config F12.
+    Source: tensorrt_backend: model_state.cc (IsEngineSharingEnabled), instance_state.cc; triton-config F12.
     """
-    groups = [(index, group.count) for index, group in enumerate(model.config.instance_group) if group.count > 1]
-    for path, plan in _plans(model) if groups else ():
-        if any(-1 in (tensor.shape or ()) for tensor in (*plan.inputs, *plan.outputs)):
-            for index, count in groups:
-                message = f"{count} instances hold {count} copies of {path} on each GPU: its shapes are dynamic"
-                yield model.note(f"instance_group[{index}].count", message, remedy="see that they fit into its memory")
+    groups = [(path, group.count) for path, group in groups_of(model) if group.count > 1]
+    if groups and model.config.backend == "tensorrt" and _is_dynamic(model):
+        for path, count in groups:
+            message = f"each of the {count} instances holds its own copy of the plan: its shapes are dynamic"
+            yield model.note(f"{path}.count", message, remedy="plan memory for all, or batch in one instance")
+
+
+def _is_dynamic(model: ModelCase) -> bool:
+    """Whether the plan's shapes vary: as the configuration says, or the plan where it can be read."""
+    tensors = (tensor for _, plan in _plans(model) for tensor in (*plan.inputs, *plan.outputs))
+    return any(-1 in given.dims for given in model.config.input) or any(-1 in (one.shape or ()) for one in tensors)
 
 
 def _plans(model: ModelCase) -> list[tuple[str, OnnxFacts]]:

@@ -257,20 +257,6 @@ def counts_are_said(model: ModelCase) -> Iterator[Finding]:
             yield model.note(path, message, remedy="say count: 1, or 2")
 
 
-@check("TS512", "instances of a dynamic engine fit into memory", on=("instance_group",))
-def engines_are_not_shared(model: ModelCase) -> Iterator[Finding]:
-    """Instances share a TensorRT engine only where its shapes are fixed; of dynamic shapes each has a copy of its own.
-
-    Source: tensorrt_backend: model_state.cc (IsEngineSharingEnabled), instance_state.cc.
-    """
-    if model.config.backend != "tensorrt" or not any(-1 in given.dims for given in model.config.input):
-        return
-    for path, group in groups_of(model):
-        if group.count > 1:
-            message = f"each of the {group.count} instances holds its own copy of the engine: its shapes are dynamic"
-            yield model.note(path, message, remedy="plan memory for as many engines, or batch in one instance")
-
-
 @check("TS513", "a Python model on a GPU uses it", on=("instance_group",))
 def gpus_are_used(model: ModelCase) -> Iterator[Finding]:
     """For a Python model KIND_GPU is no more than a word that its file is told; the file itself must use the GPU.

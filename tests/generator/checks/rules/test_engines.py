@@ -79,8 +79,11 @@ def test_what_differs_from_the_plan_is_told(
 def test_copies_of_a_dynamic_plan_are_noted(judge_files: Judge) -> None:
     found = judge_files({"1/model.plan": PLAN}, HEAD + X + Y + GROUP, gpus=1)
     assert [(finding.code, finding.severity, finding.place.line) for finding in found] == [("TS932", Severity.NOTE, 6)]
+    assert "each of the 2 instances holds its own copy of the plan" in found[0].message
     static = PLAN.replace("-1", "8")
     assert judge_files({"1/model.plan": static}, HEAD + X + Y + GROUP, gpus=1) == []
+    varying = HEAD + X.replace("4", "-1") + Y + GROUP  # a plan of another machine's says nothing here
+    assert [finding.code for finding in judge_files({"1/model.plan": "garbage"}, varying, gpus=1)] == ["TS932"]
 
 
 @pytest.mark.parametrize("plan", [PLAN, "garbage"])

@@ -103,14 +103,6 @@ def test_a_count_that_triton_chooses_is_told(
     assert message in found.message
 
 
-def test_instances_of_a_dynamic_engine_are_copies(judge_models: Judge) -> None:
-    group = "instance_group { count: 3 }"
-    (found,) = judge_models({"m": TENSORRT.replace("[4]", "[-1]") + group}, gpus=1)
-    assert (found.code, found.severity) == ("TS512", Severity.NOTE)
-    assert "each of the 3 instances holds its own copy of the engine" in found.message
-    assert judge_models({"m": TENSORRT + group}, gpus=1) == []
-
-
 def test_a_python_model_that_never_asks_for_its_gpu_is_noted(judge_models: Judge) -> None:
     config = f"{PYTHON}instance_group {{ kind: KIND_GPU }}"
     code = "class TritonPythonModel:\n    def execute(self, requests):\n        return []\n"
