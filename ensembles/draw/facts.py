@@ -8,6 +8,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelIns
 
 from tritonsmith.ensembles.draw.core import Tensor, plain
 from tritonsmith.generator.catalog.datatypes import BY_NUMBER
+from tritonsmith.generator.checks.rules.enums import enum_name
 from tritonsmith.generator.wiring import full_shape
 
 _IN_FLIGHT = ("inflight_fused_batching", "inflight_batching")  # gpt_model_type of TensorRT-LLM's backend
@@ -80,8 +81,7 @@ def _instances(config: ModelConfig) -> str:
 
 
 def _group(group: ModelInstanceGroup) -> str:
-    kinds = ModelInstanceGroup.Kind
-    kind = kinds.Name(group.kind) if group.kind in kinds.values() else str(group.kind)
+    kind = enum_name(ModelInstanceGroup.Kind, group.kind)
     gpus = f" on GPU {' '.join(map(str, group.gpus))}" if group.gpus else ""
     return f"{group.count or 1} × {kind}{gpus}{', passive' if group.passive else ''}"
 

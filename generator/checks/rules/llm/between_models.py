@@ -12,6 +12,7 @@ from tritonsmith.generator.catalog.tensorrtllm.parameters import PLACEHOLDER
 from tritonsmith.generator.catalog.tensorrtllm.versions import parse_version
 from tritonsmith.generator.checks.case import Case, ModelCase
 from tritonsmith.generator.checks.registry import check, check_case
+from tritonsmith.generator.checks.rules.enums import enum_name
 from tritonsmith.generator.checks.rules.llm.llms import Caller, Llm, folder_in, read_file
 from tritonsmith.generator.checks.rules.llm.registry import caller_check
 from tritonsmith.generator.findings import Finding, Phase
@@ -113,9 +114,8 @@ def _same_types(caller: Caller, kind: str, names: tuple[str, ...]) -> Iterator[F
     for index, tensor in enumerate(getattr(caller.model.config, kind)):
         other = theirs.get(tensor.name, tensor.data_type)
         if other != tensor.data_type:
-            mine = DataType.Name(tensor.data_type) if tensor.data_type in DataType.values() else str(tensor.data_type)
-            name = DataType.Name(other) if other in DataType.values() else str(other)
-            message = f"{tensor.name} is {mine} here and {name} in {called.name}, which it calls"
+            mine, its = enum_name(DataType, tensor.data_type), enum_name(DataType, other)
+            message = f"{tensor.name} is {mine} here and {its} in {called.name}, which it calls"
             yield caller.model.error(f"{kind}[{index}].data_type", message, remedy="the same in both")
 
 

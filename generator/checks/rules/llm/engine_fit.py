@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tritonclient.grpc.model_config_pb2 import DataType
 
 from tritonsmith.generator.catalog.tensorrtllm.engines import DATATYPES, gpu_family, is_built_by, releases_that_run
+from tritonsmith.generator.checks.rules.enums import enum_name
 from tritonsmith.generator.checks.rules.llm.llms import Llm
 from tritonsmith.generator.checks.rules.llm.registry import ASSERTED, CREATING, llm_check
 from tritonsmith.generator.findings import Finding, Phase
@@ -314,6 +315,7 @@ def tables_have_the_engine_s_type(llm: Llm) -> Iterator[Finding]:
 def _typed(llm: Llm, kind: str, names: tuple[str, ...], wanted: str, key: str) -> Iterator[Finding]:
     for index, tensor in enumerate(getattr(llm.model.config, kind)):
         if tensor.name in names and tensor.data_type != DataType.Value(wanted):
-            mine = DataType.Name(tensor.data_type) if tensor.data_type in DataType.values() else str(tensor.data_type)
-            message = f"{tensor.name} is {mine}, the engine's is {wanted} ({llm.says(key)})"
+            message = (
+                f"{tensor.name} is {enum_name(DataType, tensor.data_type)}, the engine's is {wanted} ({llm.says(key)})"
+            )
             yield llm.model.error(f"{kind}[{index}].data_type", message, remedy=wanted)

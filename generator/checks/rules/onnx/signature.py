@@ -14,6 +14,11 @@ from tritonclient.grpc.model_config_pb2 import (
     ModelSequenceBatching,
 )
 
+from tritonsmith.generator.checks.rules.enums import enum_name
+
+if TYPE_CHECKING:
+    from tritonsmith.generator.inspect.onnx import OnnxFacts, OnnxTensor
+
 _Control = ModelSequenceBatching.Control
 _KINDS = (
     _Control.CONTROL_SEQUENCE_START,
@@ -21,9 +26,6 @@ _KINDS = (
     _Control.CONTROL_SEQUENCE_READY,
     _Control.CONTROL_SEQUENCE_CORRID,
 )
-
-if TYPE_CHECKING:
-    from tritonsmith.generator.inspect.onnx import OnnxFacts, OnnxTensor
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def _control_type(control: ModelSequenceBatching.Control) -> str:
     for field, name in (("int32", "TYPE_INT32"), ("fp32", "TYPE_FP32"), ("bool", "TYPE_BOOL")):
         if getattr(control, f"{field}_false_true"):
             return name
-    return _type_name(control.data_type)
+    return enum_name(DataType, control.data_type)
 
 
 def _input(config: ModelConfig, path: str, item: ModelInput, inputs: Mapping[str, OnnxTensor]) -> Iterator[Mismatch]:
@@ -127,7 +129,7 @@ def _unknown(kind: str, path: str, name: str, tensors: Mapping[str, OnnxTensor])
 
 def _type(kind: str, path: str, item: ModelInput | ModelOutput, tensor: OnnxTensor) -> Iterator[Mismatch]:
     if tensor.datatype is not None and item.data_type != tensor.datatype.number:
-        message = f"{kind} '{item.name}' is {_type_name(item.data_type)}, in the graph {tensor.datatype.name}"
+        message = f"{kind} '{item.name}' is {enum_name(DataType, item.data_type)}, in the graph {tensor.datatype.name}"
         yield Mismatch(f"{kind} type", f"{path}.data_type", message)
 
 
@@ -161,7 +163,3 @@ def _fits(shape: Sequence[int], given: Sequence[int], *, is_exact: bool) -> bool
 
 def _said(tensor: OnnxTensor) -> str:
     return str(list(tensor.shape or ()))
-
-
-def _type_name(number: int) -> str:
-    return DataType.Name(number) if number in DataType.values() else str(number)  # type: ignore[arg-type]

@@ -40,12 +40,6 @@ def python_trees(model: ModelCase) -> Iterator[tuple[str, ast.Module]]:
             yield path, source.tree
 
 
-def python_tree(model: ModelCase) -> ast.Module | None:
-    """Return the newest version's model file as a tree; None where there is none, or it cannot be read."""
-    sources = python_sources(model)
-    return sources[-1][1].tree if sources else None
-
-
 def place_in(model: ModelCase, path: str, line: int = 0, column: int = 0) -> Place:
     """Return a place in a file of a model's, by the file's path in the model's folder."""
     file = model.model.files.get(path)
