@@ -2,7 +2,6 @@ from collections.abc import Callable
 
 import pytest
 
-from tritonsmith.generator.catalog.releases import RELEASES
 from tritonsmith.generator.findings import Finding, Phase, Severity
 
 Judge = Callable[..., list[Finding]]
@@ -176,7 +175,7 @@ def test_responses_that_pile_up_before_a_step_are_noted(judge_models: Judge) -> 
     assert (found.code, found.severity) == ("TS640", Severity.NOTE)
     assert "Triton 25.11 or newer" in found.remedy
     bounded = models["e"].replace("ensemble_scheduling {", "ensemble_scheduling { max_inflight_requests: 8")
-    assert judge_models({**models, "e": bounded}, release=RELEASES["25.11"]) == []
+    assert judge_models({**models, "e": bounded}, release="25.11") == []
 
 
 def test_a_full_queue_of_a_step_is_noted_before_26_03(judge_models: Judge) -> None:
@@ -184,4 +183,4 @@ def test_a_full_queue_of_a_step_is_noted_before_26_03(judge_models: Judge) -> No
     models = {"m": PYTHON + queue, "e": ensemble(step()) + "max_batch_size: 4"}
     (found,) = judge_models(models)
     assert (found.code, found.severity) == ("TS641", Severity.NOTE)
-    assert judge_models(models, release=RELEASES["26.03"]) == []
+    assert judge_models(models, release="26.03") == []
