@@ -9,7 +9,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOut
 
 from tritonsmith.generator.errors import RepositoryError, SpecError
 from tritonsmith.generator.repository.core import Model, SourceFile
-from tritonsmith.generator.repository.names import served_versions, versions_of
+from tritonsmith.generator.repository.names import served_versions, top_folders, versions_of
 
 if TYPE_CHECKING:
     from tritonsmith.generator.inspect.onnx import OnnxFacts, OnnxTensor
@@ -95,8 +95,7 @@ def first_version(model: Model) -> str:
 
     It is the first by name, version or not (core: model_config_utils.cc, AutoCompleteBackendFields).
     """
-    tops = {folder.partition("/")[0] for folder in (*model.folders, *(path for path in model.files if "/" in path))}
-    return min(tops, default="")
+    return min(top_folders(model), default="")
 
 
 def _complete_backend(model: Model, config: ModelConfig) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
@@ -10,10 +9,11 @@ from tritonsmith.generator.checks.case import ModelCase
 from tritonsmith.generator.checks.registry import Stage, check
 from tritonsmith.generator.checks.rules.ensembles.configuration import steps_of
 from tritonsmith.generator.findings import Finding
+from tritonsmith.generator.repository.spans import find_spans
+from tritonsmith.generator.repository.tokens import Tokens
 from tritonsmith.generator.suggest import did_you_mean
 
 _STEPS = ("ensemble_scheduling",)
-_WORD = re.compile(r"""\#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\w+|[{}<>\[\]]""")
 
 
 @check(
@@ -154,9 +154,10 @@ def keys_are_written_once(model: ModelCase) -> Iterator[Finding]:
     config, text = model.config, model.model.text
     entries = sum(len(step.input_map) + len(step.output_map) for step in config.ensemble_scheduling.step)
     if text.count("key") > entries + len(config.parameters):
-        for path, key in _repeated_keys(text):
-            message = f"'{key}' is mapped twice; the last mapping counts"
-            yield model.warning(f"{path}.{key}", message, remedy="map it once")
+        for path, spans in find_spans(Tokens(text)).items():
+            if len(spans) > 1 and spans[0].is_entry and path.startswith("ensemble_scheduling.step["):
+                message = f"'{path.partition('_map.')[2]}' is mapped twice; the last mapping counts"
+                yield model.warning(path, message, remedy="map it once")
 
 
 @dataclass(frozen=True)
@@ -259,27 +260,3 @@ def _never_written(model: ModelCase, graph: _Graph, name: str) -> tuple[str, str
 
 def _known(graph: _Graph) -> str:
     return f"the tensors are {', '.join(graph.tensors)}"
-
-
-def _repeated_keys(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the path of a map and the key wherever a key is mapped again in the same step; the text must parse."""
-    opened: list[str] = []  # the names of the messages and lists around
-    name, index = "", -1
-    seen: set[tuple[str, str]] = set()
-    for match in _WORD.finditer(text):
-        word = match[0]
-        if word in "{<[":
-            opened.append(name or (opened[-1] if opened else ""))
-            if word != "[" and opened[-1] == "step":
-                index, seen = index + 1, set()
-            name = ""
-        elif word in "}>]":
-            del opened[-1:]
-            name = ""
-        elif word[0] not in "'\"":
-            name = "" if word[0] == "#" else word
-        elif name == "key" and opened and opened[-1] in ("input_map", "output_map"):
-            key = opened[-1], word[1:-1]
-            if key in seen:
-                yield f"ensemble_scheduling.step[{index}].{key[0]}", key[1]
-            seen.add(key)
