@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tritonsmith.generator.files import open_regular
-from tritonsmith.generator.repository.core import Content, File
+from tritonsmith.generator.repository.contents import first_bytes
+from tritonsmith.generator.repository.core import File
 
 if TYPE_CHECKING:
     import ast
@@ -64,7 +64,4 @@ def read_source(file: File) -> bytes:
 
     Raises: OSError.
     """
-    if isinstance(file, Content):
-        return file.data[: LARGEST_FILE_BYTES + 1]
-    with open_regular(file.path) as opened:
-        return opened.read(LARGEST_FILE_BYTES + 1)
+    return first_bytes(file, LARGEST_FILE_BYTES + 1)

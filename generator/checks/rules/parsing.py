@@ -9,7 +9,8 @@ from tritonsmith.generator.catalog.releases import FIELDS_SINCE, fields_newer_th
 from tritonsmith.generator.checks.case import Case
 from tritonsmith.generator.checks.registry import Stage, check_case
 from tritonsmith.generator.findings import Finding, Phase, Place, error, warning
-from tritonsmith.generator.repository.core import Model, SourceFile
+from tritonsmith.generator.repository.contents import small_bytes
+from tritonsmith.generator.repository.core import File, Model, SourceFile
 
 _INDEX = re.compile(r"\[[0-9]+\]")
 _PLACEHOLDER = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
@@ -91,7 +92,7 @@ def _in_configuration(case: Case, model: Model) -> Iterator[Finding]:
 
 
 def _in_file(case: Case, model: Model, path: str) -> Iterator[Finding]:
-    text = _small_text(model, path)
+    text = _small_text(model.files[path])
     file = str(found.path) if isinstance(found := model.files[path], SourceFile) else f"{model.name}/{path}"
     for match in _PLACEHOLDER.finditer(text):
         message = f"{match[0]} is a placeholder that was never filled"
@@ -102,14 +103,9 @@ def _place(file: str, text: str, start: int) -> Place:
     return Place(file, text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start))
 
 
-def _small_text(model: Model, path: str) -> str:
+def _small_text(file: File) -> str:
     """Return a small file's text, empty where it is none."""
-    from tritonsmith.generator.files import read_regular
-
-    file = model.files[path]
     try:
-        if not isinstance(file, SourceFile):
-            return file.data.decode() if len(file.data) <= _LARGEST_BYTES else ""
-        return read_regular(file.path).decode() if file.path.stat().st_size <= _LARGEST_BYTES else ""
-    except (OSError, UnicodeDecodeError):
+        return (small_bytes(file, _LARGEST_BYTES) or b"").decode()
+    except UnicodeDecodeError:
         return ""

@@ -6,8 +6,7 @@ import enum
 from pathlib import Path
 
 from tritonsmith.generator.checks.case import Case, ModelCase
-from tritonsmith.generator.files import open_regular
-from tritonsmith.generator.repository.core import Content, File, FolderFiles, Model
+from tritonsmith.generator.repository.core import FolderFiles, Model
 
 
 class Lies(enum.Enum):
@@ -64,14 +63,3 @@ def path_in_repository(model: ModelCase, path: str) -> str | None:
         if isinstance(files, FolderFiles) and path.startswith(folder := f"{Path(files.folder).absolute()}/"):
             return name if path.removeprefix(folder) in files else None
     return None
-
-
-def first_bytes(file: File, count: int) -> bytes:
-    """Return the first bytes of a file, fewer where it is shorter or cannot be read."""
-    if isinstance(file, Content):
-        return file.data[:count]
-    try:
-        with open_regular(file.path) as opened:
-            return opened.read(count)
-    except OSError:
-        return b""

@@ -15,10 +15,12 @@ from tritonsmith.generator.catalog.backends import (
 )
 from tritonsmith.generator.checks.case import Case, ModelCase
 from tritonsmith.generator.checks.registry import Stage, check, check_case
-from tritonsmith.generator.checks.rules.places import Lies, first_bytes, path_in_repository, what_lies_at
+from tritonsmith.generator.checks.rules.places import Lies, path_in_repository, what_lies_at
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.findings import Finding, error
 from tritonsmith.generator.fixes import SetField
+from tritonsmith.generator.repository.contents import first_bytes
+from tritonsmith.generator.repository.core import File
 from tritonsmith.generator.suggest import did_you_mean
 
 _STRATEGY = "TRITON_BATCH_STRATEGY_PATH"
@@ -247,7 +249,7 @@ def libraries_are_libraries(model: ModelCase) -> Iterator[Finding]:
     if (strategy := _strategy_of(model)) and path_in_repository(model, strategy) == model.name:
         paths.append(strategy.partition(f"/{model.name}/")[2])
     for path in paths:
-        if path in model.model.files and first_bytes(model.model.files[path], 4) != b"\x7fELF":
+        if path in model.model.files and not _is_library(model.model.files[path]):
             message = f"{path} is no library"
             yield model.error("", message, remedy="put the library there, or take the file away")
 
@@ -311,6 +313,13 @@ def strategies_stay(model: ModelCase) -> Iterator[Finding]:
     if path_in_repository(model, path) != model.name:
         remedy = "put it into the model's folder"
         yield model.error(f"parameters.{_STRATEGY}", f"'{path}' is outside the model's folder", remedy=remedy)
+
+
+def _is_library(file: File) -> bool:
+    try:
+        return first_bytes(file, 4) == b"\x7fELF"
+    except OSError:
+        return False
 
 
 def _strategy_of(model: ModelCase) -> str | None:

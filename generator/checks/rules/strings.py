@@ -13,9 +13,8 @@ from tritonclient.grpc.model_config_pb2 import DataType
 from tritonsmith.generator.checks.case import ModelCase
 from tritonsmith.generator.checks.registry import check
 from tritonsmith.generator.checks.rules.warmup import FOLDER, ON, UNNAMED, inputs_of_samples
-from tritonsmith.generator.files import open_regular
 from tritonsmith.generator.findings import Finding
-from tritonsmith.generator.repository.core import Content, File
+from tritonsmith.generator.repository.contents import small_bytes
 
 _LARGEST_FILE_BYTES = 1 << 20  # of strings for one request; larger ones are not read
 _LENGTH_BYTES = 4
@@ -65,24 +64,11 @@ def _broken(model: ModelCase, fault: _Fault) -> Iterator[_Broken]:
         is_file = given.WhichOneof("input_data_type") == "input_data_file" and given.data_type == DataType.TYPE_STRING
         if not is_file or name not in declared or min(given.dims, default=-1) < 0:
             continue
-        data = _read(model.model.files.get(normpath(f"{FOLDER}/{given.input_data_file}")))
+        file = model.model.files.get(normpath(f"{FOLDER}/{given.input_data_file}"))
+        data = small_bytes(file, _LARGEST_FILE_BYTES) if file is not None else None
         wanted = prod(given.dims)
         if data is not None and _fault(data, wanted) is fault:
             yield _Broken(f"{path}.input_data_file", given.input_data_file, wanted)
-
-
-def _read(file: File | None) -> bytes | None:
-    if file is None:
-        return None
-    try:
-        if isinstance(file, Content):
-            data = file.data
-        else:
-            with open_regular(file.path) as opened:
-                data = opened.read(_LARGEST_FILE_BYTES + 1)
-    except OSError:
-        return None
-    return data if len(data) <= _LARGEST_FILE_BYTES else None
 
 
 @check(

@@ -14,9 +14,9 @@ from tritonsmith.generator.catalog.tensorrtllm.parameters import PLACEHOLDER, TE
 from tritonsmith.generator.catalog.tensorrtllm.versions import OLDEST, Version, parse_version
 from tritonsmith.generator.checks.case import Case, ModelCase
 from tritonsmith.generator.errors import SpecError
-from tritonsmith.generator.files import open_regular
 from tritonsmith.generator.findings import Finding, error
-from tritonsmith.generator.repository.core import Content, File, Model
+from tritonsmith.generator.repository.contents import small_bytes
+from tritonsmith.generator.repository.core import File, Model
 
 if TYPE_CHECKING:
     from tritonsmith.generator.inspect.engine import EngineFacts
@@ -54,14 +54,7 @@ class Folder:
 
 def read_file(file: File) -> bytes | None:
     """Return a file's bytes; None where it cannot be read, or is far larger than a file of settings."""
-    if isinstance(file, Content):
-        return file.data
-    try:
-        with open_regular(file.path) as stream:
-            data = stream.read(LARGEST_FILE_BYTES + 1)
-    except OSError:
-        return None
-    return data if len(data) <= LARGEST_FILE_BYTES else None
+    return small_bytes(file, LARGEST_FILE_BYTES)
 
 
 def folder_in(case: Case, model: Model, path: str) -> Folder | None:
