@@ -9,15 +9,17 @@ from dataclasses import replace
 from tritonsmith.generator.checks.case import ModelCase
 from tritonsmith.generator.checks.registry import ModelRule, check
 from tritonsmith.generator.checks.rules.python.flow import (
+    RAISE_SELDOM,
     Function,
     bound_arguments,
     certain_failure,
+    in_short,
     missing_arguments,
     own_nodes,
 )
-from tritonsmith.generator.checks.rules.python.source import in_file, place_in, python_sources, python_trees
+from tritonsmith.generator.checks.rules.python.source import in_file, methods_named, place_in, python_sources
 from tritonsmith.generator.findings import Finding
-from tritonsmith.generator.repository.complete_python import FUNCTION, method, model_class
+from tritonsmith.generator.repository.complete_python import FUNCTION
 
 _SAYS = "in auto-complete-config function for model '{name}'"
 _REMEDY = "let config.pbtxt and the model say the same, or leave it out of config.pbtxt"
@@ -186,8 +188,8 @@ def the_argument_is_taken(model: ModelCase) -> Iterator[Finding]:
         brought = bound_arguments(function, 1, is_on_class=True)
         if brought is not None and missing_arguments(function, brought) > 0:
             message = f"{FUNCTION} needs more than the configuration, which is all it is given"
-            remedy = "@staticmethod\ndef auto_complete_config(config)"
-            yield in_file(model, path, function, model.error("", message, remedy=remedy.replace("\n", " ")))
+            remedy = "write it as @staticmethod def auto_complete_config(config)"
+            yield in_file(model, path, function, model.error("", message, remedy=remedy))
 
 
 @check(
@@ -202,10 +204,8 @@ def completion_does_not_raise(model: ModelCase) -> Iterator[Finding]:
     """
     for path, function in _functions(model):
         if statement := certain_failure(function.body):
-            message = f"{FUNCTION} always fails: {ast.unparse(statement).partition(chr(10))[0][:80]}"
-            yield in_file(
-                model, path, statement, model.error("", message, remedy="raise only where something is wrong")
-            )
+            message = f"{FUNCTION} always fails: {in_short(statement)}"
+            yield in_file(model, path, statement, model.error("", message, remedy=RAISE_SELDOM))
 
 
 @check("TS857", "the types that auto_complete_config gives are Triton's")
@@ -225,7 +225,4 @@ def types_are_tritons(model: ModelCase) -> Iterator[Finding]:
 def _functions(model: ModelCase) -> Iterator[tuple[str, Function]]:
     """Yield auto_complete_config of each version that is loaded; none where the server does not ask."""
     if model.target.is_auto_complete:
-        for path, tree in python_trees(model):
-            owner = model_class(tree)
-            if owner and (function := method(owner, FUNCTION)):
-                yield path, function
+        yield from methods_named(model, FUNCTION)

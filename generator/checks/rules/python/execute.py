@@ -9,18 +9,21 @@ from dataclasses import replace
 from tritonsmith.generator.checks.case import ModelCase
 from tritonsmith.generator.checks.registry import check
 from tritonsmith.generator.checks.rules.python.flow import (
+    RAISE_SELDOM,
     Function,
     bound_arguments,
     certain_failure,
+    in_short,
     is_plain,
     missing_arguments,
     own_nodes,
 )
-from tritonsmith.generator.checks.rules.python.source import in_file, python_trees
+from tritonsmith.generator.checks.rules.python.source import in_file, methods_named, python_trees
 from tritonsmith.generator.findings import Finding, Phase
 from tritonsmith.generator.repository.complete_python import CLASS, method, model_class
 
 _ASYNC_SINCE = "24.04"
+_RAISE_FOR_ALL = f"{RAISE_SELDOM}; an error of one request goes into its response"
 
 
 @check(
@@ -51,7 +54,7 @@ def execute_returns(model: ModelCase) -> Iterator[Finding]:
     """
     if model.config.model_transaction_policy.decoupled:
         return
-    for path, function in _executes(model):
+    for path, function in methods_named(model, "execute"):
         if not _returns(function) and is_plain(function) and not certain_failure(function.body):
             message = "execute returns nothing, so no request is ever answered"
             finding = model.error("", message, remedy="return a list with one InferenceResponse for each request")
@@ -64,7 +67,7 @@ def execute_takes_its_argument(model: ModelCase) -> Iterator[Finding]:
 
     Source: python_backend: src/pb_stub.cc (ProcessRequests).
     """
-    for path, function in _executes(model):
+    for path, function in methods_named(model, "execute"):
         brought = bound_arguments(function, 1)
         if brought is not None and missing_arguments(function, brought):
             finding = model.error("", "execute does not take one argument", remedy="def execute(self, requests)")
@@ -85,11 +88,10 @@ def execute_does_not_raise(model: ModelCase) -> Iterator[Finding]:
 
     Source: python_backend: src/pb_stub.cc (ProcessRequests).
     """
-    for path, function in _executes(model):
+    for path, function in methods_named(model, "execute"):
         if (statement := certain_failure(function.body)) and is_plain(function):
-            message = f"execute always fails: {ast.unparse(statement).partition(chr(10))[0][:80]}"
-            remedy = "raise only where something is wrong; an error of one request goes into its response"
-            yield in_file(model, path, statement, model.error("", message, remedy=remedy))
+            message = f"execute always fails: {in_short(statement)}"
+            yield in_file(model, path, statement, model.error("", message, remedy=_RAISE_FOR_ALL))
 
 
 @check(
@@ -119,7 +121,7 @@ def coroutines_are_awaited(model: ModelCase) -> Iterator[Finding]:
     Source: python_backend: README.md (Async Execute), release notes of 24.04.
     """
     if model.target.release.name < _ASYNC_SINCE:
-        for path, function in _executes(model):
+        for path, function in methods_named(model, "execute"):
             if isinstance(function, ast.AsyncFunctionDef):
                 message = f"Triton {model.target.release.name} does not await execute"
                 remedy = f"write it as def execute, or serve it with {_ASYNC_SINCE} or newer"
@@ -136,19 +138,12 @@ def decoupled_models_return_nothing(model: ModelCase) -> Iterator[Finding]:
     """
     if not model.config.model_transaction_policy.decoupled:
         return
-    for path, function in _executes(model):
+    for path, function in methods_named(model, "execute"):
         last = function.body[-1]
         if is_plain(function) and isinstance(last, ast.Return) and isinstance(last.value, (ast.List, ast.ListComp)):
             remedy = "send what it returns with request.get_response_sender().send(...), and return None"
             finding = model.error("", "execute returns a list, and the model is decoupled", remedy=remedy)
             yield in_file(model, path, last, finding)
-
-
-def _executes(model: ModelCase) -> Iterator[tuple[str, Function]]:
-    for path, tree in python_trees(model):
-        owner = model_class(tree)
-        if owner and (function := method(owner, "execute")):
-            yield path, function
 
 
 def _returns(function: Function) -> bool:

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator, Sequence
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+RAISE_SELDOM = "raise only where something is wrong"
 _OWN_BODY = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
@@ -73,6 +74,11 @@ def bound_arguments(function: Function, given: int, *, is_on_class: bool = False
     if names == ["classmethod"]:
         return given + 1
     return None if names else given + (not is_on_class)
+
+
+def in_short(statement: ast.stmt) -> str:
+    """Return a statement's first line as a message quotes it."""
+    return ast.unparse(statement).partition("\n")[0][:80]
 
 
 def _exits(statement: ast.stmt) -> bool:

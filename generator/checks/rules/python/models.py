@@ -10,22 +10,27 @@ from tritonsmith.generator.catalog.releases import EMBEDDED
 from tritonsmith.generator.checks.case import ModelCase
 from tritonsmith.generator.checks.registry import check
 from tritonsmith.generator.checks.rules.python.flow import (
+    RAISE_SELDOM,
+    Function,
     bound_arguments,
     certain_failure,
+    in_short,
     is_plain,
     missing_arguments,
 )
 from tritonsmith.generator.checks.rules.python.source import (
     has_own_environment,
     in_file,
+    methods_named,
     place_in,
     python_sources,
     python_trees,
 )
 from tritonsmith.generator.findings import Finding
-from tritonsmith.generator.repository.complete_python import CLASS, method, model_class
+from tritonsmith.generator.repository.complete_python import CLASS, model_class
 
 _NULL_BYTES = "null bytes"
+_INITIALIZE = "write it as def initialize(self, args)"
 
 
 @check(
@@ -107,9 +112,8 @@ def modules_do_not_raise(model: ModelCase) -> Iterator[Finding]:
     """
     for path, tree in python_trees(model):
         if statement := certain_failure(tree.body):
-            message = f"{path} always fails when it is imported: {_said(statement)}"
-            remedy = "raise only where something is wrong"
-            yield in_file(model, path, statement, model.error("", message, remedy=remedy))
+            message = f"{path} always fails when it is imported: {in_short(statement)}"
+            yield in_file(model, path, statement, model.error("", message, remedy=RAISE_SELDOM))
 
 
 @check(
@@ -122,12 +126,10 @@ def initialize_does_not_raise(model: ModelCase) -> Iterator[Finding]:
 
     Source: python_backend: src/pb_stub.cc (Stub::Initialize).
     """
-    for path, owner in _classes(model):
-        function = method(owner, "initialize")
-        if function and (statement := certain_failure(function.body)) and is_plain(function):
-            message = f"initialize always fails: {_said(statement)}"
-            remedy = "raise only where something is wrong"
-            yield in_file(model, path, statement, model.error("", message, remedy=remedy))
+    for path, function in methods_named(model, "initialize"):
+        if (statement := certain_failure(function.body)) and is_plain(function):
+            message = f"initialize always fails: {in_short(statement)}"
+            yield in_file(model, path, statement, model.error("", message, remedy=RAISE_SELDOM))
 
 
 @check(
@@ -143,9 +145,7 @@ def initialize_takes_its_argument(model: ModelCase) -> Iterator[Finding]:
     for path, function, missing in _calls(model, "initialize", 1):
         if missing < 0:
             message = "initialize takes no argument but self; it is given one"
-            yield in_file(
-                model, path, function, model.error("", message, remedy="write it as def initialize(self, args)")
-            )
+            yield in_file(model, path, function, model.error("", message, remedy=_INITIALIZE))
 
 
 @check(
@@ -161,9 +161,7 @@ def initialize_needs_no_more(model: ModelCase) -> Iterator[Finding]:
     for path, function, missing in _calls(model, "initialize", 1):
         if missing > 0:
             message = f"initialize needs {missing} more than it is given, which is args"
-            yield in_file(
-                model, path, function, model.error("", message, remedy="write it as def initialize(self, args)")
-            )
+            yield in_file(model, path, function, model.error("", message, remedy=_INITIALIZE))
 
 
 @check(
@@ -183,26 +181,12 @@ def classes_are_made_without_arguments(model: ModelCase) -> Iterator[Finding]:
             yield in_file(model, path, function, model.error("", message, remedy=remedy))
 
 
-def _classes(model: ModelCase) -> Iterator[tuple[str, ast.ClassDef]]:
-    """Yield the class of each version that is loaded, where it is told whole."""
-    for path, tree in python_trees(model):
-        if owner := model_class(tree):
-            yield path, owner
-
-
-def _calls(
-    model: ModelCase, name: str, given: int
-) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef, int]]:
+def _calls(model: ModelCase, name: str, given: int) -> Iterator[tuple[str, Function, int]]:
     """Yield a method and how many arguments Triton's call of it lacks, or, below 0, has too many."""
-    for path, owner in _classes(model):
-        if function := method(owner, name):
-            brought = bound_arguments(function, given)
-            if brought is not None:
-                yield path, function, missing_arguments(function, brought)
-
-
-def _said(statement: ast.stmt) -> str:
-    return ast.unparse(statement).partition("\n")[0][:80]
+    for path, function in methods_named(model, name):
+        brought = bound_arguments(function, given)
+        if brought is not None:
+            yield path, function, missing_arguments(function, brought)
 
 
 def _may_hold(tree: ast.Module, name: str) -> bool:

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tritonsmith.generator.checks.case import ModelCase
+from tritonsmith.generator.checks.rules.python.flow import Function
 from tritonsmith.generator.findings import Finding, Place
 from tritonsmith.generator.inspect.python_file import PythonFile
+from tritonsmith.generator.repository.complete_python import method, model_class
 from tritonsmith.generator.repository.core import SourceFile
 
 if TYPE_CHECKING:
@@ -38,6 +40,14 @@ def python_trees(model: ModelCase) -> Iterator[tuple[str, ast.Module]]:
     for path, source in python_sources(model):
         if source.tree is not None:
             yield path, source.tree
+
+
+def methods_named(model: ModelCase, name: str) -> Iterator[tuple[str, Function]]:
+    """Yield path and definition of a method in each of them whose class is told whole."""
+    for path, tree in python_trees(model):
+        owner = model_class(tree)
+        if owner and (function := method(owner, name)):
+            yield path, function
 
 
 def place_in(model: ModelCase, path: str, line: int = 0, column: int = 0) -> Place:
