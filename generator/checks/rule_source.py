@@ -70,13 +70,17 @@ def _definitions(module: ModuleType) -> dict[int, ast.AST]:
 
 def _remedies(nodes: list[ast.AST], known: Mapping[str, Any]) -> Iterator[str]:
     for node in nodes:
-        given = node.arg if isinstance(node, ast.keyword) else _assigned(node)
-        if given in _REMEDIES and isinstance(node, (ast.keyword, ast.Assign)) and (text := _text(node.value, known)):
+        if (value := _remedy(node)) is not None and (text := _text(value, known)):
             yield text
 
 
-def _assigned(node: ast.AST) -> str:
-    return _name(node.targets[0]) if isinstance(node, ast.Assign) else ""
+def _remedy(node: ast.AST) -> ast.expr | None:
+    """Return what a node gives as a remedy: by that name, or by position, as an LLM's `error` takes it."""
+    if isinstance(node, ast.Call) and _name(node.func) in _SEVERITIES:
+        return node.args[2] if len(node.args) > 2 else None
+    if isinstance(node, ast.keyword):
+        return node.value if node.arg in _REMEDIES else None
+    return node.value if isinstance(node, ast.Assign) and _name(node.targets[0]) in _REMEDIES else None
 
 
 def _text(node: ast.expr, known: Mapping[str, Any]) -> str:
@@ -87,6 +91,8 @@ def _text(node: ast.expr, known: Mapping[str, Any]) -> str:
         return str(known[node.id])
     if isinstance(node, ast.JoinedStr):
         return "".join(_text(part, known) or f"<{_filled(part)}>" for part in node.values)
+    if isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Name) and node.value.id.isupper():
+        return str(known.get(node.value.id, ""))  # a constant
     return ""
 
 

@@ -36,3 +36,16 @@ def test_a_check_says_what_holds_why_and_what_follows(check: Check) -> None:
 def test_what_triton_refuses_has_its_source(check: Check) -> None:
     is_error = Severity.ERROR in told_by(check.rule).severities
     assert explanation_of(check).source or not (check.triton or (is_error and check.phase.is_at_load))
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        ("TS210", "rename it"),
+        ("TS749", "leave it out, or build with --weight_streaming"),
+        ("TS824", "write it as def execute, or serve it with 24.04 or newer"),
+        ("TS790", "<ranks> for each instance"),
+    ],
+)
+def test_a_remedy_is_shown_as_the_rule_words_it(code: str, remedy: str) -> None:
+    assert f"What to do, for example: {remedy}\n" in f"{explain_check(all_checks()[code])}\n"
