@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
@@ -20,11 +20,10 @@ from tritonsmith.generator.repository.names import CONFIG_FILE, served_versions,
 from tritonsmith.generator.spec.settings import Hardware, Server
 
 if TYPE_CHECKING:
-    from tritonsmith.generator.checks.rules.llm.llmapi import Document
-    from tritonsmith.generator.checks.rules.llm.llms import Caller, Llm
     from tritonsmith.generator.inspect.onnx import OnnxFacts
 
 Kept = TypeVar("Kept")
+K = TypeVar("K", bound="_Keeping")
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,22 @@ def _newest_for(repository: Repository) -> str:
     return newest_fitting_release(inputs, set.intersection(*(set(config.parameters) for config in llms)))
 
 
+class _Keeping:
+    """What rules work out of it is kept for the others."""
+
+    @cached_property
+    def _kept(self) -> dict[Callable[[Any], object], object]:
+        return {}
+
+    def once(self: K, work: Callable[[K], Kept]) -> Kept:
+        """Return what a function makes of it: worked out when it is first asked for, and kept."""
+        if work not in self._kept:
+            self._kept[work] = work(self)
+        return cast(Kept, self._kept[work])
+
+
 @dataclass(frozen=True)
-class Case:
+class Case(_Keeping):
     """A repository and its target."""
 
     repository: Repository
@@ -135,27 +148,6 @@ class Case:
 
         return decoupled_models(self)
 
-    @cached_property
-    def llms(self) -> tuple[Llm, ...]:
-        """The models that run an engine of TensorRT-LLM."""
-        from tritonsmith.generator.checks.rules.llm.llms import llm_of
-
-        return tuple(llm for model in self.models() if (llm := llm_of(model)) is not None)
-
-    @cached_property
-    def llm_callers(self) -> tuple[Caller, ...]:
-        """The Python models that ask such models."""
-        from tritonsmith.generator.checks.rules.llm.llms import caller_of
-
-        return tuple(caller for model in self.models() if (caller := caller_of(model)) is not None)
-
-    @cached_property
-    def llm_documents(self) -> tuple[Document, ...]:
-        """The models of the LLM API, each with its model.yaml."""
-        from tritonsmith.generator.checks.rules.llm.llmapi import documents_of
-
-        return documents_of(self)
-
     def models(self) -> Iterator[ModelCase]:
         """Yield the models that parse and can be completed."""
         yield from self.by_name.values()
@@ -176,7 +168,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class ModelCase:
+class ModelCase(_Keeping):
     """One model of a case; `config` is its configuration, completed as Triton would."""
 
     case: Case
@@ -212,16 +204,6 @@ class ModelCase:
         Not where a Python model adds tensors in a way that only running it tells: what is missing is no mistake then.
         """
         return self.completion.is_whole
-
-    @cached_property
-    def _kept(self) -> dict[Callable[[ModelCase], object], object]:
-        return {}
-
-    def once(self, work: Callable[[ModelCase], Kept]) -> Kept:
-        """Return what a function makes of the model: worked out when it is first asked for, and kept."""
-        if work not in self._kept:
-            self._kept[work] = work(self)
-        return cast(Kept, self._kept[work])
 
     @cached_property
     def versions(self) -> list[int]:

@@ -13,7 +13,7 @@ from tritonsmith.generator.catalog.tensorrtllm.versions import parse_version
 from tritonsmith.generator.checks.case import Case, ModelCase
 from tritonsmith.generator.checks.registry import check, check_case
 from tritonsmith.generator.checks.rules.enums import enum_name
-from tritonsmith.generator.checks.rules.llm.llms import Caller, Llm, folder_in, read_file
+from tritonsmith.generator.checks.rules.llm.llms import Caller, Llm, callers_of, folder_in, llms_of, read_file
 from tritonsmith.generator.checks.rules.llm.registry import caller_check
 from tritonsmith.generator.findings import Finding, Phase
 from tritonsmith.generator.repository.scalars import bool_word
@@ -213,8 +213,8 @@ def streams_are_joined(model: ModelCase) -> Iterator[Finding]:
     """
     configs = [model.case.by_name.get(step.model_name) for step in model.config.ensemble_scheduling.step]
     steps = [step for step in configs if step is not None]
-    llms = {llm.name for llm in model.case.llms if llm.model.config.model_transaction_policy.decoupled}
-    if not llms.intersection(step.name for step in steps) or model.case.llm_callers:
+    llms = {llm.name for llm in model.case.once(llms_of) if llm.model.config.model_transaction_policy.decoupled}
+    if not llms.intersection(step.name for step in steps) or model.case.once(callers_of):
         return
     for step in steps:
         if any(tensor.name == "TOKENS_BATCH" for tensor in step.config.input) and _joins_alone(step):
@@ -273,7 +273,7 @@ def fractions_add_up(case: Case) -> Iterator[Finding]:
 
     Source: tensorrtllm, Lint rule 34; tensorrtllm_backend #59, TensorRT-LLM #486, #1188.
     """
-    for one, other in combinations(case.llms[:64], 2):
+    for one, other in combinations(case.once(llms_of)[:64], 2):
         shared = _gpus(one) & _gpus(other)
         if not shared or any(llm.text("max_tokens_in_paged_kv_cache") for llm in (one, other)):
             continue

@@ -9,7 +9,8 @@ from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
 from tritonsmith.generator.catalog.releases import NEWEST_WITH_TENSORRT_LLM
 from tritonsmith.generator.checks.case import Case
 from tritonsmith.generator.checks.registry import check_case
-from tritonsmith.generator.checks.rules.llm.llms import BACKEND, Llm
+from tritonsmith.generator.checks.rules.llm.llmapi import documents_of
+from tritonsmith.generator.checks.rules.llm.llms import BACKEND, Llm, callers_of, llms_of
 from tritonsmith.generator.checks.rules.llm.registry import ASSERTED, THROWN, llm_check
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.findings import Finding, Phase, error
@@ -39,7 +40,7 @@ def one_start_serves_all(case: Case) -> Iterator[Finding]:
 
     Source: tensorrtllm, Lint rules 36 to 39; TensorRT-LLM: triton_backend/scripts/launch_triton_server.py.
     """
-    if not case.llms and not case.llm_documents:
+    if not case.once(llms_of) and not case.once(documents_of):
         return
     if _lacks_participants(case):
         return  # TS774
@@ -48,7 +49,7 @@ def one_start_serves_all(case: Case) -> Iterator[Finding]:
     try:
         plan_launch(case.repository)
     except RepositoryError as problem:
-        first = next(iter(case.llms), None)
+        first = next(iter(case.once(llms_of)), None)
         if first is not None:
             yield first.model.error("parameters", problem.message, remedy=problem.hint)
         else:
@@ -57,7 +58,7 @@ def one_start_serves_all(case: Case) -> Iterator[Finding]:
 
 def _lacks_participants(case: Case) -> bool:
     server = case.target.server
-    return server is not None and server.orchestrator == "participants" and any(map(_has_none, case.llms))
+    return server is not None and server.orchestrator == "participants" and any(map(_has_none, case.once(llms_of)))
 
 
 def _has_none(llm: Llm) -> bool:
@@ -264,10 +265,10 @@ def moved_logits_are_gathered(llm: Llm) -> Iterator[Finding]:
     Source: tensorrtllm, Lint rule 24.
     """
     name = "speculative_decoding_fast_logits"
-    drafts = {caller.draft for caller in llm.model.case.llm_callers}
+    drafts = {caller.draft for caller in llm.model.case.once(callers_of)}
     if llm.name not in drafts or llm.engine is None or llm.engine.options.gathers_generation_logits:
         return
-    if any(other.is_true(name) for other in llm.model.case.llms):
+    if any(other.is_true(name) for other in llm.model.case.once(llms_of)):
         says = llm.says("build_config.gather_generation_logits")
         message = f"{name} is true, the draft was built with gather_generation_logits off ({says})"
         yield llm.error("gpt_model_path", message, "build the draft with --gather_generation_logits")
@@ -283,7 +284,7 @@ def backend_is_in_the_release(case: Case) -> Iterator[Finding]:
     """
     if case.target.release.name <= NEWEST_WITH_TENSORRT_LLM:
         return
-    llms = [llm.model for llm in case.llms if not llm.is_python]
+    llms = [llm.model for llm in case.once(llms_of) if not llm.is_python]
     remedy = f"Triton {NEWEST_WITH_TENSORRT_LLM} or older, or the model llmapi"
     for model in llms:
         message = f"Triton {case.target.release.name} has no backend '{BACKEND}'"

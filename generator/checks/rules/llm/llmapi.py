@@ -103,7 +103,7 @@ def yaml_check(code: str, title: str, *, triton: str = "", phase: Phase = Phase.
     def register(rule: DocumentRule) -> DocumentRule:
         @wraps(rule)
         def over_documents(case: Case) -> Iterator[Finding]:
-            for document in case.llm_documents:
+            for document in case.once(documents_of):
                 yield from rule(document)
 
         check_case(code, title, triton=triton, phase=phase)(over_documents)
@@ -313,7 +313,7 @@ def fractions_add_up(case: Case) -> Iterator[Finding]:
     Source: tensorrtllm, Lint rule 52.
     """
     taken: dict[str, float] = {}
-    for document in case.llm_documents[:64]:
+    for document in case.once(documents_of)[:64]:
         cache = document.below("kv_cache_config")
         part = cache.get("free_gpu_memory_fraction", WHOLE_FRACTION)
         if cache.get("max_tokens") or isinstance(part, bool) or not isinstance(part, int | float):

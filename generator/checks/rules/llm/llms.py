@@ -227,6 +227,16 @@ class Caller(Texts):
         return self.text("tensorrt_llm_draft_model_name")
 
 
+def llms_of(case: Case) -> tuple[Llm, ...]:
+    """Return the models that run an engine of TensorRT-LLM."""
+    return tuple(llm for model in case.models() if (llm := llm_of(model)) is not None)
+
+
+def callers_of(case: Case) -> tuple[Caller, ...]:
+    """Return the Python models that ask such models."""
+    return tuple(caller for model in case.models() if (caller := caller_of(model)) is not None)
+
+
 def llm_of(model: ModelCase) -> Llm | None:
     """Return a model as one that runs an engine, None where it is another."""
     config = model.config

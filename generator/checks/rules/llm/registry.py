@@ -7,7 +7,7 @@ from functools import wraps
 
 from tritonsmith.generator.checks.case import Case
 from tritonsmith.generator.checks.registry import check_case
-from tritonsmith.generator.checks.rules.llm.llms import Caller, Llm
+from tritonsmith.generator.checks.rules.llm.llms import Caller, Llm, callers_of, llms_of
 from tritonsmith.generator.findings import Finding, Phase
 
 LlmRule = Callable[[Llm], Iterator[Finding]]
@@ -30,8 +30,8 @@ def llm_check(
     def register(rule: LlmRule) -> LlmRule:
         @wraps(rule)
         def over_llms(case: Case) -> Iterator[Finding]:
-            if case.llms and not is_said(case, spec):
-                for llm in case.llms:
+            if case.once(llms_of) and not is_said(case, spec):
+                for llm in case.once(llms_of):
                     yield from rule(llm)
 
         check_case(code, title, triton=triton, phase=phase)(over_llms)
@@ -48,7 +48,7 @@ def caller_check(
     def register(rule: CallerRule) -> CallerRule:
         @wraps(rule)
         def over_callers(case: Case) -> Iterator[Finding]:
-            for caller in case.llm_callers:
+            for caller in case.once(callers_of):
                 yield from rule(caller)
 
         check_case(code, title, triton=triton, phase=phase)(over_callers)

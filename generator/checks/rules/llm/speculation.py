@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tritonsmith.generator.checks.rules.llm.llms import Caller, Llm
+from tritonsmith.generator.checks.rules.llm.llms import Caller, Llm, llms_of
 from tritonsmith.generator.checks.rules.llm.registry import ASSERTED, THROWN, caller_check, llm_check
 from tritonsmith.generator.findings import Finding, Phase
 
@@ -14,7 +14,7 @@ _CHOICES = {"medusa_choices": "medusa", "eagle_choices": "eagle"}
 
 def llm_named(caller: Caller, name: str) -> Llm | None:
     """Return an LLM that a caller asks, by name."""
-    return next((llm for llm in caller.model.case.llms if llm.name == name), None)
+    return next((llm for llm in caller.model.case.once(llms_of) if llm.name == name), None)
 
 
 @llm_check("TS738", "beams are searched for, and by nothing that samples or guesses", phase=Phase.REQUEST)
