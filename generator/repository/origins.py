@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tritonsmith.generator.findings import Place
-from tritonsmith.generator.repository.spans import Span, find_spans
+from tritonsmith.generator.repository.spans import find_spans
 from tritonsmith.generator.repository.tokens import Tokens
 
 
@@ -22,25 +22,23 @@ class Origins(Mapping[str, Place]):
     file: str
 
     @cached_property
-    def _tokens(self) -> Tokens:
-        return Tokens(self.text)
+    def _starts(self) -> dict[str, int]:
+        """Where each field begins: numbers alone, as there may be many."""
+        spans = find_spans(Tokens(self.text))
+        return {path: (found[-1] if found[-1].is_entry else found[0]).start for path, found in spans.items()}
 
     @cached_property
-    def _spans(self) -> dict[str, list[Span]]:
-        return {"": [], **find_spans(self._tokens)}
+    def _lines(self) -> Tokens:
+        return Tokens(self.text)
 
     def __getitem__(self, path: str) -> Place:
-        spans = self._spans[path]
-        if not spans:
-            return Place(self.file)
-        counts = spans[-1] if spans[-1].is_entry else spans[0]
-        return Place(self.file, *self._tokens.place_at(counts.start))
+        return Place(self.file, *self._lines.place_at(self._starts[path])) if path else Place(self.file)
 
     def __contains__(self, path: object) -> bool:
-        return path in self._spans
+        return path in self._starts or path == ""
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._spans)
+        return iter(["", *self._starts])
 
     def __len__(self) -> int:
-        return len(self._spans)
+        return 1 + len(self._starts)
