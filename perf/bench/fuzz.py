@@ -236,7 +236,7 @@ def _installed_watch() -> _Watch:
 @cache
 def _installed() -> tuple[str, ...]:
     ours = [str(ROOT / part) for part in ("generator", "ensembles", "backends", "perf")]
-    folders = [sys.prefix, sys.base_prefix, *ours]
+    folders = [sys.prefix, sys.base_prefix, *ours, *filter(None, sys.path)]  # where an import looks
     return tuple(f"{os.path.realpath(folder)}{os.sep}" for folder in folders)
 
 
