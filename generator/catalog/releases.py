@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 
 EMBEDDED = "24.10"  # what nvidia-pytriton 0.7.0 carries
+# The containers' Python and since when, the newest first: that of Ubuntu 24.04, before of 22.04.
+# Source: server: qa/L0_backend_python/test.sh and build.py of each release branch.
+_PYTHONS = (("24.11", (3, 12)), ("24.01", (3, 10)))
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,11 @@ class Release:
     name: str  # YY.MM
     server: str  # tritonserver's version
     tensorrt_llm: str = ""  # TensorRT-LLM's version in the -trtllm-python-py3 container, empty where not known
+
+    @property
+    def python(self) -> tuple[int, int]:
+        """The Python of its containers, in which Python models run that bring no environment of their own."""
+        return next(python for since, python in _PYTHONS if since <= self.name)
 
     @property
     def image(self) -> str:

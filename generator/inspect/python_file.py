@@ -30,6 +30,11 @@ class PythonFile:
     is_broken: bool = False
     source: bytes = b""
 
+    def line_at(self, number: int) -> str:
+        """Return a line of the source, counted from 1; empty where there is none."""
+        lines = self.source.splitlines()[:number]
+        return lines[-1].decode(errors="replace") if 0 < number == len(lines) else ""
+
 
 def read_python(file: File) -> PythonFile:
     """Return a file's tree, or why it has none."""

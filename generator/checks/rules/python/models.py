@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tritonsmith.generator.catalog.releases import EMBEDDED
 from tritonsmith.generator.checks.case import ModelCase
 from tritonsmith.generator.checks.registry import check
 from tritonsmith.generator.checks.rules.python.flow import (
@@ -27,6 +27,7 @@ from tritonsmith.generator.checks.rules.python.source import (
     python_trees,
 )
 from tritonsmith.generator.findings import Finding
+from tritonsmith.generator.inspect.python_grammar import Version, may_be_newer
 from tritonsmith.generator.repository.complete_python import CLASS, model_class
 
 _NULL_BYTES = "null bytes"
@@ -57,18 +58,27 @@ def files_are_python(model: ModelCase) -> Iterator[Finding]:
 def files_parse(model: ModelCase) -> Iterator[Finding]:
     """The load fails with Python's own SyntaxError.
 
-    A file that brings its own environment, or is for a container, is read by another Python than this one, whose
-    grammar may be newer: a warning then.
+    A container's Python, or that of an environment which the model brings, may be newer than this one, which reads the
+    file here: where the line may be of its grammar, it is a warning.
 
     Source: python_backend: src/pb_stub.cc (StubSetup imports the module).
     """
     for path, source in python_sources(model):
         if source.is_broken and _NULL_BYTES not in source.fault:
             message = f"{path} does not parse: {source.fault}"
-            is_ours = model.target.release.name == EMBEDDED and not has_own_environment(model)
             remedy = "mend it: python -m py_compile names the place too"
-            found = model.error("", message, remedy=remedy) if is_ours else model.warning("", message, remedy=remedy)
+            if may_be_newer(source.line_at(source.line), source.fault, _python_of(model)):
+                found = model.warning("", f"{message}; a newer Python than this one may read it", remedy=remedy)
+            else:
+                found = model.error("", message, remedy=remedy)
             yield replace(found, place=place_in(model, path, source.line, source.column))
+
+
+def _python_of(model: ModelCase) -> Version | None:
+    """Return the Python in which the model runs, None where that may be any."""
+    if has_own_environment(model):
+        return None
+    return sys.version_info[:2] if model.target.is_embedded else model.target.release.python
 
 
 @check(

@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -87,9 +88,33 @@ def test_the_file_is_the_one_that_the_configuration_names(judge_files: Judge) ->
     ]
 
 
-def test_a_python_of_another_release_may_parse_what_ours_does_not(judge_files: Judge) -> None:
-    findings = judge_files({"1/model.py": "def broken(:\n"}, release="26.07")
-    assert [(finding.code, finding.severity) for finding in findings] == [("TS801", Severity.WARNING)]
+@pytest.mark.parametrize("release", ["24.01", "24.10", "24.11", "26.07"])
+@pytest.mark.parametrize(
+    "source", ["def broken(:\n", "x = {1: 2\n", f"{CLASS}   x = 1\n", "print(f'{1}'\n", 'x = "f\n']
+)
+def test_no_release_loads_a_file_that_no_python_parses(judge_files: Judge, source: str, release: str) -> None:
+    findings = judge_files({"1/model.py": source}, release=release)
+    assert [(finding.code, finding.severity) for finding in findings] == [("TS801", Severity.ERROR)]
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="this Python parses it")
+@pytest.mark.parametrize(
+    "line", ['x = f"{d["a"]}"', "type X = int", "def f[T](x: T): pass", "class C[T]: pass", 'x = f"{1  # one\n}"']
+)
+def test_a_newer_python_may_parse_what_ours_does_not(judge_files: Judge, line: str) -> None:
+    files = {"1/model.py": f"{line}\n{CLASS}"}
+    for release, severity in (("24.10", Severity.ERROR), ("24.11", Severity.WARNING), ("26.07", Severity.WARNING)):
+        findings = judge_files(files, release=release)
+        assert [(finding.code, finding.severity) for finding in findings] == [("TS801", severity)]
+
+
+def test_a_model_may_bring_a_newer_python(judge_files: Judge) -> None:
+    environment = 'backend: "python" parameters { key: "EXECUTION_ENV_PATH" value { string_value: "/e" } }'
+    told_of = [
+        [finding.severity for finding in judge_files({"1/model.py": line}, environment) if finding.code == "TS801"]
+        for line in ("try:\n    x\nexcept A, B:\n    x\n", "def broken(:\n")
+    ]
+    assert told_of == [[Severity.WARNING], [Severity.ERROR]] or sys.version_info >= (3, 14)
 
 
 @pytest.mark.parametrize(
