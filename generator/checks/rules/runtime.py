@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -24,7 +23,7 @@ from tritonsmith.generator.repository.core import File
 from tritonsmith.generator.suggest import did_you_mean
 
 _STRATEGY = "TRITON_BATCH_STRATEGY_PATH"
-_NEXT_DOOR = re.compile(r"\.\./(\w+)/libtriton_\1\.so")
+_FOLDERS_TOLD_APART_SINCE = "26.06"  # Source: core: filesystem/api.cc (IsChildPathEscapingParentPath)
 _STRATEGY_STAYS_SINCE = "26.06"  # from when it must lie in the model's folder. Source: core: backend_model.cc
 
 
@@ -165,12 +164,10 @@ def runtimes_are_there(model: ModelCase) -> Iterator[Finding]:
     runtime = config.runtime
     if runtime == "model.py" or model.is_ensemble:
         return
-    if next(_in_model(model, runtime), None) is not None or _is_next_door(model, runtime):
+    if next(_in_model(model, runtime), None) is not None or _library_of_server(model, runtime) is not None:
         return
     backend = config.backend
     own = f"libtriton_{backend}.so"
-    if runtime == own and (backend == "python" or not model.target.is_embedded):
-        return
     remedy = "leave the runtime out"
     if runtime == own:
         yield model.error("runtime", f"the embedded server has no {own}, a Python-based backend instead", remedy=remedy)
@@ -212,17 +209,26 @@ def python_runtimes_are_there(model: ModelCase) -> Iterator[Finding]:
     stage=Stage.CREATE,
 )
 def runtimes_stay(model: ModelCase) -> Iterator[Finding]:
-    """A library that is found through `..` is refused.
+    """A library that is found through `..` outside the folder it is looked for in is refused, wherever that is.
+
+    These are the version's folder, the model's and the backend's: `../python/libtriton_python.so` is in the last of
+    backend python itself, and outside any other's.
 
     Source: core: backend_model.cc (GetBackendLibraryProperties, IsChildPathEscapingParentPath).
     """
     runtime = model.config.runtime
     if ".." not in runtime or model.is_ensemble:
         return
-    folder = next(_in_model(model, runtime), None)
-    climbs = folder is not None and posixpath.normpath(runtime).startswith("..")
-    if climbs or (folder is None and _is_next_door(model, runtime)):
-        message = f"runtime '{runtime}' climbs out of the folder in which it is looked for"
+    own = next(_in_model(model, runtime), None)
+    if own is not None:
+        folder = posixpath.join(model.name, own).rstrip("/")
+        library: str | None = posixpath.normpath(posixpath.join(folder, runtime))
+    else:
+        folder, library = model.config.backend, _library_of_server(model, runtime)
+    # Before 26.06 a folder whose name begins with that of the other was not told from one in it.
+    inside = folder if model.target.release.name < _FOLDERS_TOLD_APART_SINCE else f"{folder}/"
+    if library is not None and not library.startswith(inside):
+        message = f"runtime '{runtime}' climbs out of the folder in which it is found, {folder}"
         yield model.error("runtime", message, remedy="put the library into the model's folder, and name it alone")
 
 
@@ -329,12 +335,23 @@ def _strategy_of(model: ModelCase) -> str | None:
     return config.parameters[_STRATEGY].string_value
 
 
-def _is_next_door(model: ModelCase, runtime: str) -> bool:
-    """Whether the runtime is the library of another backend of the server's: `../python/libtriton_python.so`."""
-    found = _NEXT_DOOR.fullmatch(runtime)
-    return found is not None and (
-        found[1] == "python" or (not model.target.is_embedded and found[1] in STANDARD_BACKENDS)
-    )
+def _library_of_server(model: ModelCase, runtime: str) -> str | None:
+    """Return which library of the server's a runtime names from its backend's folder, as in python/libtriton_python.so.
+
+    None where it names none that is known to be there. On the embedded server that is Python's alone.
+    """
+    parts = [model.config.backend]
+    for part in runtime.split("/"):
+        if part == ".." and len(parts) == 1:
+            parts.pop()
+        elif part == "..":
+            return None  # out of what is no folder, or of all backends' folder
+        elif part not in ("", "."):
+            parts.append(part)
+    if len(parts) != 2 or parts[1] != f"libtriton_{parts[0]}.so":
+        return None
+    is_there = parts[0] in (model.config.backend, *STANDARD_BACKENDS) and not model.target.is_embedded
+    return "/".join(parts) if is_there or parts[0] == "python" else None
 
 
 def _in_model(model: ModelCase, library: str) -> Iterator[str]:

@@ -91,13 +91,26 @@ def test_a_backend_that_nvidia_does_not_ship_may_be_the_users(judge_repository: 
         ("onnxruntime", "../zz/libtriton_python.so", "24.10", "TS234"),
         ("identity", "../there/libtriton_identity.so", "24.10", "TS236"),
         ("identity", "there/libtriton_identity.so", "24.10", ""),
+        ("python", "../python/libtriton_python.so", "24.10", ""),
+        ("python", "./libtriton_python.so", "25.05", ""),
+        ("python", ".././python//libtriton_python.so", "25.05", ""),
+        ("python", "../onnxruntime/libtriton_onnxruntime.so", "25.05", "TS236"),
+        ("python", "../onnxruntime/libtriton_onnxruntime.so", "24.10", "TS234"),
+        ("python", "x/../libtriton_python.so", "24.10", "TS234"),
+        ("onnxruntime", "../onnxruntime/libtriton_onnxruntime.so", "25.05", ""),
+        ("tensorrt", "../tensorrtllm/libtriton_tensorrtllm.so", "25.05", ""),
+        ("tensorrt", "../tensorrtllm/libtriton_tensorrtllm.so", "26.06", "TS236"),
+        ("identity", "../1/libtriton_one.so", "24.10", ""),
+        ("identity", "../m/there/libtriton_identity.so", "24.10", ""),
         ("identity", "../none/libtriton_identity.so", "24.10", "TS234"),
     ],
 )
 def test_a_runtime_is_there(judge_repository: Judge, backend: str, runtime: str, release: str, code: str) -> None:
     files = {**FILES, "m/config.pbtxt": f'backend: "{backend}" {IO}runtime: "{runtime}"'}
     findings = judge_repository(
-        {**files, "m/there/libtriton_identity.so": LIBRARY}, prefixes=("TS23", "TS24"), release=release
+        {**files, "m/there/libtriton_identity.so": LIBRARY, "m/1/libtriton_one.so": LIBRARY},
+        prefixes=("TS23", "TS24"),
+        release=release,
     )
     assert [(found.code, found.place.line) for found in findings] == [(code, 4)] * bool(code)
 
