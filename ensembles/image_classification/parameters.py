@@ -45,7 +45,7 @@ def numbers(texts: Mapping[str, str], name: str, default: str, count: int) -> li
     text = texts.get(name, default)
     try:
         values = [float(Fraction(part.strip())) for part in text.strip("[] ").split(",")]
-    except (ValueError, ZeroDivisionError) as problem:
+    except (ValueError, ArithmeticError) as problem:  # 1/0, or 1e400 as a fraction
         raise ValueError(
             f"parameter {name}: '{text}' is not a number or a comma-separated list of numbers"
         ) from problem

@@ -50,9 +50,12 @@ class Values:
 
     def word(self, node: tree.Node, key: str) -> str:
         """Return a node's word, empty where it is none."""
-        if isinstance(node, tree.Scalar) and node.is_given:
-            return node.text
-        shown = "nothing" if isinstance(node, tree.Scalar) else tree.kind_of(node)
+        if isinstance(node, tree.Scalar):
+            if node.is_given and node.text:
+                return node.text
+            shown = "an empty text" if node.is_given else "nothing"
+        else:
+            shown = tree.kind_of(node)
         self.error(f"expected a value, got {shown}", node.place, key)
         return ""
 

@@ -189,6 +189,7 @@ def test_damaged_images_raise_nothing_but_image_errors(kind: str) -> None:
         ({"mean": "0.1, 0.2"}, "mean: '0.1, 0.2' has 2 numbers"),
         ({"mean": "grey"}, "mean: 'grey' is not a number"),
         ({"scale": "1/0"}, "scale: '1/0' is not a number"),
+        ({"scale": "1e400"}, "scale: '1e400' is not a number"),
         ({"std": "0"}, "std: '0' contains 0"),
         ({"layout": "CHW"}, "layout: 'CHW' is not one of NCHW, NHWC, FLAT"),
     ],

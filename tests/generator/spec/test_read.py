@@ -58,6 +58,8 @@ def messages(spec: Spec) -> list[str]:
         ("models: {a: {ensemble: [{model_name: [b]}]}}", "ensemble[0].model_name: expected a value, got a list"),
         ("models: {a: {ensemble: [{model_name: b, model_version: 1.0}]}}", "expected -1 (the latest) or a version"),
         ("models: {a: {backend: x, calls: [null, b]}}", "1: models.a.calls[0]: expected a value, got nothing"),
+        ("models: {a: {file: ''}}", "1: models.a.file: expected a value, got an empty text"),
+        ("models: {a: {python: ''}}", "1: models.a.python: expected a value, got an empty text"),
         ("models: {a: {backend: x, calls: b}}", "1: models.a.calls: expected a list of names, got 'b'"),
         ("pipelines: {p: {use: [x]}}", "1: pipelines.p.use: expected a value, got a list"),
         ("models: {a: {backend: x}}\nprofiles: {p: {modles: {}}}", "2: profiles.p.modles: unknown key 'modles'."),
