@@ -11,6 +11,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from tritonsmith.generator.findings import Severity
+from tritonsmith.generator.suggest import did_you_mean
 
 _SEVERITIES = {severity.value: severity for severity in Severity}
 _REMEDIES = ("remedy", "hint")
@@ -84,21 +85,30 @@ def _remedy(node: ast.AST) -> ast.expr | None:
 
 
 def _text(node: ast.expr, known: Mapping[str, Any]) -> str:
-    """Return a string as written, `<name>` for what is filled in; empty where it is no string."""
+    """Return a string as written, constants by their value, a word such as `<name>` for what else is filled in.
+
+    Empty where it is no string.
+    """
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.Name) and isinstance(known.get(node.id), str):
         return str(known[node.id])
     if isinstance(node, ast.JoinedStr):
-        return "".join(_text(part, known) or f"<{_filled(part)}>" for part in node.values)
-    if isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Name) and node.value.id.isupper():
-        return str(known.get(node.value.id, ""))  # a constant
+        parts = (part.value if isinstance(part, ast.FormattedValue) else part for part in node.values)
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else _filled(part, known) for part in parts)
     return ""
 
 
-def _filled(node: ast.expr) -> str:
-    value = node.value if isinstance(node, ast.FormattedValue) else node
-    return _name(value).strip("_") or "..."
+def _filled(node: ast.expr, known: Mapping[str, Any]) -> str:
+    if isinstance(node, ast.Call):
+        return "" if _name(node.func) == did_you_mean.__name__ else "..."
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+        values = known.get(_name(node.value))
+        return str(values[node.slice.value]) if values else "..."
+    name = _name(node)
+    if name.isupper() and name in known:
+        return str(known[name])
+    return f"<{name.strip('_').replace('_', ' ')}>" if name else "..."
 
 
 def _name(node: ast.expr) -> str:

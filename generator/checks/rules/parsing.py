@@ -43,9 +43,9 @@ def configurations_parse(case: Case) -> Iterator[Finding]:
                 yield case.about(model, finding)
         if newer and model.config is not None:
             for path, since_path in _newer_fields(model, release, newer):
-                since = FIELDS_SINCE[since_path]
-                message = f"'{since_path}' came with {since}; Triton {release} does not know it"
-                yield case.about(model, error(message, remedy=f"serve it with {since} or newer"), path)
+                its_release = FIELDS_SINCE[since_path]
+                message = f"'{since_path}' came with {its_release}; Triton {release} does not know it"
+                yield case.about(model, error(message, remedy=f"serve it with {its_release} or newer"), path)
 
 
 def _newer_fields(model: Model, release: str, newer: list[str]) -> Iterator[tuple[str, str]]:

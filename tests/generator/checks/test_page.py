@@ -44,8 +44,20 @@ def test_what_triton_refuses_has_its_source(check: Check) -> None:
         ("TS210", "rename it"),
         ("TS749", "leave it out, or build with --weight_streaming"),
         ("TS824", "write it as def execute, or serve it with 24.04 or newer"),
+        ("TS101", "serve it with <its release> or newer"),
+        ("TS333", "name one of the model's inputs."),
+        ("TS461", 'add metric_identifier { family: "nv_inference_first_response_histogram_ms" }'),
+        ("TS640", "bound them with max_inflight_requests"),
+        ("TS641", "Triton 26.03 or newer answers that it was refused"),
+        ("TS782", "Triton 26.07 or older, or the model llmapi"),
+        ("TS803", "the class with execute(self, requests) is to be called TritonPythonModel"),
         ("TS790", "<ranks> for each instance"),
     ],
 )
 def test_a_remedy_is_shown_as_the_rule_words_it(code: str, remedy: str) -> None:
     assert f"What to do, for example: {remedy}\n" in f"{explain_check(all_checks()[code])}\n"
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_remedy_shows_no_names_of_code(check: Check) -> None:
+    assert not re.search(r"<(\w*_\w*|[A-Z]+|\.\.\.)>", told_by(check.rule).remedy)

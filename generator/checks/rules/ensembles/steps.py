@@ -300,9 +300,10 @@ def streams_are_bounded(model: ModelCase) -> Iterator[Finding]:
     for path, step in steps_of(model):
         if not read.isdisjoint(step.output_map.values()) and step.model_name in model.case.decoupled:
             message = f"responses of '{step.model_name}' wait for the next steps in unbounded memory"
-            is_new = model.target.release.name < _BOUNDED_SINCE
-            since = f"; Triton {_BOUNDED_SINCE} or newer can" if is_new else ""
-            yield model.note(path, message, remedy=f"bound them with max_inflight_requests{since}")
+            remedy = "bound them with max_inflight_requests"
+            if model.target.release.name < _BOUNDED_SINCE:
+                remedy = f"{remedy}; Triton {_BOUNDED_SINCE} or newer can"
+            yield model.note(path, message, remedy=remedy)
 
 
 @check("TS641", "a step's full queue is answered", on=_STEPS)

@@ -90,8 +90,8 @@ def engine_is_the_version_s(llm: Llm) -> Iterator[Finding]:
         f"the engine was built by TensorRT-LLM {built} ({llm.says('version')}), Triton {release.name} carries "
         f"{release.tensorrt_llm}"
     )
-    other = f"Triton {fitting[-1]}, or " if fitting else ""
-    yield llm.error("gpt_model_path", message, f"{other}build the engine in the container of {release.name}")
+    remedy = f"build the engine in the container of {release.name}"
+    yield llm.error("gpt_model_path", message, f"Triton {fitting[-1]}, or {remedy}" if fitting else remedy)
 
 
 @llm_check("TS735", "the engine was built for the GPU that runs it", spec="TL011")
