@@ -32,7 +32,7 @@ class Build:
     @property
     def findings(self) -> list[Finding]:
         """What is wrong with the repository, though it can be built."""
-        return list(self.report.findings)
+        return list(self.report.told)
 
     def summary(self) -> str:
         """Return what was done, in one line."""
@@ -105,7 +105,7 @@ def _checked(spec: Path, profile: str) -> tuple[Repository, Report]:
     broken = len({finding.model for finding in report.will_not_load})
     if broken:
         message = f"{broken} model{'s'[: broken != 1]} would not load; nothing is built"
-        raise SpecError(message, where=str(spec), findings=report.findings)
+        raise SpecError(message, where=str(spec), findings=report.told)
     return with_scripts(repository), report
 
 

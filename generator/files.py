@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 from typing import BinaryIO
+
+_NOT_UTF_8 = re.compile("[\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Return a text that every encoding of Unicode takes: a byte of a file's name that is not UTF-8 is `\\xff`."""
+    return text if text.isascii() else _NOT_UTF_8.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    number = ord(match[0])
+    return f"\\x{number - 0xDC00:02x}" if 0xDC80 <= number <= 0xDCFF else f"\\u{number:04x}"
 
 
 def open_regular(path: Path | str) -> BinaryIO:

@@ -65,7 +65,8 @@ class Finding:
     """One thing that is wrong: `key` is the dotted path of the setting, e.g. models.digits.max_batch_size.
 
     A finding of a check on a repository also has its code, the model's name and, an error, its phase; `fix` is the
-    remedy as an edit of the file at `place`, where that is mechanical and safe.
+    remedy as an edit of the file at `place`, where that is mechanical and safe. One that stands for others that are not
+    told counts them in `more`.
     """
 
     severity: Severity
@@ -77,6 +78,7 @@ class Finding:
     model: str = ""
     phase: Phase | None = None
     fix: Fix | None = None
+    more: int = 0
 
     def __str__(self) -> str:
         remedy = f"\n  hint: {self.remedy}" if self.remedy else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import dataclass
+from typing import Protocol
 
 from tritonsmith.generator.checks.registry import Check, Stage, all_checks
 from tritonsmith.generator.checks.rule_source import told_by
@@ -22,6 +23,14 @@ _STAGES = {
 }
 
 
+class Reasoned(Protocol):
+    """A rule that says why it matters."""
+
+    @property
+    def reason(self) -> str:
+        """Its docstring."""
+
+
 @dataclass(frozen=True)
 class Explanation:
     """A rule's documentation: why it matters, and where the rule is from (empty where Triton says nothing of it)."""
@@ -30,7 +39,7 @@ class Explanation:
     source: str
 
 
-def explanation_of(check: Check) -> Explanation:
+def explanation_of(check: Reasoned) -> Explanation:
     """Return a check's documentation, taken from its docstring."""
     text = inspect.cleandoc(check.reason)
     source = _SOURCE.search(text)

@@ -8,6 +8,7 @@ commas; the beginning of a code (TS4) stands for all that begin so.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,8 @@ from tritonsmith.generator.checks.registry import all_checks, check_comments
 from tritonsmith.generator.findings import Finding, Place, warning
 from tritonsmith.generator.suggest import did_you_mean
 
-_COMMENT = re.compile(r"#\s*tritonsmith:\s*ignore\[([^\]]*)\]")
+# A comment ends where the next begins: what is never closed is looked through once.
+_COMMENT = re.compile(r"#\s*tritonsmith:\s*ignore\b(?:\[([^\]\[#]*)\])?")
 WHOLE_FILE = 0
 
 
@@ -27,26 +29,22 @@ class Ignore:
     line: int
     place: Place
 
-    def holds_for(self, finding: Finding) -> bool:
-        """Whether it silences a finding of its file."""
-        is_here = self.line in (WHOLE_FILE, finding.place.line)
-        return is_here and bool(self.codes) and finding.code.startswith(self.codes)
-
 
 def read_ignores(lines: Sequence[str], file: str) -> list[Ignore]:
-    """Return the ignore comments of a file."""
+    """Return the ignore comments of a file; one that names no codes silences nothing."""
+    comments = [(number, match) for number, line in enumerate(lines, 1) for match in _comments(line)]
+    holding = [number for number, line in enumerate(lines, 1) if line.lstrip()[:1] not in ("", "#")] if comments else []
     found = []
-    is_top = True
-    for number, line in enumerate(lines, start=1):
-        is_own = line.lstrip()[:1] in ("", "#")
-        is_top = is_top and is_own
-        if "tritonsmith" not in line:
-            continue
-        for match in _COMMENT.finditer(line):
-            codes = tuple(code for part in match[1].split(",") if (code := part.strip()))
-            holds = number if not is_own else WHOLE_FILE if is_top else _next_line(lines, number)
-            found.append(Ignore(codes, holds, Place(file, number, match.start() + 1)))
+    for number, match in comments:
+        behind = bisect_left(holding, number)  # the first line from here on that holds more than a comment
+        line = WHOLE_FILE if behind == 0 and number not in holding[:1] else (holding[behind:] or [-1])[0]
+        codes = tuple(code for part in (match[1] or "").split(",") if (code := part.strip()))
+        found.append(Ignore(codes, line, Place(file, number, match.start() + 1)))
     return found
+
+
+def _comments(line: str) -> Iterator[re.Match[str]]:
+    return _COMMENT.finditer(line) if "tritonsmith" in line else iter(())
 
 
 @check_comments("TS001", "an ignore comment names codes that there are")
@@ -57,18 +55,10 @@ def ignored_codes_exist(ignores: Sequence[Ignore]) -> Iterator[Finding]:
     """
     known = list(all_checks())
     for ignore in ignores:
-        for code in ignore.codes or ("",):
-            if code.startswith("TL"):
-                continue
-            if not code or not any(one.startswith(code) for one in known):
+        if not ignore.codes:
+            message = "an ignore comment that names no codes silences nothing"
+            yield warning(message, ignore.place, remedy="name them in brackets: # tritonsmith: ignore[TS403]")
+        for code in ignore.codes:
+            if not code.startswith("TL") and not any(one.startswith(code) for one in known):
                 message = f"there is no check '{code}' to ignore.{did_you_mean(code, known)}"
-                remedy = "tritonsmith check --explain all lists the codes"
-                yield warning(message, ignore.place, remedy=remedy)
-
-
-def _next_line(lines: Sequence[str], number: int) -> int:
-    """Return the number of the first line behind `number` that holds more than a comment, -1 where none does."""
-    for index in range(number, len(lines)):
-        if lines[index].lstrip()[:1] not in ("", "#"):
-            return index + 1
-    return -1
+                yield warning(message, ignore.place, remedy="tritonsmith check --explain all lists the codes")

@@ -13,7 +13,7 @@ _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE
 
 def as_github(report: Report) -> str:
     """Return a command for each finding, and how many there are."""
-    return "\n".join([*map(_command, report.findings), report.summary()])
+    return "\n".join([*map(_command, report.told), report.summary()])
 
 
 def _command(finding: Finding) -> str:

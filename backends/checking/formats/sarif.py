@@ -21,13 +21,13 @@ SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 def as_sarif(report: Report) -> dict[str, Any]:
     """Return the findings as one run; the rules are those that found something."""
     checks = all_checks()
-    codes = sorted({finding.code for finding in report.findings if finding.code in checks})
+    codes = sorted({finding.code for finding in report.told if finding.code in checks})
     driver = {
         "name": "tritonsmith",
         "version": version("tritonsmith"),
         "rules": [_rule(checks[code]) for code in codes],
     }
-    results = [_result(finding, codes) for finding in report.findings]
+    results = [_result(finding, codes) for finding in report.told]
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 

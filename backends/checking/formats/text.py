@@ -13,7 +13,7 @@ _WIDTH = 100  # of a quoted line
 
 def as_text(report: Report, sources: Sources) -> str:
     """Return the findings, each with its line of the file, and how many there are."""
-    return "\n".join([*(line for one in report.findings for line in _lines(one, sources)), report.summary()])
+    return "\n".join([*(line for one in report.told for line in _lines(one, sources)), report.summary()])
 
 
 def _lines(finding: Finding, sources: Sources) -> Iterator[str]:

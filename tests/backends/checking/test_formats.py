@@ -131,6 +131,7 @@ def test_json_is_flat_and_has_every_key(report: Report, tmp_path: Path) -> None:
         "message": "-1 is below 0",
         "remedy": "write 0",
         "fixable": True,
+        "more": 0,
         "triton_pattern": "",
         "source": "",
     }

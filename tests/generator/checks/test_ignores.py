@@ -57,8 +57,16 @@ def test_a_code_that_there_is_not_is_told(tmp_path: Path) -> None:
     assert found.ignored == 1
 
 
-def test_an_empty_comment_is_told(tmp_path: Path) -> None:
-    assert [one.code for one in told(tmp_path, "a: 1  # tritonsmith: ignore[]\n", 1).findings] == ["TS403", "TS001"]
+@pytest.mark.parametrize("comment", ["ignore[]", "ignore", "ignore TS403", "ignore[ , ]", "ignore[TS403"])
+def test_a_comment_without_codes_is_told(tmp_path: Path, comment: str) -> None:
+    found = told(tmp_path, f"a: 1  # tritonsmith: {comment}\n", 1).findings
+    assert [one.code for one in found] == ["TS403", "TS001"]
+    assert "names no codes" in found[1].message
+
+
+def test_other_words_are_no_comment_of_ours(tmp_path: Path) -> None:
+    found = told(tmp_path, "a: 1  # tritonsmith: ignored by nobody\n", 1).findings
+    assert [one.code for one in found] == ["TS403"]
 
 
 def test_what_lies_elsewhere_is_not_read(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def steps_exist(case: Case, found: list[Finding]) -> Iterator[Finding]:
     fates = fates_of(case, found)
     for name, path, step in fates.steps_that(case, Fate.ABSENT):
         if step not in case.repository.models:
-            near = did_you_mean(step, case.repository.models)
+            near = did_you_mean(step, case.repository.models.keys() - {name})
             message = f"the step's model is '{step}', which the repository does not hold.{near}"
             yield case.by_name[name].error(f"{path}.model_name", message, remedy=f"add {step}/, or name another model")
         else:

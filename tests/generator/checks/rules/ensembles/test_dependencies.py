@@ -153,3 +153,8 @@ NOT_FOUND = "failed to poll model 'z': model not found in any model repository."
 )
 def test_each_line_of_the_servers_log_is_one_rules(code: str, line: str) -> None:
     assert [one.code for one in all_checks().values() if one.pattern and re.search(one.pattern, line)] == [code]
+
+
+def test_an_ensemble_is_not_offered_as_its_own_step(judge_models: Judge) -> None:
+    (finding,) = judge_models({"digits": over("digit"), "fine": PYTHON}, ("TS620",))
+    assert "Did you mean" not in finding.message
