@@ -14,7 +14,8 @@ from tritonsmith.generator.fixes import RemoveField, SetField
 from tritonsmith.generator.wiring import boundary_of
 
 _PREFERRED = "dynamic_batching.preferred_batch_size"
-_LONG_DELAY_US = 1_000_000
+_LONG_DELAY_US = 100_000
+_TENSORRT = "tensorrt"
 
 
 def written(model: ModelCase) -> ModelConfig:
@@ -241,24 +242,51 @@ def priorities_have_levels(model: ModelCase) -> Iterator[Finding]:
 def batches_are_not_capped(model: ModelCase) -> Iterator[Finding]:
     """Without a queue delay the batcher stops at the largest preferred size: [4] of 64 ran batches of 4.
 
-    With a delay preferred sizes are neither a limit nor a promise. They are for TensorRT engines with several profiles.
+    With a delay preferred sizes are neither a limit nor a promise: [4, 8] ran a batch of 13. They are for TensorRT
+    engines with several profiles, of which nothing is said but a note.
+
     Source: core: dynamic_batch_scheduler.cc (GetDynamicBatch); server#8141.
     """
-    batcher = model.config.dynamic_batching
+    batcher, limit = model.config.dynamic_batching, model.config.max_batch_size
     largest = max(batcher.preferred_batch_size, default=0)
-    if 0 < largest < model.config.max_batch_size and not batcher.max_queue_delay_microseconds:
-        message = f"preferred batch sizes up to {largest} cap batches: max_batch_size is {model.config.max_batch_size}"
-        yield model.note(_PREFERRED, message, remedy="leave preferred_batch_size out, or set a queue delay")
+    if not 0 < largest < limit:
+        return
+    if batcher.max_queue_delay_microseconds:
+        if model.config.backend != _TENSORRT:
+            message = f"with a queue delay preferred batch sizes neither cap batches at {largest} nor make them so"
+            yield model.note(_PREFERRED, message, remedy="leave preferred_batch_size out")
+        return
+    tell = model.note if model.config.backend == _TENSORRT else model.warning
+    message = f"preferred batch sizes up to {largest} cap batches: max_batch_size is {limit}"
+    yield tell(_PREFERRED, message, remedy="leave preferred_batch_size out, or set a queue delay")
 
 
-@check("TS414", "a request waits shortly for others", on=("dynamic_batching",))
+@check("TS414", "a request waits shortly for others", on=("dynamic_batching", "sequence_batching"))
 def delays_are_short(model: ModelCase) -> Iterator[Finding]:
-    """An idle model's single request waits for the whole delay before it runs."""
-    delay_us = model.config.dynamic_batching.max_queue_delay_microseconds
-    if delay_us >= _LONG_DELAY_US and model.config.max_batch_size:
-        message = f"a lone request waits {delay_us / 1e6:g} s for others: max_queue_delay is in microseconds"
-        path = "dynamic_batching.max_queue_delay_microseconds"
-        yield model.note(path, message, remedy="use what a request may wait, e.g. 1000 for a millisecond")
+    """An idle model's single request waits for the whole delay before it runs: 0.61 s with one of 300 ms, 0.12 without.
+
+    From 100 ms on it is more than most models compute, or was meant in other units.
+
+    Source: core: dynamic_batch_scheduler.cc (GetDynamicBatch), sequence_batch_scheduler.cc (DirectSequenceBatch).
+    """
+    for path, delay_us in _delays_us(model.config) if model.config.max_batch_size > 1 else ():
+        if delay_us >= _LONG_DELAY_US:
+            message = f"a lone request waits {delay_us / 1e6:g} s for others: {delay_us} is in microseconds"
+            remedy = "use what a request may wait, e.g. 1000 for a millisecond"
+            yield model.warning(f"{path}.max_queue_delay_microseconds", message, remedy=remedy)
+
+
+def _delays_us(config: ModelConfig) -> Iterator[tuple[str, int]]:
+    """Yield the schedulers in which a lone request waits, and how long."""
+    for path, batcher in (
+        ("dynamic_batching", config.dynamic_batching),
+        ("sequence_batching.oldest", config.sequence_batching.oldest),
+    ):
+        if 1 not in batcher.preferred_batch_size:  # such a request is what the batcher prefers
+            yield path, batcher.max_queue_delay_microseconds
+    direct = config.sequence_batching.direct
+    if direct.minimum_slot_utilization > 0:  # else nothing waits
+        yield "sequence_batching.direct", direct.max_queue_delay_microseconds
 
 
 @check("TS415", "requests that wait for others have the same inputs", on=("dynamic_batching",))
@@ -277,13 +305,15 @@ def optional_inputs_split_batches(model: ModelCase) -> Iterator[Finding]:
         yield model.note(f"input[{index}].optional", message, remedy="let clients always send it, with a default")
 
 
-@check("TS416", "requests that wait for others have the same shapes", on=("dynamic_batching",))
+@check("TS416", "requests that are batched have the same shapes", on=("dynamic_batching",))
 def variable_inputs_split_batches(model: ModelCase) -> Iterator[Finding]:
     """An input of variable size batches only with those of the same shape, unless allow_ragged_batch is set.
 
+    Without a queue delay, too: then those that queue up behind a running batch are batched.
+
     Source: core: backend_model.cc (SetConfiguredScheduler), scheduler_utils.cc (HasEqualInputs).
     """
-    if not _waits_for_others(model):
+    if model.config.max_batch_size < 2:
         return
     for index, tensor in enumerate(model.config.input):
         if -1 in tensor.dims and not tensor.allow_ragged_batch:
@@ -307,3 +337,34 @@ def delayed_requests_time_out(model: ModelCase) -> Iterator[Finding]:
         if never and policy.timeout_action == ModelQueuePolicy.DELAY:
             message = "timeout_action DELAY without default_timeout_microseconds: no request times out"
             yield model.note(f"{path}.timeout_action", message, remedy="set default_timeout_microseconds")
+
+
+@check("TS418", "a queue's timeout is no limit of the waiting", on=("dynamic_batching",))
+def timeouts_are_seen_late(model: ModelCase) -> Iterator[Finding]:
+    """A queue is looked through when a batch is formed: behind an execution of 90 s a request times out after 90 s.
+
+    Only the client can bound its waiting, so it is a note.
+
+    Source: core: scheduler_utils.cc (PriorityQueue); server#7512.
+    """
+    for path, policy in _policies(model.config):
+        if policy.default_timeout_microseconds:
+            message = "timeouts are looked at when a batch is formed: behind a long execution a request waits for it"
+            hint = "let clients have a timeout of their own"
+            yield model.note(f"{path}.default_timeout_microseconds", message, remedy=hint)
+
+
+@check("TS419", "a model's batch limit is chosen", on=("max_batch_size",))
+def limits_are_chosen(model: ModelCase) -> Iterator[Finding]:
+    """Triton completes an ONNX model whose tensors all begin with a dynamic axis: max_batch_size 4, a dynamic batcher.
+
+    Larger requests are then refused; a limit of 0 counts as none. Of a model without a config.pbtxt, which leaves all
+    to Triton, it is a note.
+
+    Source: core: backend_model.cc (SetBackendConfigDefaults); server: docs/user_guide/model_configuration.md.
+    """
+    config, said = model.config, model.model.config
+    if config.backend == "onnxruntime" and not (said is not None and said.max_batch_size):
+        tell = model.note if said is None else model.warning
+        message = f"without a max_batch_size Triton takes {config.max_batch_size}, and refuses larger requests"
+        yield tell("", message, remedy="say max_batch_size, and dynamic_batching")

@@ -50,6 +50,8 @@ def types_are_the_plans(model: ModelCase) -> Iterator[Finding]:
 def dynamic_plans_are_copied(model: ModelCase) -> Iterator[Finding]:
     """Instances share a plan only where its shapes are fixed; of dynamic shapes each has a copy in the GPU's memory.
 
+    A note: two instances are usual, as one copies its tensors while the other computes, and often there is the memory.
+
     Source: tensorrt_backend: model_state.cc (IsEngineSharingEnabled), instance_state.cc; triton-config F12.
     """
     groups = [(path, group.count) for path, group in groups_of(model) if group.count > 1]

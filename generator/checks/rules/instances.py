@@ -254,7 +254,7 @@ def counts_are_said(model: ModelCase) -> Iterator[Finding]:
             yield model.warning(f"{path}.count", message, remedy=f"count: {default}")
         elif not group.count and is_two:
             message = f"without a count the group has two instances on the CPU ({model.config.backend})"
-            yield model.note(path, message, remedy="say count: 1, or 2")
+            yield model.warning(path, message, remedy="say count: 1, or 2")
 
 
 @check("TS513", "a Python model on a GPU uses it", on=("instance_group",))
@@ -270,7 +270,7 @@ def gpus_are_used(model: ModelCase) -> Iterator[Finding]:
         if sources and not any(_USES_DEVICES.search(source) for source in sources):
             message = "KIND_GPU by itself changes nothing: model.py does not ask for its device"
             hint = 'use args["model_instance_kind"] and args["model_instance_device_id"] in initialize, or KIND_CPU'
-            yield model.note(path, message, remedy=hint)
+            yield model.warning(path, message, remedy=hint)
 
 
 def _profiles(model: ModelCase) -> Iterator[tuple[str, str]]:

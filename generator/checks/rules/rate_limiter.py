@@ -81,12 +81,13 @@ def server_limits(model: ModelCase) -> Iterator[Finding]:
     Source: server: docs/user_guide/rate_limiter.md.
     """
     server = model.target.server
-    if server is None or server.rate_limit is not None:
+    if server is not None and server.rate_limit is not None:
         return
+    remedy = "--rate-limit=execution_count" if server is None else "server: {rate_limit: {}}"
     for path, group in groups_of(model):
         if group.HasField("rate_limiter"):
             message = "the rate limiter does nothing unless the server is started with --rate-limit=execution_count"
-            yield model.note(f"{path}.rate_limiter", message, remedy="server: {rate_limit: {}}")
+            yield model.note(f"{path}.rate_limiter", message, remedy=remedy)
             return
 
 

@@ -56,9 +56,17 @@ def decoupled_responses_are_not_cached(model: ModelCase) -> Iterator[Finding]:
 
 @check("TS453", "a response cache is the server's too", on=("response_cache",))
 def caches_are_the_servers_too(model: ModelCase) -> Iterator[Finding]:
-    """A server that is started without --cache-config ignores the model's setting silently."""
+    """A server that is started without --cache-config ignores the model's setting silently.
+
+    Where nobody said how the server is started, as of a repository that is not ours, it is a note.
+    """
     server = model.target.server
-    if model.config.response_cache.enable and server is not None and not server.response_cache:
+    if not model.config.response_cache.enable:
+        return
+    if server is None and not (model.config.HasField("sequence_batching") or model.name in model.case.decoupled):
+        message = "response_cache is enabled: without a cache of the server's nothing is cached"
+        yield model.note(_CACHE, message, remedy="start the server with e.g. --cache-config local,size=104857600")
+    elif server is not None and not server.response_cache:
         message = "response_cache is enabled, and the server has no cache: nothing is cached"
         yield model.warning(_CACHE, message, remedy="give the server a cache (server.response_cache), or " + _DISABLE)
 

@@ -291,6 +291,8 @@ def batches_pass(model: ModelCase) -> Iterator[Finding]:
 def streams_are_bounded(model: ModelCase) -> Iterator[Finding]:
     """Where a decoupled step is faster than those behind it, its responses pile up in memory (server#8597, #8458).
 
+    A note: where the steps behind it are as fast, which no file tells, nothing piles up.
+
     Source: common: model_config.proto (ModelEnsembling.max_inflight_requests).
     """
     config = model.config.ensemble_scheduling
@@ -318,7 +320,9 @@ def full_queues_are_answered(model: ModelCase) -> Iterator[Finding]:
         config = model.case.configs.get(step.model_name)
         if config is not None and config.dynamic_batching.default_queue_policy.max_queue_size:
             message = f"a request that finds the queue of '{step.model_name}' full is never answered"
-            yield model.note(path, message, remedy=f"Triton {_QUEUES_MENDED_IN} or newer answers that it was refused")
+            yield model.warning(
+                path, message, remedy=f"Triton {_QUEUES_MENDED_IN} or newer answers that it was refused"
+            )
 
 
 def _says_its_tensors(model: ModelCase) -> bool:

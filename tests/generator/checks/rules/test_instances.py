@@ -92,7 +92,7 @@ def test_groups_that_are_all_passive_end_the_server_at_the_first_request(judge_m
     [
         ("python", "count: -2", Severity.WARNING, "count -2 is below 0; Triton takes its default, 1"),
         ("onnxruntime", "kind: KIND_CPU count: -2", Severity.WARNING, "Triton takes its default, 2"),
-        ("onnxruntime", "kind: KIND_CPU", Severity.NOTE, "without a count the group has two instances on the CPU"),
+        ("onnxruntime", "kind: KIND_CPU", Severity.WARNING, "without a count the group has two instances on the CPU"),
     ],
 )
 def test_a_count_that_triton_chooses_is_told(
@@ -103,9 +103,9 @@ def test_a_count_that_triton_chooses_is_told(
     assert message in found.message
 
 
-def test_a_python_model_that_never_asks_for_its_gpu_is_noted(judge_models: Judge) -> None:
+def test_a_python_model_that_never_asks_for_its_gpu_is_told(judge_models: Judge) -> None:
     config = f"{PYTHON}instance_group {{ kind: KIND_GPU }}"
     code = "class TritonPythonModel:\n    def execute(self, requests):\n        return []\n"
     (found,) = judge_models({"m": {"config.pbtxt": config, "1/model.py": code}}, gpus=1)
-    assert (found.code, found.severity, found.place.line) == ("TS513", Severity.NOTE, 4)
+    assert (found.code, found.severity, found.place.line) == ("TS513", Severity.WARNING, 4)
     assert judge_models({"m": {"config.pbtxt": config, "1/model.py": f"import torch\n{code}"}}, gpus=1) == []

@@ -76,4 +76,5 @@ def test_a_rate_limiter_that_the_server_ignores_is_noted(judge_models: Judge) ->
     config = group('{ name: "R" count: 400 }')
     (found,) = judge_models({"m": config}, server=Server())
     assert (found.code, found.severity) == ("TS523", Severity.NOTE)
-    assert judge_models({"m": config}, server=None) == []
+    (found,) = judge_models({"m": config}, server=None)
+    assert (found.code, found.severity, found.remedy) == ("TS523", Severity.NOTE, "--rate-limit=execution_count")

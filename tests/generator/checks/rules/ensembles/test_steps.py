@@ -178,9 +178,9 @@ def test_responses_that_pile_up_before_a_step_are_noted(judge_models: Judge) -> 
     assert judge_models({**models, "e": bounded}, release="25.11") == []
 
 
-def test_a_full_queue_of_a_step_is_noted_before_26_03(judge_models: Judge) -> None:
+def test_a_full_queue_of_a_step_is_told_before_26_03(judge_models: Judge) -> None:
     queue = "max_batch_size: 4 dynamic_batching { default_queue_policy { max_queue_size: 8 } }"
     models = {"m": PYTHON + queue, "e": ensemble(step()) + "max_batch_size: 4"}
     (found,) = judge_models(models)
-    assert (found.code, found.severity) == ("TS641", Severity.NOTE)
+    assert (found.code, found.severity) == ("TS641", Severity.WARNING)
     assert judge_models(models, release="26.03") == []

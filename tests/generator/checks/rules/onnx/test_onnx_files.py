@@ -187,3 +187,21 @@ def test_a_file_newer_than_the_servers_runtime_is_told(judge_files: Judge) -> No
 
 def test_a_missing_graph_is_no_finding_of_these(judge_files: Judge) -> None:
     assert judge_files({"1/other": b""}, f"{ORT}{X}{Y}") == []
+
+
+@pytest.mark.parametrize(
+    ("config", "code", "severity"),
+    [
+        (ORT, "TS419", Severity.WARNING),
+        (f"{ORT}max_batch_size: 0", "TS419", Severity.WARNING),
+        (None, "TS419", Severity.NOTE),
+        (f"{ORT}max_batch_size: 4", "", None),
+        (f"{ORT}{X.replace('4', '-1, 4')}{Y.replace('4', '-1, 4')}max_batch_size: 0", "", None),
+    ],
+)
+def test_a_batch_limit_that_triton_chooses_is_told(
+    judge_repository: Judge, config: str | None, code: str, severity: Severity | None
+) -> None:
+    files = {"m/1/model.onnx": BATCHING} | ({"m/config.pbtxt": config.encode()} if config is not None else {})
+    findings = judge_repository(files, prefixes=("TS40", "TS41"))
+    assert [(found.code, found.severity) for found in findings] == [(code, severity)] * bool(code)
