@@ -24,6 +24,8 @@ _HOLES = {
         r"[A-Za-z_][\w.]*"
     ),
     "file": r"[^'\"()]*?",  # of a traceback's line
+    "traced": r"(?=\\n|\n)",  # where a traceback follows
+    "alone": r"(?!\\n|\n)",  # where none does
 }
 _HOLE = re.compile(r"\{(\w+)\}")
 # What the server's log puts before a message (triton-config, part 0): the place in the source, who failed, a status.

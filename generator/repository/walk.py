@@ -14,6 +14,7 @@ from operator import attrgetter
 from pathlib import Path
 
 BYTECODE = "__pycache__"
+NEITHER = "neither a file nor a folder"  # a pipe, a socket, a device
 _NAME = attrgetter("name")
 
 
@@ -45,13 +46,13 @@ class _Folder:
                 return Entry(path, False), None
             if found.is_dir():
                 return Entry(path, True), _Folder(path, found.path, self.linked_from)
-            return Entry(path, False, "neither a file nor a folder"), None
+            return Entry(path, False, NEITHER), None
         try:
             mode = found.stat().st_mode
         except OSError as problem:
             return Entry(path, False, _why_unreadable(problem, is_link=True)), None
         if not stat.S_ISDIR(mode):
-            return Entry(path, False, "" if stat.S_ISREG(mode) else "neither a file nor a folder"), None
+            return Entry(path, False, "" if stat.S_ISREG(mode) else NEITHER), None
         target, above = os.path.realpath(found.path), (*self.linked_from, os.path.realpath(self.lies))
         if any(os.path.commonpath([folder, target]) == target for folder in above):
             return Entry(path, False, "a link to a folder that holds it"), None

@@ -21,6 +21,7 @@ from tritonsmith.generator.repository.names import (
     top_folders,
     versions_of,
 )
+from tritonsmith.generator.repository.walk import NEITHER
 
 # Backends whose models are a file in the version's folder, called by default_model_filename.
 _OF_ONE_FILE = frozenset({*BACKENDS, "tensorflow"})
@@ -112,12 +113,13 @@ def model_files_exist(model: ModelCase) -> Iterator[Finding]:
 
 @check(
     "TS207",
-    "a Python model's file is a file in its version folder",
+    "a Python model's file is a module of its version folder",
+    triton="ModuleNotFoundError: No module named '{name}'{alone}",
     on=("default_model_filename",),
     stage=Stage.INIT,
 )
 def python_files_are_modules(model: ModelCase) -> Iterator[Finding]:
-    """Python imports it as a module of the version's folder: a folder, or a path that climbs out, is none.
+    """Python imports it by its name without the last three letters: a folder, a pipe, a path that climbs out is none.
 
     Source: python_backend: pb_stub.cc (Stub::StubSetup).
     """
@@ -125,11 +127,22 @@ def python_files_are_modules(model: ModelCase) -> Iterator[Finding]:
         return
     name = model.config.default_model_filename
     for version in model.versions:
-        if _path(version, name) in model.model.folders:
-            yield model.error("", f"{version}/{name} is a folder", remedy=f"put the Python file at {version}/{name}")
+        path = _path(version, name)
+        if path in model.model.folders or model.model.faults.get(path) == NEITHER:
+            what = "a folder" if path in model.model.folders else NEITHER
+            yield model.error("", f"{version}/{name} is {what}", remedy=f"put the Python file at {version}/{name}")
         elif _is_found_elsewhere(model, version, name):
             message = f"default_model_filename '{name}' is not in the version's folder"
             yield model.error("default_model_filename", message, remedy=f"move the file into {model.name}/{version}/")
+        elif path in model.model.files and not _is_module(name):
+            message = f"default_model_filename '{name}' is no module's name"
+            yield model.error("default_model_filename", message, remedy="a plain name with .py at its end")
+
+
+def _is_module(name: str) -> bool:
+    """Whether Triton imports a file of this name: as `1.<name without its last three>`, if it ends like .py."""
+    is_imported = name[-1:] in (".", "p", "y") and "/" not in name
+    return not is_imported or (name.endswith(".py") and "." not in name[:-3])
 
 
 def _is_found_elsewhere(model: ModelCase, version: int, name: str) -> bool:
@@ -137,7 +150,7 @@ def _is_found_elsewhere(model: ModelCase, version: int, name: str) -> bool:
     from tritonsmith.generator.checks.rules.places import Lies, what_lies_at
 
     path = _path(version, name)
-    if path in model.model.folders:
+    if path in model.model.folders or model.model.faults.get(path) == NEITHER:
         return True
     return ".." in name and what_lies_at(model.case, model.model, path)[0] in (Lies.FILE, Lies.FOLDER)
 

@@ -17,6 +17,8 @@ HOLES = {
     "error": "ValueError",
     "syntax": "SyntaxError",
     "file": "model",
+    "traced": r"\n",
+    "alone": "",
 }
 CHECKS = [check for check in all_checks().values() if check.triton]
 BEFORE = (

@@ -13,7 +13,7 @@ from tritonsmith.generator.checks.case import ModelCase
 from tritonsmith.generator.checks.registry import check
 from tritonsmith.generator.checks.rules.python.environment import has_module, has_neighbour
 from tritonsmith.generator.checks.rules.python.flow import certain_imports, is_plain
-from tritonsmith.generator.checks.rules.python.source import has_own_environment, in_file, python_sources, python_trees
+from tritonsmith.generator.checks.rules.python.source import has_own_environment, in_file, python_trees
 from tritonsmith.generator.findings import Finding
 from tritonsmith.generator.inspect.python_file import LARGEST_FILE_BYTES, read_source
 from tritonsmith.generator.repository.complete_python import method, model_class
@@ -44,7 +44,7 @@ class _Imported:
 @check(
     "TS810",
     "the modules that a Python model imports are installed",
-    triton="ModuleNotFoundError: No module named '{name}'...",
+    triton="ModuleNotFoundError: No module named '{name}'{traced}...",
 )
 def modules_are_installed(model: ModelCase) -> Iterator[Finding]:
     """The load fails with ModuleNotFoundError.
@@ -56,7 +56,6 @@ def modules_are_installed(model: ModelCase) -> Iterator[Finding]:
 
     Source: python_backend: src/pb_stub.cc (StubSetup), triton-config rule 100 and F19.
     """
-    yield from _module_of_the_file(model)
     for imported in _imports(model):
         if imported.level == 0 and not has_module(imported.module, model.model, imported.folder):
             name = imported.module.partition(".")[0]
@@ -128,16 +127,6 @@ def neighbours_are_not_hidden(model: ModelCase) -> Iterator[Finding]:
                     message = f"'import {alias.name}' imports Python's own module, not {folder}/{alias.name}.py"
                     remedy = f"from . import {alias.name}, or give the file a name of its own"
                     yield in_file(model, path, statement, model.warning("", message, remedy=remedy))
-
-
-def _module_of_the_file(model: ModelCase) -> Iterator[Finding]:
-    """Yield that the file cannot be imported under its own name: Triton asks for `1.<name without its last three>`."""
-    name = model.config.default_model_filename
-    stem = name[:-3]
-    is_module = name.endswith(".py") and "." not in stem
-    if name and name[-1] in ".py" and "/" not in name and not is_module and python_sources(model):
-        message = f"default_model_filename '{name}' is no module's name"
-        yield model.error("default_model_filename", message, remedy="a plain name that ends with .py, as in model.py")
 
 
 @check(

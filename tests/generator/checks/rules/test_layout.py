@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,6 +96,8 @@ def test_only_the_versions_that_are_loaded_need_their_file(judge_repository: Jud
         (f'{PYTHON}default_model_filename: "a/b.py"', {"m/1/a/b.py": MODEL}, []),
         (f'{PYTHON}default_model_filename: "../x.py"', {"m/1": None, "m/x.py": MODEL}, [("TS207", *LOAD)]),
         (PYTHON, {"m/1/model.py/x": ""}, [("TS207", *LOAD)]),
+        (f'{PYTHON}default_model_filename: "a.b.py"', {"m/1/a.b.py": MODEL}, [("TS207", *LOAD)]),
+        (f'{PYTHON}default_model_filename: "miney"', {"m/1/miney": MODEL}, [("TS207", *LOAD)]),
         (ONNX, {"m/1": None}, [("TS206", "error", "request")]),
         (ONNX, {"m/1/model.onnx/model.onnx": ""}, []),
         (f'{ONNX}cc_model_filenames {{ key: "8.0" value: "a.onnx" }}', {"m/1/a.onnx": ""}, []),
@@ -140,6 +143,12 @@ def test_an_ensembles_version_folder_is_kept(judge_repository: Judge) -> None:
 def test_an_ensemble_has_a_version_folder(judge_repository: Judge) -> None:
     (found,) = judge_repository({**python("1"), "e/config.pbtxt": ENSEMBLE})
     assert (found.code, found.fix) == ("TS201", AddFile("1/.gitkeep"))
+
+
+def test_a_pipe_is_no_models_file(judge_repository: Judge, tmp_path: Path) -> None:
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    os.mkfifo(tmp_path / "m" / "1" / "model.py")
+    assert told(judge_repository({"m/config.pbtxt": PYTHON})) == [("TS207", *LOAD), ("TS214", *WARNING)]
 
 
 @pytest.mark.parametrize(

@@ -68,9 +68,3 @@ def test_a_neighbour_called_like_a_module_of_pythons_is_never_imported(judge_fil
     files = {"1/model.py": f"import queue\n{CLASS}", "1/queue.py": ""}
     findings = judge_files(files)
     assert [(finding.code, finding.severity) for finding in findings] == [("TS813", Severity.WARNING)]
-
-
-@pytest.mark.parametrize("name", ["a.b.py", "miney"])
-def test_a_file_name_that_is_no_modules_is_told(judge_files: Judge, name: str) -> None:
-    findings = judge_files({f"1/{name}": CLASS}, f'backend: "python" default_model_filename: "{name}"')
-    assert [(finding.code, finding.phase) for finding in findings] == [("TS810", Phase.LOAD)]
