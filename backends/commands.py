@@ -77,7 +77,8 @@ def check(
 ) -> None:
     """Find what is wrong with PATH: a spec or any model repository. Status 1 where there is an error.
 
-    With --live status 1 too where a model's own code refuses, and 70 where the server disagrees: a bug of ours.
+    With --live status 1 too where a model's own code refuses. Where neither is so and the server disagrees with what
+    was found, a bug of ours, it is 70.
     """
     from tritonsmith.backends import checking
 

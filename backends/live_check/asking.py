@@ -67,6 +67,9 @@ def ask_server(stage: LiveStage, names: Sequence[str], options: ServerOptions) -
             if isinstance(answer, BaseException):
                 raise answer
             answers[answer.model] = answer
+            if answer.verdict is Verdict.HANGS:
+                left = len(names) - len(answers)
+                console.say(f"{answer.model} hangs; models left: {left}")
     return {name: answers[name] for name in names}
 
 

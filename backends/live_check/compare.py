@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ class Comparison:
     `findings` are ours that say how its load ends (for an ensemble also of its steps, where the server's reason is
     theirs), `matched` the checks whose pattern of Triton's message the server's reason matches. `is_incomplete`: the
     server misses what a C++ backend completes from a file that we cannot read, and a null backend does not.
+    `is_left_out`: something of its folder, which would bring any server down, was kept from the server.
     """
 
     answer: Answer
@@ -35,6 +37,7 @@ class Comparison:
     findings: tuple[Finding, ...] = ()
     matched: tuple[str, ...] = ()
     is_incomplete: bool = False
+    is_left_out: bool = False
 
     @property
     def codes(self) -> tuple[str, ...]:
@@ -47,13 +50,20 @@ class Comparison:
         return self.answer.model
 
     @property
-    def is_refused_crash(self) -> bool:
-        """Whether a load that can crash the server was refused this time: which comes first is a race in it."""
-        return self.ours is Verdict.CRASHES and self.answer.verdict is Verdict.FAILS
+    def is_race(self) -> bool:
+        """Whether the load was refused this time and can crash the server at another, or the other way round.
+
+        Which comes first is a race in the server. A warm-up that fails in a model's process can always end either way.
+        """
+        if {self.ours, self.answer.verdict} != {Verdict.CRASHES, Verdict.FAILS}:
+            return False
+        return self.ours is Verdict.CRASHES or any(code in _fails_the_warm_up() for code in self.codes)
 
     @property
     def excuse(self) -> str:
         """Why no check can say what the server says, empty where one should."""
+        if self.is_left_out:
+            return "something of its folder was kept from the server"
         if self.ours is not Verdict.LOADS:
             return ""
         if self.is_incomplete:
@@ -63,7 +73,7 @@ class Comparison:
     @property
     def disagreement(self) -> str:
         """What is wrong with our judgement; empty where nothing is."""
-        if self.excuse or self.is_refused_crash:
+        if self.excuse or self.is_race:
             return ""
         if self.ours is not self.answer.verdict:
             return f"it says '{self.ours.value}', the server '{self.answer.verdict.value}'"
@@ -74,10 +84,21 @@ class Comparison:
         return f"no finding ({', '.join(self.codes)}) is the server's reason"
 
 
-def compare(case: Case, answers: Mapping[str, Answer]) -> list[Comparison]:
-    """Return the comparison for each model that the server was asked about; `case` has that server as its target."""
+def compare(case: Case, answers: Mapping[str, Answer], left_out: Container[str] = ()) -> list[Comparison]:
+    """Return the comparison for each model that the server was asked about; `case` has that server as its target.
+
+    Of the models in `left_out` the server was not given everything.
+    """
     findings, incomplete = judged_by_core(case), _incomplete(case)
-    return [_compared(answer, case, findings, incomplete) for answer in answers.values()]
+    compared = [_compared(answer, case, findings, incomplete) for answer in answers.values()]
+    return [replace(found, is_left_out=found.model in left_out) for found in compared]
+
+
+@functools.cache
+def _fails_the_warm_up() -> frozenset[str]:
+    """Return the checks on requests of a warm-up that a model's process refuses (rule 64)."""
+    checks = all_checks().values()
+    return frozenset(check.code for check in checks if check.triton.startswith("failed to run warmup sample"))
 
 
 def judged_by_core(case: Case) -> list[Finding]:

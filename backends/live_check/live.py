@@ -62,7 +62,7 @@ def check_live(case: Case, path: Path, *, load_limit_s: float = LOAD_LIMIT_S) ->
         stage = make_stage(toolchain, folder, asked, run)
         answers = ask_server(stage, stage.names, options)
     null = {model.config.backend for model in asked.models()} & STOOD_IN_FOR
-    return LiveReport(asked.target, tuple(compare(asked, answers)), tuple(sorted(null)))
+    return LiveReport(asked.target, tuple(compare(asked, answers, stage.incomplete)), tuple(sorted(null)))
 
 
 def embedded_target(target: Target) -> Target:

@@ -60,5 +60,5 @@ def _beside(comparison: Comparison) -> str:
     if comparison.disagreement or not comparison.findings:
         return ""
     places = dict.fromkeys(f"{finding.code} ({finding.place})" for finding in comparison.findings)
-    crash = f" (it {comparison.ours.value} at other times)" if comparison.is_refused_crash else ""
-    return f"{crash}, as said: {', '.join(places)}"
+    other = f" (it {comparison.ours.value} at other times)" if comparison.is_race else ""
+    return f"{other}, as said: {', '.join(places)}"

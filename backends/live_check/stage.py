@@ -30,6 +30,7 @@ class LiveStage:
     folder: Path  # backends/ and the view models/
     names: tuple[str, ...]
     repository: Path
+    incomplete: frozenset[str] = frozenset()  # models of which something is left out that no server should be given
 
     @property
     def prepared(self) -> Prepared:
@@ -40,14 +41,25 @@ class LiveStage:
 
 def make_stage(toolchain: Toolchain, repository: Path, case: Case, folder: Path) -> LiveStage:
     """Mirror a repository into `folder`, beside a backend directory with the null backends."""
-    names = make_view(repository, folder / "models")
+    names = make_view(repository, folder / "models", with_faults=True)
     link_python_backend(toolchain, folder / "backends")
     for backend in sorted(STOOD_IN_FOR):
         (folder / "backends" / backend).mkdir()
         shutil.copyfile(NULL_BACKEND, folder / "backends" / backend / "model.py")
         completed = json.dumps(completions(case, backend))
         (folder / "backends" / backend / "completed.json").write_text(completed, encoding="utf-8")
-    return LiveStage(toolchain, folder, tuple(names), repository)
+    return LiveStage(toolchain, folder, tuple(names), repository, left_out_of(case, folder / "models"))
+
+
+def left_out_of(case: Case, view: Path) -> frozenset[str]:
+    """Return the models of a case that have something broken which the view lacks."""
+    models = case.repository.models.values()
+    return frozenset(model.name for model in models if any(not is_there(view / model.name / p) for p in model.faults))
+
+
+def is_there(path: Path) -> bool:
+    """Return whether there is an entry, be it a link to nothing."""
+    return path.is_symlink() or path.exists()
 
 
 def completions(case: Case, backend: str) -> dict[str, dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import py_compile
 import shutil
+import stat
 from pathlib import Path
 
 from tritonsmith.backends.toolchain.find import Toolchain
@@ -15,8 +16,8 @@ from tritonsmith.generator.repository.walk import BYTECODE, walk
 SHIPPED_BACKENDS = Path(__file__).parents[1] / "python_based"
 
 
-def make_view(repository: Path, view: Path) -> list[str]:
-    """Mirror a repository with links and return the names of its models.
+def make_view(repository: Path, view: Path, *, with_faults: bool = False) -> list[str]:
+    """Mirror a repository with links and return the names of its models; `with_faults` what is broken too, as broken.
 
     Bytecode is compiled beforehand: a stub that writes `1/__pycache__` at the first load makes Triton believe that
     the version changed, and a later load through an ensemble then drops overrides without a word.
@@ -26,7 +27,7 @@ def make_view(repository: Path, view: Path) -> list[str]:
     folders = model_folders(repository)
     view.mkdir()
     for folder in folders:
-        mirror_folder(folder, view / folder.name)
+        mirror_folder(folder, view / folder.name, with_faults=with_faults)
     return [folder.name for folder in folders]
 
 
@@ -47,21 +48,44 @@ def model_folders(repository: Path) -> list[Path]:
     return folders
 
 
-def mirror_folder(source: Path, target: Path) -> None:
+def mirror_folder(source: Path, target: Path, *, with_faults: bool = False) -> None:
     """Mirror one folder: folders are made, files linked, `__pycache__` left out and made anew for this Python.
 
-    What cannot be read, such as a link to nothing or in a circle, is left out and said aloud.
+    What cannot be read, such as a link to nothing or in a circle, is mirrored where asked for and safe, else left out
+    and said aloud.
     """
     target.mkdir()
     for entry in walk(source, {BYTECODE}):
         if entry.fault:
-            console.say(f"{source / entry.path} is {entry.fault}: left out")
+            if not (with_faults and mirror_fault(source / entry.path, target / entry.path)):
+                console.say(f"{source / entry.path} is {entry.fault}: left out")
         elif entry.is_folder:
             (target / entry.path).mkdir()
         else:
             link_file(source / entry.path, target / entry.path)
             if entry.path.endswith(".py"):
                 _compile(target / entry.path)
+
+
+def mirror_fault(source: Path, target: Path) -> bool:
+    """Mirror what cannot be read so that a server fares with it as with the original; return whether that is safe.
+
+    A pipe is made anew: who reads the user's takes away what others wait for. A device can be endless, and so can the
+    ways through links in circles, each a line of the server's log.
+    """
+    try:
+        mode = source.stat().st_mode
+    except OSError:  # a link to nothing or to itself
+        mode = 0
+    if stat.S_ISFIFO(mode):
+        os.mkfifo(target)
+    elif stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or (stat.S_ISDIR(mode) and source.is_symlink()):
+        return False
+    else:
+        if target.is_dir():  # made before it could not be entered
+            target.rmdir()
+        target.symlink_to(source.absolute())
+    return True
 
 
 def link_file(source: Path, target: Path) -> None:

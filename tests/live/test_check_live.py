@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -150,6 +151,22 @@ def test_what_a_models_own_code_decides_is_no_bug_of_ours(hard: LiveReport) -> N
     for name in ("e_sleeps", "f_raises"):
         assert by_model(hard)[name].excuse
     assert hard.has_unforeseen_failures
+
+
+def test_what_is_broken_in_a_folder_is_given_to_the_server_too(tmp_path: Path, write_model: WriteModel) -> None:
+    for name in ("dangling", "pipe", "circles"):
+        write_model(tmp_path, name)
+    (tmp_path / "dangling" / "labels.txt").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe" / "p")
+    for link in ("a", "b"):
+        (tmp_path / "circles" / link).symlink_to(".")
+    report = live(tmp_path)
+    assert not report.disagreements
+    found = by_model(report)
+    assert found["dangling"].answer.verdict is Verdict.FAILS
+    assert found["dangling"].codes == found["dangling"].matched == ("TS205",)
+    assert found["pipe"].answer.verdict is Verdict.LOADS
+    assert found["circles"].is_left_out
 
 
 def test_a_reason_names_the_users_own_path(hard: LiveReport) -> None:

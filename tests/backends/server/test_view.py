@@ -87,6 +87,30 @@ def test_linked_folders_are_mirrored_and_links_that_lead_nowhere_are_said(
     ]
 
 
+def test_what_is_broken_is_mirrored_for_a_verdict_on_it_where_that_is_safe(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "r" / "m"
+    (model / "1").mkdir(parents=True)
+    (model / "gone").symlink_to("nowhere")
+    (model / "self").symlink_to("self")
+    os.mkfifo(model / "pipe")
+    (model / "1" / "up").symlink_to("..")
+    (model / "endless").symlink_to("/dev/zero")
+    make_view(tmp_path / "r", tmp_path / "view", with_faults=True)
+    view = tmp_path / "view" / "m"
+    assert sorted(path.name for path in view.iterdir()) == ["1", "gone", "pipe", "self"]
+    assert not (view / "gone").exists()
+    with pytest.raises(OSError, match="Too many levels"):
+        (view / "self").stat()
+    assert (view / "pipe").is_fifo()
+    assert not (view / "pipe").samefile(model / "pipe")
+    assert capsys.readouterr().err.splitlines() == [
+        f"{model}/endless is neither a file nor a folder: left out",
+        f"{model}/1/up is a link to a folder that holds it: left out",
+    ]
+
+
 def test_what_does_not_compile_is_left_to_the_server(tmp_path: Path) -> None:
     (tmp_path / "r" / "m" / "1").mkdir(parents=True)
     (tmp_path / "r" / "m" / "1" / "model.py").write_text("def (\n")
