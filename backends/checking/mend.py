@@ -13,7 +13,7 @@ from pathlib import Path
 from tritonsmith.backends.checking.question import Asked
 from tritonsmith.generator.checks.mend import mend
 from tritonsmith.generator.errors import RepositoryError, UsageError
-from tritonsmith.generator.files import read_regular
+from tritonsmith.generator.files import printable, read_regular
 from tritonsmith.generator.repository.core import Content, Repository
 from tritonsmith.generator.repository.names import CONFIG_FILE, LOCK_FILE
 
@@ -29,11 +29,12 @@ class Change:
     def diff(self) -> str:
         """Return the change as a unified diff; of an empty file its name."""
         if not self.after:
-            return f"new empty file {self.path}\n"
+            return printable(f"new empty file {self.path}\n")
         lines = difflib.unified_diff(
             (self.before or "").splitlines(True), self.after.splitlines(True), f"{self.path}", f"{self.path}"
         )
-        return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+        text = "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+        return printable(text)
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,12 @@ def _write(change: Change, root: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(exist_ok=False)
         return
-    if read_regular(path) != change.before.encode():
+    if read_regular(path) != change.before.encode(errors="surrogateescape"):
         raise RepositoryError("it was changed meanwhile", where=str(change.path), hint="run check --fix again")
     mode = stat.S_IMODE(path.stat().st_mode)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".fix-", delete=False) as file:
         stage = Path(file.name)
-        file.write(change.after.encode())
+        file.write(change.after.encode(errors="surrogateescape"))
     try:
         stage.chmod(mode)
         stage.replace(path)

@@ -26,7 +26,7 @@ class LiveCheck:
 
     code: str
     title: str
-    rule: Rule
+    rule: Callable[..., Iterator[Finding]]
 
     @property
     def reason(self) -> str:
@@ -35,6 +35,7 @@ class LiveCheck:
 
 
 LIVE_CHECKS: dict[str, LiveCheck] = {}
+_OF_MODELS: dict[str, Rule] = {}  # of those that are ready
 
 
 def live_check(code: str, title: str) -> Callable[[Rule], Rule]:
@@ -42,6 +43,7 @@ def live_check(code: str, title: str) -> Callable[[Rule], Rule]:
 
     def register(rule: Rule) -> Rule:
         LIVE_CHECKS[code] = LiveCheck(code, title, rule)
+        _OF_MODELS[code] = rule
         return rule
 
     return register
@@ -49,11 +51,26 @@ def live_check(code: str, title: str) -> Callable[[Rule], Rule]:
 
 def explain(observation: Observation) -> list[Finding]:
     """Return what there is to say of a running server, model by model."""
-    found = [_unready(state.name, state.reason, observation) for state in observation.index if state.state != READY]
+    found = list(models_are_served(observation))
     for activity in observation.models.values():
-        for check in LIVE_CHECKS.values():
-            found += [replace(one, code=check.code) for one in check.rule(activity, observation)]
-    return [one for one in found if one is not None]
+        for code, rule in _OF_MODELS.items():
+            found += [replace(one, code=code) for one in rule(activity, observation)]
+    return found
+
+
+def models_are_served(observation: Observation) -> Iterator[Finding]:
+    """A server that is told to go on (--exit-on-error=false) answers for the other models as if nothing were wrong.
+
+    Source: server: docs/protocol/extension_model_repository.md (index: state, reason).
+    """
+    for state in observation.index:
+        if state.state != READY and state.reason and state.reason != "unloaded":  # else it was never asked for
+            message, place = f"it is not served: {state.reason}", Place(observation.url)
+            yield Finding(Severity.ERROR, message, place, state.name, code=_UNSERVED, model=state.name)
+
+
+_UNSERVED = "TS960"
+LIVE_CHECKS[_UNSERVED] = LiveCheck(_UNSERVED, "a model that was to be loaded is served", models_are_served)
 
 
 @live_check("TS961", "a model that could batch forms batches")
@@ -172,15 +189,6 @@ def models_are_used(activity: Activity, observation: Observation) -> Iterator[Fi
     """A model that nobody asks holds its memory all the same."""
     if not activity.counters.requests and not activity.counters.failures:
         yield _about(activity, observation, Severity.NOTE, "no request since it was loaded", "unload it if it is idle")
-
-
-def _unready(name: str, reason: str, observation: Observation) -> Finding | None:
-    """Return why a model is not served, None for one that was never asked for."""
-    if not reason or reason == "unloaded":
-        return None
-    return Finding(
-        Severity.ERROR, f"it is not served: {reason}", Place(observation.url), name, code="TS960", model=name
-    )
 
 
 def _about(activity: Activity, observation: Observation, severity: Severity, message: str, remedy: str) -> Finding:

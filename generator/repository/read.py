@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tritonsmith.generator.errors import RepositoryError
-from tritonsmith.generator.files import read_regular
+from tritonsmith.generator.files import open_regular, printable
 from tritonsmith.generator.findings import Finding, Phase, Place, error, warning
 from tritonsmith.generator.repository.core import FolderFiles, Model, Repository
 from tritonsmith.generator.repository.exchange import build_lock, is_unfinished, recover
@@ -19,11 +19,14 @@ from tritonsmith.generator.repository.pbtxt import parse_config
 from tritonsmith.generator.repository.walk import BYTECODE, fault_of_link, walk, whole
 from tritonsmith.generator.spec.settings import are_settings
 
+LARGEST_CONFIG_BYTES = 16 << 20  # a thousand times what people write; reading takes about half a second a megabyte
+
 
 def read_repository(path: Path) -> Repository:
     """Return the repository at `path`: a model for every folder whose name does not start with a dot.
 
-    Symbolic links are followed, as Triton follows them; bytecode (`__pycache__`) is left out.
+    Symbolic links are followed, as Triton follows them; bytecode (`__pycache__`) is left out. A folder whose name is
+    not UTF-8 is a model with a fault, called by its name in escapes.
 
     Raises: RepositoryError where there is no model repository, or it cannot be read.
     """
@@ -49,7 +52,8 @@ def read_repository(path: Path) -> Repository:
     lock = _lock_of(path)
     models = {model.name: model for model in found}
     loose = frozenset(entry.name for entry in entries) - models.keys()
-    return Repository(lock.repository or path.resolve().name, models, lock.spec_digest, lock.settings, loose=loose)
+    name = lock.repository or printable(path.resolve().name)
+    return Repository(name, models, lock.spec_digest, lock.settings, loose=loose)
 
 
 def _finish_build(path: Path) -> None:
@@ -91,9 +95,11 @@ def read_model(folder: Path) -> Model:
 
 def _model_at(folder: str) -> Model:
     name, config_file = folder.rpartition("/")[2], f"{folder}/{CONFIG_FILE}"
+    if printable(name) != name:  # no request, protobuf's strings are UTF-8, can name it
+        return _faulty(printable(name), folder, "called by bytes that are not UTF-8")
     entries = list(walk(folder, (BYTECODE,)))
     if entries and not entries[0].path and (fault := fault_of_link(Path(folder))):
-        return Model(name, None, findings=(error(f"the model's folder is {fault}", Place(folder)),), faults={"": fault})
+        return _faulty(name, folder, fault)
     paths, faults = whole(entries)
     files = FolderFiles(folder, tuple(sorted(path for path in paths if path != CONFIG_FILE)))
     folders = tuple(sorted([entry.path for entry in entries if entry.is_folder]))
@@ -108,13 +114,21 @@ def _model_at(folder: str) -> Model:
     return Model(name, config, files, folders, findings, Origins(text, config_file), faults, text)
 
 
+def _faulty(name: str, folder: str, fault: str) -> Model:
+    place = Place(folder)
+    found = error(f"the model's folder is {fault}", place)
+    return Model(name, None, findings=(found,), origins={"": place}, faults={"": fault})
+
+
 def _read_config(path: str) -> tuple[str, tuple[Finding, ...]] | Finding | None:
     """Return the configuration's text and what may be said of it, or why it cannot be read; None where there is none.
 
-    Triton reads bytes: what is not UTF-8 is refused outside strings and comments alone.
+    Triton reads bytes: what is not UTF-8 is refused outside strings and comments alone, and stays in the text as
+    `surrogateescape` has it.
     """
     try:
-        data = read_regular(path)
+        with open_regular(path) as file:
+            data = file.read(LARGEST_CONFIG_BYTES + 1)
     except FileNotFoundError:
         return None
     except IsADirectoryError:  # the size that it has is taken for a text's: std::length_error
@@ -122,9 +136,12 @@ def _read_config(path: str) -> tuple[str, tuple[Finding, ...]] | Finding | None:
     except OSError as problem:
         found = error(f"cannot read it: {problem.strerror}", Place(path))
         return replace(found, phase=Phase.HANG) if Path(path).is_fifo() else found  # Triton waits for a writer
+    if len(data) > LARGEST_CONFIG_BYTES:
+        message = f"more than {LARGEST_CONFIG_BYTES:,} bytes: it was not read, and nothing more is said of the model"
+        return warning(message, Place(path), remedy="take out what no server reads")
     try:
         return data.decode(), ()
     except UnicodeDecodeError as problem:
         line = data.count(b"\n", 0, problem.start) + 1
         found = warning("not UTF-8 text", Place(path, line), remedy="save it as UTF-8")
-        return data.decode(errors="replace"), (found,)
+        return data.decode(errors="surrogateescape"), (found,)

@@ -59,9 +59,14 @@ def unescape(text: str) -> str:
     parts: list[bytes] = []
     end = 0
     for match in _ESCAPE.finditer(text):
-        parts += [text[end : match.start()].encode("utf-8", "replace"), _escaped(match)]
+        parts += [text[end : match.start()].encode("utf-8", "surrogateescape"), _escaped(match)]
         end = match.end()
-    return b"".join([*parts, text[end:].encode("utf-8", "replace")]).decode("utf-8", "replace")
+    return b"".join([*parts, text[end:].encode("utf-8", "surrogateescape")]).decode("utf-8", "replace")
+
+
+def as_utf8(text: str) -> str:
+    """Return a string as protobuf holds it: bytes that are no UTF-8 become U+FFFD."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _escaped(match: re.Match[str]) -> bytes:

@@ -40,6 +40,8 @@ def shown(word: str) -> str:
     if not word:
         return "the end"
     if not word.isascii() and len(word) == 1:
+        if 0xDC80 <= ord(word) <= 0xDCFF:
+            return f"the byte 0x{ord(word) - 0xDC00:02X}, which is not UTF-8,"
         return f"'{word}' (U+{ord(word):04X})" if word.isprintable() else f"U+{ord(word):04X}"
     cut = word if len(word) <= _LONGEST else f"{word[:_LONGEST]}..."
     return cut if cut[:1] in ("'", '"') else f"'{cut}'" if cut.isprintable() else repr(cut)

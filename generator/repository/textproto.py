@@ -9,6 +9,7 @@ tritonserver 2.51 (tests/generator/repository/test_textproto.py).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from google.protobuf.message import Message
@@ -30,6 +31,7 @@ from tritonsmith.generator.repository.tokens import END, Tokens
 
 _CLOSERS = {"{": "}", "<": ">", "[": "]"}
 _MOST_PROBLEMS = 100  # of what is no configuration at all, nobody reads more
+_LARGE = 1 << 20  # characters: of a text beyond that only the first problem is told, as protobuf does
 
 
 @dataclass(frozen=True)
@@ -80,11 +82,12 @@ class Reader:
         self.words = self.tokens.words
 
     def _problem(self, at: int, message: str, remedy: str = "", fix: Fix | None = None) -> None:
-        self._add(Problem(*self.tokens.place(at), message, remedy, fix))
+        place = self.tokens.place if len(self.tokens.text) <= _LARGE else self.tokens.first_place
+        self._add(Problem(*place(at), message, remedy, fix))
 
     def _add(self, problem: Problem) -> None:
         self.problems.append(problem)
-        if len(self.problems) >= _MOST_PROBLEMS:
+        if len(self.problems) >= (_MOST_PROBLEMS if len(self.tokens.text) <= _LARGE else 1):
             raise TooMuchError
 
     def _message(self, message: Any, fields: dict[str, Field], closer: str) -> None:
@@ -239,7 +242,8 @@ class Reader:
             else:
                 parts.append(word[1:-1] if "\\" not in word else scalars.unescape(word[1:-1]))
             self.at += 1
-        return parts[0] if len(parts) == 1 else "".join(parts)
+        value = parts[0] if len(parts) == 1 else "".join(parts)
+        return value if value.isascii() else scalars.as_utf8(value)
 
     def _wrong(
         self, known: Field, fields: dict[str, Field], message: str, remedy: str = "", fix: Fix | None = None
@@ -326,7 +330,12 @@ class Reader:
         """Whether a field is one of a message around, in a text that has more opening than closing brackets."""
         if not any(name in scope for scope in self._scopes):
             return False
-        return sum(word in ("{", "<") for word in self.words) > sum(word in ("}", ">") for word in self.words)
+        return self._opens_more
+
+    @cached_property
+    def _opens_more(self) -> bool:
+        count = self.words.count
+        return count("{") + count("<") > count("}") + count(">")
 
     def _unknown(self, name: str, fields: dict[str, Field]) -> None:
         self._problem(self.at, *suggest_field(name, fields))

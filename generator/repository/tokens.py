@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 # What fits nothing else comes as one character: it is refused wherever it stands.
 _TOKEN = re.compile(
@@ -53,8 +54,7 @@ class Tokens:
     @cached_property
     def starts(self) -> list[int]:
         """Their positions in the text; of `END` where the text ends."""
-        starts = [match.start() for match in _TOKEN.finditer(self.text) if _is_word(match[0])]
-        return [*starts, *([len(self.text.rstrip())] * 3)]
+        return [*self._word_starts(), *([len(self.text.rstrip())] * 3)]
 
     @cached_property
     def _lines(self) -> list[int]:
@@ -63,6 +63,13 @@ class Tokens:
     def place(self, index: int) -> tuple[int, int]:
         """Return a token's line and column, both from 1; of `END` where the text ends."""
         return self.place_at(self.starts[index])
+
+    def first_place(self, index: int) -> tuple[int, int]:
+        """Return what `place` does, for one token of a large text: those behind it are not looked at."""
+        return self.place_at(next(islice(self._word_starts(), index, None), len(self.text.rstrip())))
+
+    def _word_starts(self) -> Iterator[int]:
+        return (match.start() for match in _TOKEN.finditer(self.text) if _is_word(match[0]))
 
     def place_at(self, start: int) -> tuple[int, int]:
         """Return the line and column of a position in the text."""

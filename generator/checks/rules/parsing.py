@@ -11,10 +11,12 @@ from tritonsmith.generator.checks.registry import Stage, check_case
 from tritonsmith.generator.findings import Finding, Phase, Place, error, warning
 from tritonsmith.generator.repository.contents import small_bytes
 from tritonsmith.generator.repository.core import File, Model, SourceFile
+from tritonsmith.generator.repository.tokens import Tokens
 
 _INDEX = re.compile(r"\[[0-9]+\]")
 _PLACEHOLDER = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
-_STRING_OR_COMMENT = re.compile(r"#[^\n]*|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'")
+# A string that never ends is passed over as one: looking for its end from each quote in it takes too long.
+_STRING_OR_COMMENT = re.compile(r"#[^\n]*|\"[^\"\\\n]*(?:\\.[^\"\\\n]*)*\"?|'[^'\\\n]*(?:\\.[^'\\\n]*)*'?")
 # Files that templates of models are filled in; of tokenizers and of Python `${` may be what is meant.
 _FILLED = (".pbtxt", ".yaml", ".yml", ".json")
 _NOT_FILLED = ("tokenizer", "vocab", "added_tokens", "special_tokens", "merges", "chat_template", "preprocessor")
@@ -82,10 +84,11 @@ def placeholders_are_filled(case: Case) -> Iterator[Finding]:
 
 def _in_configuration(case: Case, model: Model) -> Iterator[Finding]:
     file = case.origin(model).file
+    tokens = Tokens(model.text)
     told = {(finding.place.line, finding.place.column) for finding in model.findings}
     for found in _STRING_OR_COMMENT.finditer(model.text):
         for match in _PLACEHOLDER.finditer(model.text, *found.span()) if found[0][0] != "#" else ():
-            place = _place(file, model.text, match.start())
+            place = Place(file, *tokens.place_at(match.start()))
             if (place.line, place.column) not in told:
                 message = f"{match[0]} is a placeholder that was never filled"
                 yield case.about(model, error(message, place, remedy="fill it, or leave the setting out"))
@@ -94,13 +97,10 @@ def _in_configuration(case: Case, model: Model) -> Iterator[Finding]:
 def _in_file(case: Case, model: Model, path: str) -> Iterator[Finding]:
     text = _small_text(model.files[path])
     file = str(found.path) if isinstance(found := model.files[path], SourceFile) else f"{model.name}/{path}"
+    tokens = Tokens(text)
     for match in _PLACEHOLDER.finditer(text):
         message = f"{match[0]} is a placeholder that was never filled"
-        yield case.about(model, warning(message, _place(file, text, match.start()), remedy="fill it"), "")
-
-
-def _place(file: str, text: str, start: int) -> Place:
-    return Place(file, text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start))
+        yield case.about(model, warning(message, Place(file, *tokens.place_at(match.start())), remedy="fill it"), "")
 
 
 def _small_text(file: File) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -155,6 +156,41 @@ def test_fixes_are_shown_and_written(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o640
     assert sorted(entry.name for entry in path.parent.iterdir()) == ["1", "config.pbtxt"]
     assert "nothing can be mended" in run(folder, "--fix").stderr
+
+
+def test_a_fix_keeps_bytes_that_are_no_utf_8(tmp_path: Path) -> None:
+    path = write(tmp_path, "") / "m" / "config.pbtxt"
+    rest = b"# d\xe9j\xe0 \xe2\x82 vu\n" + PLAIN.encode()
+    path.write_bytes(b'name: "other"\n' + rest)
+    done = run(tmp_path, "--fix")
+    assert status(done) == 0
+    assert " # d\\xe9j\\xe0 \\xe2\\x82 vu\n" in done.stderr
+    assert path.read_bytes() == b'name: "m"\n' + rest
+
+
+def rename(folder: Path, name: bytes) -> None:
+    folder.rename(folder.with_name(os.fsdecode(name)))
+
+
+@pytest.mark.parametrize("form", ["text", "json", "sarif", "github", "junit"])
+@pytest.mark.parametrize("options", [[], ["--no-auto-complete"]])
+def test_names_that_are_no_utf_8_are_told_in_every_format(tmp_path: Path, form: str, options: list[str]) -> None:
+    rename(write(tmp_path, PLAIN, "a") / "a", b"a\xff")
+    write(tmp_path, PLAIN, "b")
+    (tmp_path / "b" / "v1").mkdir()
+    (tmp_path / "b" / "1" / "f.json").write_text("${x}")
+    rename(tmp_path / "b" / "1" / "f.json", b"\xfe.json")
+    (tmp_path / "b" / "link").symlink_to("nowhere")
+    rename(tmp_path / "b" / "link", b"link\xff")
+    (tmp_path / "loose").write_text("")
+    rename(tmp_path / "loose", b"loose\xff")
+    done = run(tmp_path, "--format", form, *options)
+    assert status(done) == 1
+    said = done.stdout.encode().decode()
+    assert "TS208" in said
+    assert "TS104" in said
+    assert re.search(r"a\\+xff", said)
+    assert not re.search(r"\\ud[c-f]", said)
 
 
 def test_a_file_elsewhere_and_a_spec_are_not_mended(tmp_path: Path) -> None:

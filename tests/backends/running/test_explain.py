@@ -4,11 +4,13 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tritonsmith.backends.checking.formats.flat import as_json as as_findings
 from tritonsmith.backends.client.control import ModelState
 from tritonsmith.backends.client.counters import ModelCounters
 from tritonsmith.backends.running.explain import LIVE_CHECKS, explain
 from tritonsmith.backends.running.observe import Activity, Observation
 from tritonsmith.backends.running.show import as_json, as_table
+from tritonsmith.generator.checks.report import Report
 
 BATCHING = "max_batch_size: 8 dynamic_batching {} instance_group { count: 1 }"
 MS = 1_000_000
@@ -126,6 +128,15 @@ def test_models_that_are_not_served_or_not_used_are_told() -> None:
     index = (ModelState("x", "1", "UNAVAILABLE", "boom"), ModelState("y", "1", "UNAVAILABLE", "unloaded"))
     assert found(index=index) == {"TS960": "error: it is not served: boom"}
     assert found(activity(requests=0)) == {"TS968": "note: no request since it was loaded"}
+
+
+def test_json_has_the_titles_of_what_is_told_of_a_running_server() -> None:
+    index = (ModelState("x", "1", "UNAVAILABLE", "boom"),)
+    told = as_findings(Report(tuple(explain(Observation("u", 10.0, {"m": activity(requests=0)}, index)))))
+    assert [(one["code"], one["title"], bool(one["source"])) for one in told] == [
+        ("TS960", "a model that was to be loaded is served", True),
+        ("TS968", "a loaded model is used", False),
+    ]
 
 
 def test_few_requests_say_nothing() -> None:

@@ -145,6 +145,20 @@ def test_other_folders_hold_no_version(name: str) -> None:
     assert not is_version_folder(name)
 
 
+def test_a_folder_whose_name_is_no_utf_8_is_a_model_with_a_fault(tmp_path: Path) -> None:
+    (write(tmp_path, {"n/config.pbtxt": CONFIG}) / os.fsdecode(b"m\xff") / "1").mkdir(parents=True)
+    models = read_repository(tmp_path).models
+    assert list(models) == ["m\\xff", "n"]
+    assert (models["m\\xff"].config, models["m\\xff"].faults) == (None, {"": "called by bytes that are not UTF-8"})
+
+
+def test_a_configuration_beyond_all_measure_is_not_read(tmp_path: Path) -> None:
+    with (write(tmp_path, {"m/config.pbtxt": ""}) / "m" / "config.pbtxt").open("wb") as file:
+        file.truncate(1 << 40)
+    (finding,) = read_repository(tmp_path).models["m"].findings
+    assert (finding.severity.value, finding.message[:9]) == ("warning", "more than")
+
+
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     config = parse_config(CONFIG, "c")
     assert isinstance(config, ModelConfig)

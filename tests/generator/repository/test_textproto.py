@@ -1,6 +1,7 @@
 """config.pbtxt is read as Triton's own parser reads it: what tritonserver 2.51 took and refused, tried one by one."""
 
 import random
+import time
 
 import pytest
 from google.protobuf import text_format
@@ -249,6 +250,24 @@ def test_rubbish_is_told_in_bounded_time_and_number() -> None:
         "input { name: '" * 50_000,
     ):
         parse_config(text, "f")
+
+
+@pytest.mark.parametrize("text", ["{" * 2_000_000, "x " * 1_000_000, "input { " * 300_000])
+def test_of_a_large_text_one_problem_is_told(text: str) -> None:
+    started_s = time.process_time()
+    found = parse_config(text, "f")
+    assert not isinstance(found, ModelConfig)
+    assert [finding.place.line for finding in found] == [1]
+    assert time.process_time() - started_s < 4
+
+
+def test_bytes_that_are_no_utf_8_are_told_by_their_number_and_held_as_protobuf_does() -> None:
+    found = parse_config("\udce9", "f")
+    assert not isinstance(found, ModelConfig)
+    assert found[0].message == "the byte 0xE9, which is not UTF-8, may stand in strings and comments alone"
+    held = parse_config('name: "\udce9\\t"', "f")
+    assert isinstance(held, ModelConfig)
+    assert held.name == "\ufffd\t"
 
 
 def test_places_are_found_in_everything_that_triton_takes() -> None:

@@ -1,4 +1,5 @@
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,6 +92,13 @@ def test_a_placeholder_is_found_in_the_files_that_templates_fill(
 )
 def test_what_is_no_placeholder_is_left_alone(judge_repository: Judge, file: str, text: str) -> None:
     assert judge_repository({**python(TENSORS), f"m/{file}": text}) == []
+
+
+@pytest.mark.parametrize("line", ['"' + r"\"" * 100_000, '"${x}' * 20_000, "${x}" * 20_000 + "\n" * 200_000])
+def test_placeholders_are_found_in_linear_time(judge_repository: Judge, line: str) -> None:
+    started_s = time.process_time()
+    judge_repository({"m/config.pbtxt": f"# ${{a}}\n{line}", "m/a.yaml": line})
+    assert time.process_time() - started_s < 4
 
 
 def test_a_bare_placeholder_is_one_error_that_does_not_load(judge_repository: Judge) -> None:
