@@ -62,13 +62,17 @@ def steps_exist(case: Case, found: list[Finding]) -> Iterator[Finding]:
 
     Source: core: model_repository_manager.cc (ConnectDependencyGraph).
     """
+    known = case.repository.models
+    for model in case.models():
+        missing = {step.model_name: path for path, step in steps_of(model) if step.model_name not in known}
+        for step, path in missing.items():
+            if step:
+                near = did_you_mean(step, known.keys() - {model.name})
+                message = f"the step's model is '{step}', which the repository does not hold.{near}"
+                yield model.error(f"{path}.model_name", message, remedy=f"add {step}/, or name another model")
     fates = fates_of(case, found)
     for name, path, step in fates.steps_that(case, Fate.ABSENT):
-        if step not in case.repository.models:
-            near = did_you_mean(step, case.repository.models.keys() - {name})
-            message = f"the step's model is '{step}', which the repository does not hold.{near}"
-            yield case.by_name[name].error(f"{path}.model_name", message, remedy=f"add {step}/, or name another model")
-        else:
+        if step in known:
             yield _because(case, fates, name, path, f"the configuration of the step's model '{step}' is refused", step)
 
 
