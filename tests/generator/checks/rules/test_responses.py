@@ -24,9 +24,10 @@ ensemble_scheduling {{ step {{
 
 @pytest.mark.parametrize(("config", "code"), [("sequence_batching {}", "TS451"), (DECOUPLED, "TS452")])
 def test_responses_that_are_more_than_one_answer_are_not_cached(judge: Judge, config: str, code: str) -> None:
-    assert [(found.code, found.place.line) for found in judge(CACHED + config)] == [(code, 4)]
+    errors = [(found.code, found.place.line) for found in judge(CACHED + config) if found.phase]
+    assert errors == [(code, 4)]
     assert judge(CACHED.replace("true", "false") + config) == []
-    assert judge(CACHED) == []
+    assert {found.severity for found in judge(CACHED)} == {Severity.NOTE}  # the server needs a cache, too
 
 
 def two_models(folder: Path, step: str) -> list[str]:
