@@ -15,7 +15,10 @@ def test_what_init_writes_builds_without_an_error_or_a_warning(name: str, tmp_pa
     assert written[0] == tmp_path / "new" / "tritonsmith.yaml"
     assert set(written) == {path for path in (tmp_path / "new").rglob("*") if path.is_file()}
     findings = plan_build(written[0], tmp_path / "repository").findings
-    assert {(finding.severity, finding.code) for finding in findings} <= {(Severity.NOTE, "TS640")}
+    assert {(finding.severity, finding.code) for finding in findings} <= {
+        (Severity.NOTE, "TS416"),
+        (Severity.NOTE, "TS640"),
+    }
 
 
 @pytest.mark.parametrize("existing", ["tritonsmith.yaml", "demo"])

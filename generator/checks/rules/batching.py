@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelQueuePolicy
 
-from tritonsmith.generator.checks.case import ModelCase
+from tritonsmith.generator.checks.case import Case, ModelCase
 from tritonsmith.generator.checks.registry import Stage, check
 from tritonsmith.generator.checks.rules.completion import is_completed_later
 from tritonsmith.generator.findings import Finding
@@ -309,18 +309,40 @@ def optional_inputs_split_batches(model: ModelCase) -> Iterator[Finding]:
 def variable_inputs_split_batches(model: ModelCase) -> Iterator[Finding]:
     """An input of variable size batches only with those of the same shape, unless allow_ragged_batch is set.
 
-    Without a queue delay, too: then those that queue up behind a running batch are batched.
+    Without a queue delay, too: then those that queue up behind a running batch are batched. An input that is always
+    fed from another step's output of one size is left alone.
 
     Source: core: backend_model.cc (SetConfiguredScheduler), scheduler_utils.cc (HasEqualInputs).
     """
     if model.config.max_batch_size < 2:
         return
     for index, tensor in enumerate(model.config.input):
-        if -1 in tensor.dims and not tensor.allow_ragged_batch:
+        if -1 not in tensor.dims or tensor.allow_ragged_batch:
+            continue
+        if (model.name, tensor.name) not in model.case.once(_inputs_of_one_size):
             message = f"'{tensor.name}' varies, {list(tensor.dims)}: only requests of the same shape are batched"
             hint = "let clients pad it, or set allow_ragged_batch where the model takes ragged batches"
             yield model.note(f"input[{index}].dims", message, remedy=hint)
             return
+
+
+def _inputs_of_one_size(case: Case) -> frozenset[tuple[str, str]]:
+    """Return the inputs, as model and name, that ensembles feed from outputs whose dims are all fixed."""
+    sizes: dict[tuple[str, str], bool] = {}
+    for ensemble in case.models():
+        steps = ensemble.config.ensemble_scheduling.step
+        fixed = {
+            tensor
+            for step in steps
+            for name, tensor in step.output_map.items()
+            if (config := case.configs.get(step.model_name)) is not None
+            and any(output.name == name and -1 not in output.dims for output in config.output)
+        }
+        for step in steps:
+            for name, tensor in step.input_map.items():
+                key = (step.model_name, name)
+                sizes[key] = sizes.get(key, True) and tensor in fixed
+    return frozenset(key for key, is_fixed in sizes.items() if is_fixed)
 
 
 def _waits_for_others(model: ModelCase) -> bool:

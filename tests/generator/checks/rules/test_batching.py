@@ -165,3 +165,19 @@ def test_a_graph_that_could_batch_draws_a_hint(judge: Judge) -> None:
     free = TENSORS.replace("python", "onnxruntime").replace("[4]", "[-1, 4]")
     assert [(found.code, found.severity) for found in judge(free)] == [("TS404", Severity.NOTE)]
     assert judge(f"{free}max_batch_size: 0") == []
+
+
+def test_what_a_step_of_one_size_feeds_is_left_alone(judge_models: Judge) -> None:
+    batching = 'backend: "python" max_batch_size: 8 dynamic_batching {}'
+    tensors = 'input {{ name: "x" data_type: TYPE_FP32 dims: {} }} output {{ name: "y" data_type: TYPE_FP32 dims: {} }}'
+    maps = 'model_version: -1 input_map {{ key: "x" value: "{}" }} output_map {{ key: "y" value: "{}" }}'
+    step = f'step {{{{ model_name: "{{}}" {maps} }}}}'
+    steps = f"ensemble_scheduling {{ {step.format('a', 'x', 't')} {step.format('b', 't', 'y')} }}"
+    ensemble = f'platform: "ensemble" max_batch_size: 8 {tensors.format("[4]", "[4]")} {steps}'
+    for made, codes in (("[10]", []), ("[-1]", ["TS416"])):
+        models = {
+            "a": f"{batching} {tensors.format('[4]', made)}",
+            "b": f"{batching} {tensors.format('[-1]', '[4]')}",
+            "e": ensemble,
+        }
+        assert [found.code for found in judge_models(models, prefixes=("TS4",))] == codes
