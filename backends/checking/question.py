@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,8 @@ from tritonsmith.generator.checks.select import Selection, read_codes
 from tritonsmith.generator.checks.sources import Sources
 from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.findings import Finding, Place, error
+
+_WHERE = re.compile(r"(.*?)(?::([0-9]+))?(?::([0-9]+))?", re.DOTALL)  # file:line:column
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,10 @@ def shown_if_unreadable(form: str) -> Iterator[None]:
 
 
 def _finding(problem: SpecError) -> Finding:
-    file, _, line = problem.where.rpartition(":")
-    place = Place(file, int(line)) if line.isdecimal() else Place(problem.where)
-    return error(problem.message, place, remedy=problem.hint)
+    where = _WHERE.fullmatch(problem.where)
+    assert where, "everything in it is optional"
+    file, line, column = where.groups(default="0")
+    return error(problem.message, Place(file, int(line), int(column)), remedy=problem.hint)
 
 
 def selection_of(select: Sequence[str] = (), ignore: Sequence[str] = (), *, is_load_only: bool = False) -> Selection:
