@@ -8,7 +8,7 @@ from typing import Any
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.catalog.datatypes import BY_NUMBER
-from tritonsmith.generator.findings import Finding, error
+from tritonsmith.generator.findings import Finding, Place, error
 from tritonsmith.generator.lower.facts import Facts, batch_limit, named_items, text_of
 from tritonsmith.generator.repository.core import Content
 from tritonsmith.generator.spec import tree
@@ -47,7 +47,20 @@ def facts_of_steps(model: ModelSpec, models: Mapping[str, ModelConfig], findings
             "step": [_step(wired.step, wired.input_map, wired.output_map) for wired in wiring.steps]
         },
     }
-    return Facts(fields, VERSION_FILES, wiring.tensors)
+    return Facts(fields, VERSION_FILES, wiring.tensors, _origins(model, wiring))
+
+
+def _origins(model: ModelSpec, wiring: Wiring) -> dict[str, Place]:
+    """Return where the steps and their fields were written; what was left out stands at its step."""
+    steps = "ensemble_scheduling.step"
+    origins = {steps: model.place_of("ensemble")}
+    for index, wired in enumerate(wiring.steps):
+        step, path = wired.step, f"{steps}[{index}]"
+        maps = {"input_map": wired.input_map, "output_map": wired.output_map}
+        tensors = [f"{name}.{tensor}" for name, given in maps.items() for tensor in given]
+        fields = ["model_name", "model_version", "model_namespace", *maps, *tensors]
+        origins |= {path: step.place, **{f"{path}.{field}": step.place_of(field) for field in fields}}
+    return origins
 
 
 def _gives_steps_twice(model: ModelSpec, findings: list[Finding]) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tritonsmith.generator.findings import Place
 from tritonsmith.generator.repository.core import File
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.wiring import Tensor
@@ -15,12 +16,13 @@ from tritonsmith.generator.wiring import Tensor
 class Facts:
     """The lowest layer of a model: ModelConfig fields as plain data, and its files by path in the model's folder.
 
-    `tensors` are an ensemble's, as its steps have them.
+    `tensors` are an ensemble's, as its steps have them; `origins` say where what was made of other keys was written.
     """
 
     fields: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, File] = field(default_factory=dict)
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    origins: Mapping[str, Place] = field(default_factory=dict)
 
 
 def text_of(fields: tree.Mapping, name: str) -> str:

@@ -66,7 +66,7 @@ def _lower_model(
     below = tree.mapping_from_data(dict(facts.fields), model.place)
     fields = merge_message(below, model.fields, ModelConfig.DESCRIPTOR)
     config = filler.fill(ModelConfig(), fields, key=f"models.{model.name}")
-    origins = {"": model.place, **filler.origins}
+    origins = {"": model.place, **filler.origins, **facts.origins}
     findings.extend(_too_new(spec, model, config))
     findings.extend(_refused_by_triton(model, config))
     if facts.tensors:

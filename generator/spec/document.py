@@ -26,6 +26,13 @@ class Step:
     namespace: str = ""
     input_map: Mapping[str, str] | None = None
     output_map: Mapping[str, str] | None = None
+    places: Mapping[str, Place] = field(default_factory=dict)  # by field: model_name, input_map, input_map.x
+
+    def place_of(self, path: str) -> Place:
+        """Return where a field of the step was written, or what is nearest around it."""
+        while path and path not in self.places:
+            path = path.rpartition(".")[0]
+        return self.places.get(path, self.place)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.findings import Finding
 from tritonsmith.generator.repository.names import is_model_name
 from tritonsmith.generator.spec import tree
+from tritonsmith.generator.spec.copied import with_places_of
 from tritonsmith.generator.spec.document import Expander, Locator, ModelSpec, Pipeline, Spec, Surroundings
 from tritonsmith.generator.spec.merge import merge_message, merge_models
 from tritonsmith.generator.spec.read_model import ModelReader
@@ -94,7 +95,8 @@ class _Reader:
         merged = tree.Mapping({}, root.place)
         for pipeline in self._pipelines(root, layer):
             if self.expand is not None:
-                fragment = tree.mapping_from_data(self.expand(pipeline, around, self.findings), pipeline.place)
+                made = tree.mapping_from_data(self.expand(pipeline, around, self.findings), pipeline.place)
+                fragment = with_places_of(made, pipeline.tree)
                 self._refuse_clashes(fragment, merged, pipeline)
                 merged = merge_models(merged, fragment)
         merged = merge_models(merged, self.values.mapping(root, "models", "models"))

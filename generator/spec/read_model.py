@@ -190,6 +190,7 @@ class ModelReader:
             namespace=self.values.text(node, "model_namespace", f"{key}.model_namespace"),
             input_map=self._map(node, "input_map", key),
             output_map=self._map(node, "output_map", key),
+            places=_places_in(node),
         )
 
     def _map(self, node: tree.Mapping, name: str, key: str) -> dict[str, str] | None:
@@ -206,6 +207,15 @@ class ModelReader:
             self.values.error(message, node.place_of("model_version"), key, "model_version: -1")
             return -1
         return version
+
+
+def _places_in(step: tree.Mapping) -> dict[str, Place]:
+    """Return where a step's fields were written, those of the tensors in its maps too."""
+    places = {name: step.place_of(name) for name in step.entries}
+    for name, node in step.entries.items():
+        if isinstance(node, tree.Mapping):
+            places |= {f"{name}.{tensor}": node.place_of(tensor) for tensor in node.entries}
+    return places
 
 
 def _is_inside(path: PurePosixPath) -> bool:

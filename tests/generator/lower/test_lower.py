@@ -370,3 +370,43 @@ def test_a_text_that_is_none_is_told(write_spec: WriteSpec, given: str, message:
     with pytest.raises(SpecError) as problem:
         lower(read_spec(write_spec(f"models: {{m: {{backend: b, files: {given}}}}}")))
     assert message in str(problem.value)
+
+
+STEPS = """models:
+  m:
+    backend: python
+    files: {1/model.py: {text: pass}}
+    input: [{name: x, data_type: TYPE_FP32, dims: [4]}]
+    output: [{name: y, data_type: TYPE_FP32, dims: [4]}]
+  e:
+    ensemble:
+      - {model_name: m, model_version: 2,
+         output_map: {y: z}}
+      - {model_name: m,
+         input_map: {x: z}}
+  bare:
+    ensemble: [m]
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "path", "place"),
+    [
+        ("e", "ensemble_scheduling.step", (8, 5)),
+        ("e", "ensemble_scheduling.step[0]", (9, 9)),
+        ("e", "ensemble_scheduling.step[0].model_name", (9, 10)),
+        ("e", "ensemble_scheduling.step[0].model_version", (9, 25)),
+        ("e", "ensemble_scheduling.step[0].output_map.y", (10, 23)),
+        ("e", "ensemble_scheduling.step[0].input_map.x", (9, 9)),  # wired by us
+        ("e", "ensemble_scheduling.step[1].input_map", (12, 10)),
+        ("e", "ensemble_scheduling.step[1].input_map.x", (12, 22)),
+        ("e", "ensemble_scheduling.step[1].model_version", (11, 9)),
+        ("bare", "ensemble_scheduling.step[0].model_name", (14, 16)),
+        ("bare", "ensemble_scheduling.step[0].input_map.x", (14, 16)),
+    ],
+)
+def test_a_step_knows_where_it_was_written(
+    write_spec: WriteSpec, model: str, path: str, place: tuple[int, int]
+) -> None:
+    found = built(write_spec(STEPS)).models[model].origins[path]
+    assert (found.line, found.column) == place
