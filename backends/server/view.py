@@ -11,6 +11,7 @@ from pathlib import Path
 from tritonsmith.backends.toolchain.find import Toolchain
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import RepositoryError
+from tritonsmith.generator.files import printable
 from tritonsmith.generator.repository.walk import BYTECODE, walk
 
 SHIPPED_BACKENDS = Path(__file__).parents[1] / "python_based"
@@ -32,7 +33,7 @@ def make_view(repository: Path, view: Path, *, with_faults: bool = False) -> lis
 
 
 def model_folders(repository: Path) -> list[Path]:
-    """Return the folders of a repository's models.
+    """Return the folders of a repository's models; what is called by bytes that are not UTF-8 no request can name.
 
     Raises: RepositoryError where there is no repository, or no model in it.
     """
@@ -40,7 +41,8 @@ def model_folders(repository: Path) -> list[Path]:
         raise RepositoryError(
             f"{repository} is not a folder", hint="run `tritonsmith build`, or name a model repository"
         )
-    folders = sorted(entry for entry in repository.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    seen = sorted(entry for entry in repository.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    folders = [folder for folder in seen if printable(folder.name) == folder.name]
     if not folders:
         raise RepositoryError(
             f"{repository} holds no model", hint="a model is a folder <name>/ with config.pbtxt and 1/<model file>"

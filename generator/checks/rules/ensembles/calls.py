@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -24,7 +25,7 @@ _ON = ("backend",)
 
 @dataclass(frozen=True)
 class Call:
-    """A request to another model in a Python model's file, where the file says the model's name as it is."""
+    """A request to another model in a Python model's file, where the file says the model's name as a text or a constant."""
 
     callee: str
     path: str
@@ -89,7 +90,7 @@ def streams_are_asked_for(model: ModelCase) -> Iterator[Finding]:
 
 
 def calls_in(model: ModelCase) -> Iterator[Call]:
-    """Yield the calls that a Python model's files write with the callee's name as a text; no other model has any."""
+    """Yield the calls that a Python model's files write where the callee's name is known; no other model has any."""
     yield from model.once(_calls_in) if model.config.backend == "python" else ()
 
 
@@ -101,17 +102,51 @@ def _calls_in(model: ModelCase) -> list[Call]:
 def _requests(path: str, tree: ast.Module) -> Iterator[Call]:
     import ast
 
+    constants: dict[str, str] | None = None
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         for given in node.keywords if name == _REQUEST else ():
-            if (
-                given.arg == "model_name"
-                and isinstance(given.value, ast.Constant)
-                and isinstance(given.value.value, str)
-            ):
-                yield Call(given.value.value, path, node)
+            if given.arg != "model_name":
+                continue
+            if isinstance(given.value, ast.Name):
+                constants = _constants(tree) if constants is None else constants
+                callee: object = constants.get(given.value.id)
+            else:
+                callee = given.value.value if isinstance(given.value, ast.Constant) else None
+            if isinstance(callee, str):
+                yield Call(callee, path, node)
+
+
+def _constants(tree: ast.Module) -> dict[str, str]:
+    """Return the texts that a module gives to names of its own, where nothing else in it is called so."""
+    import ast
+
+    texts: dict[str, str] = {}
+    for node in tree.body:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            texts |= {target.id: value.value for target in targets if isinstance(target, ast.Name)}
+    made = Counter(name for node in ast.walk(tree) for name in _names_made(node)) if texts else Counter[str]()
+    return {name: text for name, text in texts.items() if made[name] == 1}
+
+
+def _names_made(node: ast.AST) -> Iterator[str]:
+    """Yield the names that a node gives something to, in whatever scope."""
+    import ast
+
+    if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+        yield node.id
+    elif isinstance(node, ast.arg):
+        yield node.arg
+    elif isinstance(node, ast.alias):
+        yield node.asname or node.name
+    elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        yield node.name
 
 
 def calls_of(case: Case) -> dict[str, list[str]]:

@@ -274,6 +274,27 @@ def moved_logits_are_gathered(llm: Llm) -> Iterator[Finding]:
         yield llm.error("gpt_model_path", message, "build the draft with --gather_generation_logits")
 
 
+@llm_check("TS796", "logits that may be asked for are gathered", phase=Phase.REQUEST)
+def asked_logits_are_gathered(llm: Llm) -> Iterator[Finding]:
+    """A request that asks for logits fails where the engine was built without them.
+
+    NVIDIA's templates have the inputs for all engines, and whether a client sets them no file tells: a note.
+
+    Source: tensorrtllm, Lint rule 24.
+    """
+    if llm.engine is None:
+        return
+    options = llm.engine.options
+    built = {"context": options.gathers_context_logits, "generation": options.gathers_generation_logits}
+    for index, tensor in enumerate(llm.model.config.input):
+        for kind, is_gathered in built.items():
+            if tensor.name == f"return_{kind}_logits" and not is_gathered:
+                says = llm.says(f"build_config.gather_{kind}_logits")
+                message = f"requests with {tensor.name} fail: the engine was built without ({says})"
+                remedy = f"build it with --gather_{kind}_logits, or let no client ask"
+                yield llm.model.note(f"input[{index}]", message, remedy=remedy)
+
+
 @check_case("TS782", "the release has TensorRT-LLM's backend")
 def backend_is_in_the_release(case: Case) -> Iterator[Finding]:
     """The engine path, its backend and NVIDIA's templates around it were removed from TensorRT-LLM in July 2026.

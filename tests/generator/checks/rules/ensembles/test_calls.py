@@ -40,6 +40,25 @@ def test_a_call_of_a_model_that_is_there_or_is_not_known_is_fine(judge_models: J
     assert judge_models({"m": calling(name), "other": PYTHON}) == []
 
 
+@pytest.mark.parametrize(
+    ("lines", "is_told"),
+    [
+        ("NAME = 'gone'", True),
+        ("NAME: str = 'gone'", True),
+        ("NAME = 'other'", False),
+        ("NAME = 'gone'\nNAME = 'other'", False),
+        ("NAME = 'gone'\n\n\ndef choose(NAME):\n    return NAME", False),
+        ("NAME = 'gone'\nfrom settings import NAME", False),
+        ("NAME = 'gone' + ''", False),
+    ],
+)
+def test_a_name_that_a_constant_holds_is_followed(judge_models: Judge, lines: str, is_told: bool) -> None:
+    caller = calling("NAME")
+    caller["1/model.py"] = f"{lines}\n{caller['1/model.py']}"
+    findings = judge_models({"m": caller, "other": PYTHON})
+    assert [found.code for found in findings] == ["TS651"] * is_told
+
+
 def test_a_decoupled_model_is_called_as_one(judge_models: Judge) -> None:
     (found,) = judge_models({"m": calling("'d'"), "d": DECOUPLED})
     assert (found.code, found.severity, found.place.line) == ("TS653", Severity.WARNING, 6)
