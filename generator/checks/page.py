@@ -19,7 +19,7 @@ requests. A warning will be regretted; a note only a newer release or the client
 Triton's own messages are quoted as its source words them, `{...}` for what differs.
 
 Of what is known to go wrong with TensorRT-LLM some has no rule, since no file tells what a client will send:
-which endpoint it asks of a decoupled model, and with `streaming` or a batch (rule 41 of our notes); how it reads the
+which endpoint it asks of a decoupled model, and with `streaming` or a batch (Lint rule 41); how it reads the
 numbers of performance outputs (53); whether it says `max_tokens`, else 32 (54); how many requests come at once, so
 whether `max_batch_size` is enough for them (part of 20); whether it asks for logits (part of 24: a note, TS796, says
 what the engine cannot give); how long its prompts and answers are, against the engine's lengths (part of 30).

@@ -25,7 +25,7 @@ _ON = ("backend",)
 
 @dataclass(frozen=True)
 class Call:
-    """A request to another model in a Python model's file, where the file says the model's name as a text or a constant."""
+    """A request to another model in a Python model's file, which says the model's name there or as a constant."""
 
     callee: str
     path: str

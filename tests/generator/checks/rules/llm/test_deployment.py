@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
+from tritonclient.grpc.model_config_pb2 import DataType, ModelInstanceGroup
 
 from tests.generator.checks.rules.llm.models import bls, chat, found, llm, post, pre, python_model, told
 from tritonsmith.generator.checks import Target
@@ -22,6 +22,13 @@ def changed(model: Model, path: str, value: Any) -> Model:
     for parent in parents:
         place = place[int(parent)] if parent.isdecimal() else getattr(place, parent)
     setattr(place, last, value)
+    return model
+
+
+def asking(model: Model, name: str) -> Model:
+    """The model with an input by which a request asks for something."""
+    assert model.config is not None
+    model.config.input.add(name=name, data_type=DataType.TYPE_BOOL, dims=[1], optional=True)
     return model
 
 
@@ -64,6 +71,12 @@ BROKEN: list[tuple[str, tuple[Model, ...], dict[str, Any], str]] = [
         {},
         "the draft was built with gather_generation_logits off",
     ),
+    (
+        "TS796",
+        (asking(llm(engine="llama-0.16.0"), "return_context_logits"),),
+        {},
+        "requests with return_context_logits fail",
+    ),
 ]
 
 
@@ -99,6 +112,16 @@ def test_models_that_went_with_the_backend_are_told_beside_it() -> None:
         ((changed(llm(gpt_model_type="V1"), "dynamic_batching.max_queue_delay_microseconds", 5),), {}),
         ((changed(llm(), "dynamic_batching.default_queue_policy.max_queue_size", 0),), {"ours": True}),
         ((chat(),), {"release": "26.08"}),
+        ((asking(llm(), "return_context_logits"),), {}),
+        (
+            (
+                asking(
+                    llm(engine="llama-0.16.0", changes={"build_config.gather_context_logits": 1}),
+                    "return_context_logits",
+                ),
+            ),
+            {},
+        ),
     ],
 )
 def test_nothing_is_said_of_what_can_be_started(models: tuple[Model, ...], given: dict[str, Any]) -> None:
