@@ -15,6 +15,7 @@ _SOURCE = re.compile(r"^Source:\s*(.*)", re.MULTILINE | re.DOTALL)
 _STAGES = {
     Stage.POLL: "before any backend is touched",
     Stage.IO: "before any backend is touched where auto-complete is off, else by the backend",
+    Stage.STEPS: "when its steps are loaded",
     Stage.CREATE: "before the model itself is looked at",
     Stage.INIT: "when the model's own code is run",
     Stage.CONFIG: "when the model's configuration is whole",

@@ -60,6 +60,7 @@ class Stage(enum.Enum):
 
     POLL = "poll"  # before any backend is touched; the load API answers "failed to poll from model repository"
     IO = "io"  # POLL where auto-complete is off, else LOAD
+    STEPS = "steps"  # the loads of an ensemble's steps, which come before its own
     CREATE = "create"  # the versions, the backend's library, instance groups, what the Python backend reads first
     INIT = "init"  # a Python model's own code: where auto-complete is off, after CONFIG
     CONFIG = "config"  # what the whole configuration names: labels, a batch strategy

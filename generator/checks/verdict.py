@@ -46,5 +46,5 @@ def _rank(code: str, *, is_auto_complete: bool) -> int:
     return order.index(stage)
 
 
-_AUTO_COMPLETE = [Stage.POLL, Stage.CREATE, Stage.INIT, Stage.IO, Stage.CONFIG, Stage.LOAD, Stage.ENSEMBLE]
-_STRICT = [Stage.POLL, Stage.IO, Stage.CREATE, Stage.CONFIG, Stage.INIT, Stage.LOAD, Stage.ENSEMBLE]
+_AUTO_COMPLETE = [Stage.POLL, Stage.STEPS, Stage.CREATE, Stage.INIT, Stage.IO, Stage.CONFIG, Stage.LOAD, Stage.ENSEMBLE]
+_STRICT = [Stage.POLL, Stage.IO, Stage.STEPS, Stage.CREATE, Stage.CONFIG, Stage.INIT, Stage.LOAD, Stage.ENSEMBLE]

@@ -47,3 +47,36 @@ def test_a_missing_python_file_hangs_unless_something_is_refused_before(
 def test_a_number_beyond_all_versions_ends_the_server_before_the_model_is_looked_at(judge_repository: Judge) -> None:
     findings = judge_repository({"m/config.pbtxt": PYTHON, "m/99999999999999999999": None}, prefixes=("TS",))
     assert verdict_on("m", findings) is Verdict.CRASHES
+
+
+ENSEMBLE = f"""platform: "ensemble"
+{INPUT}{OUTPUT}ensemble_scheduling {{
+  step {{
+    model_name: "m" model_version: -1
+    input_map {{ key: "x" value: "x" }}
+    output_map {{ key: "y" value: "y" }}
+  }}
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "auto", "strict"),
+    [
+        ({"e/config.pbtxt": ENSEMBLE}, Verdict.HANGS, Verdict.HANGS),  # it has no version
+        (
+            {"e/config.pbtxt": ENSEMBLE.replace('name: "y"', 'name: "y" label_filename: "zz"'), "e/1": None},
+            Verdict.HANGS,
+            Verdict.HANGS,
+        ),
+        ({"e/config.pbtxt": ENSEMBLE.replace("dims: [4]", ""), "e/1": None}, Verdict.HANGS, Verdict.FAILS),
+        ({"e/config.pbtxt": f"{ENSEMBLE}max_batch_size: -1", "e/1": None}, Verdict.FAILS, Verdict.FAILS),
+    ],
+)
+def test_an_ensemble_waits_for_its_steps_unless_it_is_refused_at_the_poll(
+    judge_repository: Judge, files: dict[str, str | None], auto: Verdict, strict: Verdict
+) -> None:
+    for is_auto_complete, verdict in ((True, auto), (False, strict)):
+        written = {"m/config.pbtxt": PYTHON, "m/1": None, **files}
+        findings = judge_repository(written, prefixes=("TS",), is_auto_complete=is_auto_complete)
+        assert verdict_on("e", findings, is_auto_complete=is_auto_complete) is verdict, findings

@@ -139,7 +139,7 @@ def steps_are_valid(case: Case, found: list[Finding]) -> Iterator[Finding]:
             yield _because(case, fates, name, path, f"the step's ensemble '{step}' is refused", step)
 
 
-@consequence("TS625", "an ensemble's steps end loading", stage=Stage.LOAD, phase=Phase.HANG)
+@consequence("TS625", "an ensemble's steps end loading", stage=Stage.STEPS, phase=Phase.HANG)
 def steps_end_loading(case: Case, found: list[Finding]) -> Iterator[Finding]:
     """Triton loads the steps first, and waits for all of them.
 
@@ -150,7 +150,7 @@ def steps_end_loading(case: Case, found: list[Finding]) -> Iterator[Finding]:
         yield _because(case, fates, name, path, f"the step's model '{step}' never ends loading", step)
 
 
-@consequence("TS626", "an ensemble's steps do not end the server", stage=Stage.LOAD, phase=Phase.CRASH)
+@consequence("TS626", "an ensemble's steps do not end the server", stage=Stage.STEPS, phase=Phase.CRASH)
 def steps_do_not_crash(case: Case, found: list[Finding]) -> Iterator[Finding]:
     """Loading an ensemble loads its steps, and one that hangs or crashes takes the ensemble's load with it.
 
