@@ -33,7 +33,7 @@ def make_view(repository: Path, view: Path, *, with_faults: bool = False) -> lis
 
 
 def model_folders(repository: Path) -> list[Path]:
-    """Return the folders of a repository's models; what is called by bytes that are not UTF-8 no request can name.
+    """Return the folders of a repository's models but those whose names are not UTF-8: no request can name them.
 
     Raises: RepositoryError where there is no repository, or no model in it.
     """
@@ -42,12 +42,11 @@ def model_folders(repository: Path) -> list[Path]:
             f"{repository} is not a folder", hint="run `tritonsmith build`, or name a model repository"
         )
     seen = sorted(entry for entry in repository.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    folders = [folder for folder in seen if printable(folder.name) == folder.name]
-    if not folders:
+    if not seen:
         raise RepositoryError(
             f"{repository} holds no model", hint="a model is a folder <name>/ with config.pbtxt and 1/<model file>"
         )
-    return folders
+    return [folder for folder in seen if printable(folder.name) == folder.name]
 
 
 def mirror_folder(source: Path, target: Path, *, with_faults: bool = False) -> None:

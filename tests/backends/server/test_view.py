@@ -117,6 +117,12 @@ def test_what_does_not_compile_is_left_to_the_server(tmp_path: Path) -> None:
     assert make_view(tmp_path / "r", tmp_path / "view") == ["m"]
 
 
+def test_a_folder_that_no_request_can_name_is_left_out(tmp_path: Path) -> None:
+    for name in (b"m", b"m\xff"):
+        (tmp_path / "r" / os.fsdecode(name) / "1").mkdir(parents=True)
+    assert make_view(tmp_path / "r", tmp_path / "view") == ["m"]
+
+
 @pytest.mark.parametrize("make", [lambda folder: None, lambda folder: folder.mkdir(), lambda folder: folder.touch()])
 def test_a_repository_without_models_is_refused(make: object, tmp_path: Path) -> None:
     assert callable(make)
