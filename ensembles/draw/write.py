@@ -31,7 +31,7 @@ def draw_path(path: Path | None, *, model: str = "", profile: str = "", release:
     repository = read_source(source, profile)
     target = Target.of(repository)
     case = Case(repository, replace(target, release=release_named(release)) if release else target)
-    return draw_repository(case, report_on(case, sources_of(source)).findings, model)
+    return draw_repository(case, report_on(case, sources_of(source)).told, model)
 
 
 def form_of(form: str, output: Path | None) -> Form:

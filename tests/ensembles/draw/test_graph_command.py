@@ -72,3 +72,9 @@ def test_what_is_broken_is_drawn_with_its_finding(repository: Write) -> None:
     assert "its configuration is not known" in drawn
     assert "not in the repository" in drawn
     assert "✗ TS" in drawn
+
+
+def test_of_many_findings_alike_the_first_are_drawn(repository: Write) -> None:
+    drawn = run(repository({"a": model() + 'input { name: "x" data_type: TYPE_FP32 dims: 1 }\n' * 1_000}))
+    assert "more like it" in drawn
+    assert drawn.count("TS324") == 21
