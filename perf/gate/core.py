@@ -1,8 +1,8 @@
 """The nouns of a gate: what is compared, how far it may be off, what a run says, and the verdict.
 
 A *run* is one short measurement of one side under one load. A *pair* is a fresh generation of both servers, measured
-in turn at every load (baseline, candidate, candidate, baseline, or the other way round): it gives one log ratio per
-metric and load. A *point* is a metric at a load.
+in turn at every load, each side four times: it gives one log ratio per metric and load. A *point* is a metric at a
+load.
 """
 
 from __future__ import annotations

@@ -22,12 +22,15 @@ DOCUMENT_NAME = "gate.json"
 
 @dataclass(frozen=True)
 class GatePlan:
-    """What is compared, and how. `budget_s` is the time after which no further pair is begun."""
+    """What is compared, and how. `budget_s` is the time after which no further pair is begun.
+
+    A `window_ms` of 0 is chosen once the model's speed is known.
+    """
 
     model: str
     loads: tuple[Load, ...]
     tolerances: tuple[Tolerance, ...] = DEFAULT_TOLERANCES
-    window_ms: int = 150
+    window_ms: int = 0
     budget_s: float = 120.0
     seed: int = 0
     protocol: Literal["grpc", "http"] = "grpc"

@@ -16,6 +16,7 @@ from tritonsmith.perf.gate.pairs import ORDERS
 from tritonsmith.perf.gate.signed_rank import Floats
 
 RUNS = len(ORDERS[0])
+SHORTER = math.sqrt(2)  # so much larger is the error of a gate's run: a pair has twice as many, half as long
 BURST_CHANCE, BURST_SIZE = 0.08, 4.0  # bursts are one-sided: they only slow down
 
 
@@ -66,7 +67,7 @@ def draw_log_ratios(noise: Noise, slowdown: float, gates: int, pairs: int, seed:
 def _errors(noise: Noise, draw: np.random.Generator, shape: tuple[int, ...]) -> Floats:
     errors = draw.normal(size=shape) if math.isinf(noise.tails) else draw.standard_t(noise.tails, size=shape)
     bursts = np.where(draw.random(shape) < BURST_CHANCE, BURST_SIZE * np.abs(draw.normal(size=shape)), 0.0)
-    return np.asarray(noise.error * (errors + bursts))
+    return np.asarray(SHORTER * noise.error * (errors + bursts))
 
 
 def _drift(noise: Noise, draw: np.random.Generator, gates: int, runs: int) -> Floats:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from tritonsmith.perf.gate.core import Side
 from tritonsmith.perf.measure.load import Load
 
-# Each begins and ends with the same side, so that a steady drift of the machine falls on both sides alike.
-ORDERS: tuple[tuple[Side, ...], ...] = (
-    ("baseline", "candidate", "candidate", "baseline"),
-    ("candidate", "baseline", "baseline", "candidate"),
-)
+# ABBA then BAAB (the sequence of Thue and Morse), or the other way round: a drift of the machine falls on both sides
+# alike, a steady one and one that grows. Eight short runs, since CPU is stolen in bursts of a second.
+_FIRST: tuple[Side, ...] = ("baseline", "candidate", "candidate", "baseline")
+_SECOND: tuple[Side, ...] = ("candidate", "baseline", "baseline", "candidate")
+ORDERS = (_FIRST + _SECOND, _SECOND + _FIRST)
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,8 @@ def method(gate: Gate) -> Iterator[str]:
     """Yield how to read the numbers, a sentence each."""
     verdict = gate.verdict
     yield (
-        "A pair is a fresh start of both servers, each measured twice in turn (ABBA or BAAB, drawn); a slowdown is "
-        "the Hodges-Lehmann estimate over the pairs, its bounds are those of Wilcoxon's signed-rank test"
+        "A pair is a fresh start of both servers, each measured four times in turn (ABBA BAAB or BAAB ABBA, drawn); a "
+        "slowdown is the Hodges-Lehmann estimate over the pairs, its bounds are those of Wilcoxon's signed-rank test"
     )
     if verdict.level is not None:
         yield (

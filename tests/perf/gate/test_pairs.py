@@ -10,7 +10,7 @@ def planned(pairs: int, seed: int = 0) -> list[PlannedPair]:
     return list(islice(plan_pairs(LOADS, seed), pairs))
 
 
-def test_every_pair_measures_both_sides_twice_at_every_load() -> None:
+def test_every_pair_measures_both_sides_four_times_at_every_load() -> None:
     for pair in planned(6):
         for load in LOADS:
             sides = tuple(turn.side for turn in pair.turns if turn.load == load)
@@ -39,4 +39,4 @@ def test_a_plan_can_be_drawn_again_and_longer() -> None:
 
 def test_runs_of_a_pair_at_one_load_follow_one_another() -> None:
     for pair in planned(4):
-        assert [turn.place for turn in pair.turns] == [0, 1, 2, 3] * 3
+        assert [turn.place for turn in pair.turns] == [0, 1, 2, 3, 4, 5, 6, 7] * 3
