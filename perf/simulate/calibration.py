@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +11,7 @@ from tritonsmith.backends.client.counters import ModelCounters
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.simulate.outcome import Floats
 from tritonsmith.perf.simulate.service import Contention, Overhead, ServiceTimes, service_times
+from tritonsmith.perf.statistics import median
 
 FEWEST = 5  # executions of a batch size, for their mean to count
 LEAST_FACTOR = 0.2  # of a duration: a latency can be shorter than the mean overhead
@@ -39,50 +39,61 @@ class Calibration:
 def calibrate(probes: Sequence[Probe]) -> Calibration:
     """Return what one instance showed at several concurrencies, 1 among them, the highest more than fill its batches.
 
-    Mean times by batch size are from all probes. At concurrency 1 nothing waits: what a request took beyond the model
-    is overhead, and how latencies vary is how durations do. At the highest concurrency the instance never waits for
-    requests: what executions do not account for is its turnaround.
+    Several probes of one concurrency are better than a long one: where they differ, the middle counts. Times by batch
+    size are from all probes. At the highest concurrency the instance never waits for requests:
+    what compute times do not account for is its handover. At concurrency 1 nothing waits: what a request took beyond
+    the model and the handover is overhead, and how latencies vary is how durations do.
 
     Raises: UsageError.
     """
-    probes = sorted(probes, key=lambda probe: probe.clients)
-    if not probes or probes[0].clients != 1:
+    alone = [probe for probe in probes if probe.clients == 1]
+    if not alone:
         raise UsageError("no probe at concurrency 1", hint="overhead shows where nothing waits")
-    alone, busiest = probes[0], probes[-1]
-    service = _pooled([probe.counters for probe in probes])
-    alone_us = service_times(alone.counters).mean_of(1)
-    overhead_us = max(0.0, float(np.median(alone.latencies_us)) - alone_us)
-    factors = np.maximum((alone.latencies_us - overhead_us) / alone_us, LEAST_FACTOR)
+    most = max(probe.clients for probe in probes)
+    service = _middle_times([probe.counters for probe in probes])
+    alone_us = median([service_times(probe.counters).mean_of(1) for probe in alone])
+    latencies_us = np.concatenate([probe.latencies_us for probe in alone])
+    outside_us = max(0.0, median([float(np.mean(probe.latencies_us)) for probe in alone]) - alone_us)
+    unaccounted_us = median([_unaccounted_us(probe) for probe in probes if probe.clients == most])
+    handover_us = min(unaccounted_us, outside_us)
+    factors = np.maximum((latencies_us - outside_us) / alone_us, LEAST_FACTOR)
     return Calibration(
-        replace(service, observed=tuple(factors.tolist()), turnaround_us=_turnaround_us(busiest, overhead_us)),
-        Overhead(overhead_us),
+        replace(service, observed=tuple(factors.tolist()), handover_us=handover_us),
+        Overhead(outside_us - handover_us),
     )
 
 
-def with_contention(service: ServiceTimes, two: ModelCounters) -> tuple[ServiceTimes, Contention]:
-    """Return the slowdown that two busy instances' counters show against one's times, and whether there is any."""
-    alone_us = sum(count * service.mean_of(size) for size, count in two.batch_sizes.items())
-    factor = max(1.0, sum(two.busy_ns.values()) / 1e3 / max(1e-9, alone_us))
+def with_contention(service: ServiceTimes, two: Sequence[ModelCounters]) -> tuple[ServiceTimes, Contention]:
+    """Return the slowdown that counters of two busy instances show against one's times, and whether there is any."""
+    factor = max(1.0, median([_slowdown(service, counters) for counters in two]))
     is_contending = factor > SLOWED
     return replace(service, is_contending=is_contending), Contention((1.0, factor if is_contending else 1.0))
 
 
-def _pooled(all_counters: Sequence[ModelCounters]) -> ServiceTimes:
-    counts: Counter[int] = Counter()
-    busy_ns: Counter[int] = Counter()
+def _slowdown(service: ServiceTimes, counters: ModelCounters) -> float:
+    alone_us = sum(count * service.mean_of(size) for size, count in counters.batch_sizes.items())
+    return sum(counters.busy_ns.values()) / 1e3 / alone_us if alone_us else 1.0
+
+
+def _middle_times(all_counters: Sequence[ModelCounters]) -> ServiceTimes:
+    """Return for each batch size the median of the probes' means; of probes that executed it often, if there are."""
+    means_us: dict[int, list[tuple[int, float]]] = {}
     for counters in all_counters:
-        counts.update(counters.batch_sizes)
-        busy_ns.update(counters.busy_ns)
-    sizes = [size for size, count in sorted(counts.items()) if count >= FEWEST] or sorted(counts)
-    if not sizes:
+        for size, count in counters.batch_sizes.items():
+            means_us.setdefault(size, []).append((count, counters.busy_ns.get(size, 0) / count / 1e3))
+    often = {size: [mean for count, mean in means if count >= FEWEST] for size, means in means_us.items()}
+    kept = {size: means for size, means in often.items() if means}
+    kept = kept or {size: [mean for _, mean in means] for size, means in means_us.items()}
+    if not kept:
         raise UsageError("the model executed nothing, so there are no service times", hint="send it requests first")
-    return ServiceTimes({size: busy_ns[size] / counts[size] / 1e3 for size in sizes})
+    return ServiceTimes({size: median(means) for size, means in sorted(kept.items())})
 
 
-def _turnaround_us(busiest: Probe, overhead_us: float) -> float:
+def _unaccounted_us(busiest: Probe) -> float:
+    """Return the part of an execution's share of the time that is no compute time."""
     counters = busiest.counters
     executions = sum(counters.batch_sizes.values())
     rows = sum(size * count for size, count in counters.batch_sizes.items())
     cycle_us = 1e6 / busiest.throughput_per_s * rows / executions
     mean_us = sum(counters.busy_ns.values()) / executions / 1e3
-    return min(max(0.0, cycle_us - mean_us), overhead_us)
+    return max(0.0, cycle_us - mean_us)

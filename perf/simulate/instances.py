@@ -10,7 +10,7 @@ from typing import Protocol
 
 from tritonsmith.perf.simulate.clock import Clock
 from tritonsmith.perf.simulate.request import Request
-from tritonsmith.perf.simulate.service import Durations, nanoseconds
+from tritonsmith.perf.simulate.service import Durations
 from tritonsmith.perf.simulate.system import SimulatedModel
 
 
@@ -64,7 +64,6 @@ class Instances:
         self._clock = clock
         self._draw = durations.draw
         self._start_work = clock.work if model.service.is_contending else self._sleep
-        self._turnaround_ns = nanoseconds(model.service.turnaround_us)
         self._limiter = limiter
         self._merge_limit = model.max_batch_size
         self._merge_delay_ns = 1000 * getattr(model.scheduler, "max_queue_delay_us", 0)
@@ -131,12 +130,6 @@ class Instances:
     def _answer(self, payload: Payload) -> None:
         for request in payload.requests:
             request.owner.answered(request)
-        if self._turnaround_ns:
-            self._clock.at(self._clock.now + self._turnaround_ns, self._finish, payload)
-        else:
-            self._finish(payload)
-
-    def _finish(self, payload: Payload) -> None:
         instance = payload.instance
         assert instance is not None
         self.busy_ns += self._clock.now - self._started.pop(instance)

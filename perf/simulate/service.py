@@ -23,15 +23,16 @@ class ServiceTimes:
     `mean_us` is linear between its batch sizes; beyond the largest it goes on as between the last two, and where there
     is one only it is proportional to the rows. Each execution multiplies it by a factor of mean 1: drawn from
     `observed` where that is given (relative durations, as measured), else from a gamma distribution whose standard
-    deviation is `variation` (0: constant, 1: exponential). `turnaround_us` is what an instance needs between its
-    answers and its next batch. `is_contending`: it needs a core, so it is slowed down by others that do; an execution
-    on a GPU, or one that sleeps, does not.
+    deviation is `variation` (0: constant, 1: exponential). `handover_us` is what an execution takes besides: threads
+    are woken, the backend is entered; the instance has its batch by then, but nothing counts it as compute time.
+    `is_contending`: it needs a core, so it is slowed down by others that do; an execution on a GPU, or one that
+    sleeps, does not.
     """
 
     mean_us: Mapping[int, float]
     variation: float = 0.0
     observed: tuple[float, ...] = ()
-    turnaround_us: float = 0.0
+    handover_us: float = 0.0
     is_contending: bool = True
 
     def __post_init__(self) -> None:
@@ -105,6 +106,7 @@ class Durations:
     means_ns: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._handover_ns = nanoseconds(self.service.handover_us)
         self.factors = factors(self.service, np.random.default_rng(self.seed))
 
     def draw(self, rows: int) -> int:
@@ -112,7 +114,7 @@ class Durations:
         mean_ns = self.means_ns.get(rows)
         if mean_ns is None:
             mean_ns = self.means_ns[rows] = self.service.mean_of(rows) * 1e3
-        return int(mean_ns * next(self.factors) + 0.5)
+        return int(mean_ns * next(self.factors) + 0.5) + self._handover_ns
 
 
 def factors(service: ServiceTimes, random: np.random.Generator) -> Iterator[float]:

@@ -76,8 +76,8 @@ def test_overhead_is_in_the_latency_and_not_in_the_model() -> None:
     assert outcome.models["m"].utilization == pytest.approx(5 / 7, rel=0.02)
 
 
-def test_an_instance_pauses_between_two_batches() -> None:
-    system = System({"m": SimulatedModel(ServiceTimes({1: 500}, turnaround_us=500))})
+def test_a_handover_comes_on_top_of_every_execution() -> None:
+    system = System({"m": SimulatedModel(ServiceTimes({1: 500}, handover_us=500))})
     assert simulate(system, Traffic("m", ClosedLoop(4))).throughput_per_s == pytest.approx(1000, rel=0.01)
 
 
