@@ -78,7 +78,7 @@ ensemble_scheduling {step [
   {model_name: "computing" model_version: -1 input_map {key: "x" value: "between"} output_map {key: "y" value: "y"}}]}
 """
 PROBED = (1, 3, 6, 24)  # concurrencies
-PROBE_ROUNDS = 3
+PROBE_ROUNDS = 5
 CONCURRENCIES = (1, 4, 16)
 RATE_SHARE = 0.6
 GOAL_THROUGHPUT, GOAL_P99, GOAL_HALF_RANGES = 0.10, 0.25, 1.5
@@ -248,6 +248,9 @@ def summarize(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "goal_throughput_error": GOAL_THROUGHPUT,
         "median_p99_error": round(median(p99_errors), 4),
         "median_p99_allowed": round(median(allowed), 4),
+        "median_p99_error_of_allowed": round(
+            median([error / most for error, most in zip(p99_errors, allowed, strict=True)]), 4
+        ),
         "p99_within_allowed": f"{within} of {len(points)}",
     }
 

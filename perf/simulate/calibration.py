@@ -11,7 +11,7 @@ from tritonsmith.backends.client.counters import ModelCounters
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.simulate.outcome import Floats
 from tritonsmith.perf.simulate.service import Contention, Overhead, ServiceTimes, service_times
-from tritonsmith.perf.statistics import median
+from tritonsmith.perf.statistics import median, quantile
 
 FEWEST = 5  # executions of a batch size, for their mean to count
 LEAST_FACTOR = 0.2  # of a duration: a latency can be shorter than the mean overhead
@@ -42,7 +42,8 @@ def calibrate(probes: Sequence[Probe]) -> Calibration:
     Several probes of one concurrency are better than a long one: where they differ, the middle counts. Times by batch
     size are from all probes. At the highest concurrency the instance never waits for requests:
     what compute times do not account for is its handover. At concurrency 1 nothing waits: what a request took beyond
-    the model and the handover is overhead, and how latencies vary is how durations do.
+    the model and the handover is overhead, and how latencies vary, in the probe with the middle p99, is how durations
+    do.
 
     Raises: UsageError.
     """
@@ -52,7 +53,7 @@ def calibrate(probes: Sequence[Probe]) -> Calibration:
     most = max(probe.clients for probe in probes)
     service = _middle_times([probe.counters for probe in probes])
     alone_us = median([service_times(probe.counters).mean_of(1) for probe in alone])
-    latencies_us = np.concatenate([probe.latencies_us for probe in alone])
+    latencies_us = sorted(alone, key=_p99_us)[len(alone) // 2].latencies_us  # a stall in one probe is left out
     outside_us = max(0.0, median([float(np.mean(probe.latencies_us)) for probe in alone]) - alone_us)
     unaccounted_us = median([_unaccounted_us(probe) for probe in probes if probe.clients == most])
     handover_us = min(unaccounted_us, outside_us)
@@ -87,6 +88,10 @@ def _middle_times(all_counters: Sequence[ModelCounters]) -> ServiceTimes:
     if not kept:
         raise UsageError("the model executed nothing, so there are no service times", hint="send it requests first")
     return ServiceTimes({size: median(means) for size, means in sorted(kept.items())})
+
+
+def _p99_us(probe: Probe) -> float:
+    return quantile(probe.latencies_us, 0.99)
 
 
 def _unaccounted_us(busiest: Probe) -> float:

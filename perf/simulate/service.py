@@ -6,6 +6,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from tritonsmith.backends.client.counters import ModelCounters
 from tritonsmith.generator.errors import UsageError
 
 BLOCK = 4096  # draws made at once
+MOST_DRAWS = 32  # for one execution
 Draw = Callable[[int], int]
 
 
@@ -21,10 +23,13 @@ class ServiceTimes:
     """The time one execution takes an instance, by its rows.
 
     `mean_us` is linear between its batch sizes; beyond the largest it goes on as between the last two, and where there
-    is one only it is proportional to the rows. Each execution multiplies it by a factor of mean 1: drawn from
-    `observed` where that is given (relative durations, as measured), else from a gamma distribution whose standard
-    deviation is `variation` (0: constant, 1: exponential). `handover_us` is what an execution takes besides: threads
-    are woken, the backend is entered; the instance has its batch by then, but nothing counts it as compute time.
+    is one only it is proportional to the rows. Each execution multiplies it by a factor of mean 1, drawn from a gamma
+    distribution whose standard deviation is `variation` (0: constant, 1: exponential), or from `observed` where that
+    is given: relative durations of one row, as measured. A batch that takes k times as long as one row is hit by what
+    disturbs a machine k times as often, not k times as hard: it gets the mean of k of them.
+
+    `handover_us` is what an execution takes besides: threads are woken, the backend is entered; the instance has its
+    batch by then, but nothing counts it as compute time.
     `is_contending`: it needs a core, so it is slowed down by others that do; an execution on a GPU, or one that
     sleeps, does not.
     """
@@ -106,6 +111,7 @@ class Durations:
     means_ns: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._row_ns = self.service.mean_of(1) * 1e3 if self.service.observed else 0.0
         self._handover_ns = nanoseconds(self.service.handover_us)
         self.factors = factors(self.service, np.random.default_rng(self.seed))
 
@@ -114,7 +120,10 @@ class Durations:
         mean_ns = self.means_ns.get(rows)
         if mean_ns is None:
             mean_ns = self.means_ns[rows] = self.service.mean_of(rows) * 1e3
-        return int(mean_ns * next(self.factors) + 0.5) + self._handover_ns
+        if not self._row_ns:
+            return int(mean_ns * next(self.factors) + 0.5) + self._handover_ns
+        count = min(MOST_DRAWS, int(mean_ns / self._row_ns + 0.5)) or 1
+        return int(mean_ns * sum(islice(self.factors, count)) / count + 0.5) + self._handover_ns
 
 
 def factors(service: ServiceTimes, random: np.random.Generator) -> Iterator[float]:

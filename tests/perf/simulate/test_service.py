@@ -59,6 +59,16 @@ def test_observed_durations_are_drawn_with_the_mean_of_the_table() -> None:
     assert spread == pytest.approx(1000 * 3**0.5 / 3, rel=0.03)
 
 
+def test_a_batch_that_takes_nine_times_as_long_varies_a_third_as_much() -> None:
+    service = ServiceTimes({1: 1000.0, 8: 9000.0}, observed=(1.0, 1.0, 1.0, 3.0))
+    spreads = []
+    for rows in (1, 8):
+        system = System({"m": SimulatedModel(service, max_batch_size=8)})
+        latency_us = simulate(system, Traffic("m", ClosedLoop(1), rows), requests=20_000).traffic[0].latency_us
+        spreads.append(latency_us.std() / latency_us.mean())
+    assert spreads[0] / spreads[1] == pytest.approx(3, rel=0.05)
+
+
 def test_executions_share_the_cores() -> None:
     assert [cores_of(2).factor(busy) for busy in (1, 2, 3, 4)] == [1, 1, 1.5, 2]
     assert [Contention((1.0, 1.3)).factor(busy) for busy in (1, 2, 4)] == [1, 1.3, 2.6]
