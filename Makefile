@@ -8,7 +8,7 @@ VENV := $(if $(ACTIVE),$(ACTIVE),$(CURDIR)/.venv)
 BIN := $(VENV)/bin
 PACKAGES := generator backends ensembles perf
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev links quickstart test test-quick lint types format regen bench bench-onnx bench-inflight bench-streaming bench-soak bench-check bench-fuzz findings clean wheel
+.PHONY: help setup setup-dev links quickstart test test-quick lint types format regen bench bench-onnx bench-inflight bench-streaming bench-soak bench-check bench-fuzz bench-simulate bench-simulate-accuracy bench-gate-simulated findings clean wheel
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -81,6 +81,15 @@ bench-check: setup-dev ## the check of 1,000 models against protobuf's own parse
 
 bench-fuzz: setup-dev ## 100,000 mutated configurations and specs end in findings or an error; minutes
 	$(BIN)/python -m tritonsmith.perf.bench.fuzz
+
+bench-gate-simulated: setup-dev ## how often the gate cries wolf or overlooks, by simulation; seconds
+	$(BIN)/python -m tritonsmith.perf.bench.gate_simulated
+
+bench-simulate: setup-dev ## how many requests a second the simulator simulates; seconds
+	$(BIN)/python -m tritonsmith.perf.bench.simulate_speed
+
+bench-simulate-accuracy: setup-dev ## the simulator against the real server on a small grid; ten minutes
+	$(BIN)/python -m tritonsmith.perf.bench.simulate_accuracy
 
 wheel: setup-dev ## build the wheel, from nothing stale
 	rm -rf build/lib build/bdist* dist

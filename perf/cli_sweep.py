@@ -155,8 +155,15 @@ def read_loads(options: SweepOptions) -> tuple[Load, ...]:
     Raises: UsageError.
     """
     concurrency = options.concurrency or ("" if options.request_rate else DEFAULT_CONCURRENCY)
-    loads = [*_levels("concurrency", concurrency), *_levels("request_rate", options.request_rate or "")]
-    return tuple(dict.fromkeys(loads))
+    return parse_levels(concurrency, options.request_rate or "")
+
+
+def parse_levels(concurrency: str, request_rate: str) -> tuple[Load, ...]:
+    """Return the levels of "1,2,4" and of "100,200", each once.
+
+    Raises: UsageError.
+    """
+    return tuple(dict.fromkeys([*_levels("concurrency", concurrency), *_levels("request_rate", request_rate)]))
 
 
 def read_goals(texts: Sequence[str]) -> Goals:

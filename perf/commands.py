@@ -1,4 +1,4 @@
-"""The verbs of this layer: sweep, report."""
+"""The verbs of this layer: sweep, gate, report."""
 
 from __future__ import annotations
 
@@ -59,6 +59,63 @@ def sweep(is_json: bool, **options: Any) -> None:
     done = cli_sweep.measure(cli_sweep.SweepOptions(**options))
     console.result(cli_sweep.show(done, options["output"], is_json=is_json))
     cli_sweep.require_stable(done)
+
+
+@click.command()
+@click.argument("candidate", default="model_repository")
+@click.option("--baseline", help="What it is compared with: a model repository, or a git revision such as main.")
+@click.option(
+    "--repository",
+    type=click.Path(path_type=Path),
+    default=Path("model_repository"),
+    show_default=True,
+    help="Where the repository lies at a git revision.",
+)
+@click.option("--model", "-m", help="Which model is compared.  [default: the only ensemble, else the only model]")
+@click.option("--concurrency", help="Requests in flight, e.g. 4 or 1,16.  [default: 4]")
+@click.option("--request-rate", help="Requests sent per second, Poisson arrivals, e.g. 100.")
+@click.option(
+    "--tolerance",
+    "tolerances",
+    multiple=True,
+    metavar="METRIC=SHARE",
+    help="How much slower is allowed: p50, mean, p90, p99, throughput, ttft_p50, tpot_p50, tokens.  [default: p50=5%]",
+)
+@click.option(
+    "--answers-within", default="0.1%", show_default=True, help="How far answers may differ, of their largest value."
+)
+@click.option(
+    "--input", "-i", "inputs", multiple=True, metavar="NAME=VALUE", help="As for infer; @FOLDER and @*.png are rows."
+)
+@click.option("--input-data", type=click.Path(path_type=Path), help="A perf_analyzer input-data JSON file.")
+@click.option(
+    "--window-ms",
+    type=click.IntRange(20, 600_000),
+    help="A run has three windows.  [default: for 60 requests, 60 or more]",
+)
+@click.option(
+    "--budget-s", type=click.FloatRange(10, 86_400), default=120.0, show_default=True, help="No pair begins after it."
+)
+@click.option("--protocol", type=click.Choice(["grpc", "http"]), default="grpc", show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the order and the arrivals.")
+@click.option("--self-test", "is_self_test", is_flag=True, help="Compare the candidate with itself; keeps a record.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("build/gate"), show_default=True)
+@click.option("--json", "is_json", is_flag=True, help="Print the document as JSON.")
+@click.option("--markdown", "is_markdown", is_flag=True, help="Print Markdown, for a pull request.")
+def gate(is_json: bool, is_markdown: bool, **options: Any) -> None:
+    """Serve CANDIDATE (a model repository or a git revision) beside a baseline and tell whether it is slower.
+
+    Both are measured in turn, in pairs of fresh servers. Ends with 0 where it is not slower by more than the tolerance,
+    with 1 where it is or fails, with 7 where neither can be shown here. Writes gate.html, gate.md, gate.xml (JUnit).
+    """
+    from tritonsmith.perf.gate import cli
+
+    if is_json and is_markdown:
+        raise UsageError("--json and --markdown exclude each other", hint="gate.md and gate.json are written anyway")
+    done = cli.compare(cli.GateOptions(**options))
+    form = "json" if is_json else "markdown" if is_markdown else "text"
+    console.result(cli.show(done, options["output"], form=form))
+    cli.require_pass(done)
 
 
 @click.command()

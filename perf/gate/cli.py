@@ -1,0 +1,182 @@
+"""The verb gate: from options to two repositories and a plan; what it writes and prints, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tritonsmith.generator import console
+from tritonsmith.generator.errors import AnswerIsNo, UnstableError, UsageError
+from tritonsmith.perf.cli_sweep import parse_levels
+from tritonsmith.perf.files import write_by_rename, writing
+from tritonsmith.perf.folder import sweep_folder
+from tritonsmith.perf.gate.contenders import contender
+from tritonsmith.perf.gate.core import DEFAULT_TOLERANCES, Side, Tolerance, Word
+from tritonsmith.perf.gate.document import DOCUMENT_NAME, Gate, GatePlan, as_json, write_gate
+from tritonsmith.perf.gate.page import render_page
+from tritonsmith.perf.gate.run import Wish, run_gate
+from tritonsmith.perf.gate.self_test import SelfTests, count_verdicts
+from tritonsmith.perf.gate.spending import LOOKS
+from tritonsmith.perf.gate.text import as_junit, as_markdown, as_step_summary, as_text
+from tritonsmith.perf.measure.given_inputs import expand_inputs, write_given_inputs
+from tritonsmith.perf.measure.input_data import INPUT_NAME, made_up_rows, require_input_data, write_input_data
+from tritonsmith.perf.prompting import PromptWishes, write_prompts
+from tritonsmith.perf.sweep import find_analyzer
+from tritonsmith.perf.target import Target
+
+RECORD_NAME = "self_tests.json"
+
+
+@dataclass(frozen=True)
+class GateOptions:
+    """The options of the verb, as given."""
+
+    candidate: str
+    baseline: str | None
+    repository: Path
+    model: str | None
+    concurrency: str | None
+    request_rate: str | None
+    tolerances: tuple[str, ...]
+    answers_within: str
+    inputs: tuple[str, ...]
+    input_data: Path | None
+    window_ms: int | None
+    budget_s: float
+    protocol: Literal["grpc", "http"]
+    seed: int
+    is_self_test: bool
+    output: Path
+
+
+def compare(options: GateOptions) -> Gate:
+    """Run the gate that the options ask for; what is wrong with them is told before a server is started."""
+    plan, names = _plan(options), _names(options)
+    answers_within = read_share(options.answers_within, "--answers-within")
+    _require_inputs(options)
+    tool = find_analyzer()
+    with ExitStack() as stack:
+        folder = stack.enter_context(sweep_folder(options.output))
+        repositories = {side: stack.enter_context(contender(name, options.repository)) for side, name in names.items()}
+        wish = Wish(plan, names, repositories, _writer(options, folder), answers_within, options.is_self_test)
+        console.say(f"gate: {names['candidate']} against {names['baseline']}, {options.budget_s:g} s at most")
+        progress = stack.enter_context(console.progress("gate", LOOKS[-1]))
+        gate = run_gate(wish, tool, folder, progress)
+        write_gate(gate, folder)
+        return gate
+
+
+def show(gate: Gate, folder: Path, *, form: str) -> str:
+    """Write the page, the Markdown and the JUnit file, and the step summary in a GitHub workflow; return the answer."""
+    files = {"gate.html": render_page(gate), "gate.md": as_markdown(gate), "gate.xml": as_junit(gate) + "\n"}
+    for name, content in files.items():
+        write_by_rename(folder / name, content.encode())
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        with writing(Path(summary)), Path(summary).open("a", encoding="utf-8") as file:
+            file.write(as_step_summary(gate))
+    record = [str(add_to_record(gate, folder))] if gate.is_self_test else []
+    if form == "json":
+        return json.dumps(as_json(gate), indent=2)
+    if form == "markdown":
+        return files["gate.md"].rstrip()
+    page = [f"report: {folder / 'gate.html'}", f"document: {folder / DOCUMENT_NAME}"]
+    return "\n".join([as_text(gate), *record, "", *page])
+
+
+def require_pass(gate: Gate) -> None:
+    """End with 1 where the candidate regresses, with 7 where nothing is shown; why was said already.
+
+    Raises: AnswerIsNo, UnstableError.
+    """
+    if gate.verdict.word == "regress":
+        raise AnswerIsNo("")
+    if gate.verdict.word == "inconclusive":
+        raise UnstableError("")
+
+
+def add_to_record(gate: Gate, folder: Path) -> SelfTests:
+    """Add a self-test's verdict to those before it in the same folder, and return the record."""
+    path = folder / RECORD_NAME
+    words: list[Word] = json.loads(path.read_bytes()) if path.exists() else []
+    words.append(gate.verdict.word)
+    write_by_rename(path, (json.dumps(words) + "\n").encode())
+    return count_verdicts(words)
+
+
+def read_tolerances(texts: tuple[str, ...]) -> tuple[Tolerance, ...]:
+    """Return the tolerances of "p50=5%" and the like; without any, the default.
+
+    Raises: UsageError.
+    """
+    pairs = (text.partition("=") for text in texts)
+    found = tuple(Tolerance(name, read_share(share, f"--tolerance {name}")) for name, _, share in pairs)
+    return found or DEFAULT_TOLERANCES
+
+
+def read_share(text: str, option: str) -> float:
+    """Return the share that "5%" or "0.05" is.
+
+    Raises: UsageError.
+    """
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise UsageError(f"{option}: '{text}' is no share", hint="write 5% or 0.05")
+    return share
+
+
+def _plan(options: GateOptions) -> GatePlan:
+    return GatePlan(
+        model=options.model or "",
+        loads=parse_levels(options.concurrency or ("" if options.request_rate else "4"), options.request_rate or ""),
+        tolerances=read_tolerances(options.tolerances),
+        window_ms=options.window_ms or 0,
+        budget_s=options.budget_s,
+        seed=options.seed,
+        protocol=options.protocol,
+    )
+
+
+def _names(options: GateOptions) -> dict[Side, str]:
+    if options.is_self_test:
+        if options.baseline:
+            raise UsageError("--self-test compares the candidate with itself", hint="leave out --baseline")
+        return {"baseline": options.candidate, "candidate": options.candidate}
+    if not options.baseline:
+        hint = "--baseline REPOSITORY, or a git revision such as main; --self-test compares it with itself"
+        raise UsageError("compared with what?", hint=hint)
+    return {"baseline": options.baseline, "candidate": options.candidate}
+
+
+def _require_inputs(options: GateOptions) -> None:
+    if options.inputs and options.input_data:
+        raise UsageError("--input and --input-data exclude each other", hint="--input-data holds every input")
+    expand_inputs(options.inputs)
+    if options.input_data:
+        require_input_data(options.input_data)
+
+
+def _writer(options: GateOptions, folder: Path) -> Callable[[str, Target], tuple[Path, str]]:
+    """Return what writes the input data, once a server can say what the model takes."""
+
+    def write(model: str, target: Target) -> tuple[Path, str]:
+        path = folder.absolute() / INPUT_NAME
+        if options.input_data:
+            return options.input_data.absolute(), options.input_data.name
+        if options.inputs:
+            return write_given_inputs(options.inputs, model, target.http_url, path), " ".join(options.inputs)
+        prompts, words = write_prompts(PromptWishes(seed=options.seed), model, target, path)
+        if prompts:
+            return prompts, words
+        rows = made_up_rows(target.control.metadata(model), target.control.config(model), options.seed)
+        return write_input_data(path, rows), ""
+
+    return write

@@ -1,0 +1,112 @@
+"""The gate's document: what was compared, on which machine, every run and the verdict. Validated when read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from tritonsmith.generator.errors import RepositoryError, UsageError
+from tritonsmith.perf.files import write_by_rename
+from tritonsmith.perf.gate.core import DEFAULT_TOLERANCES, Run, Tolerance, Verdict
+from tritonsmith.perf.gate.fingerprint import Fingerprint
+from tritonsmith.perf.measure.load import Load
+
+Schema = Literal["tritonsmith.gate/1"]
+SCHEMA: Schema = "tritonsmith.gate/1"
+DOCUMENT_NAME = "gate.json"
+
+
+@dataclass(frozen=True)
+class GatePlan:
+    """What is compared, and how. `budget_s` is the time after which no further pair is begun.
+
+    A `window_ms` of 0 is chosen once the model's speed is known.
+    """
+
+    model: str
+    loads: tuple[Load, ...]
+    tolerances: tuple[Tolerance, ...] = DEFAULT_TOLERANCES
+    window_ms: int = 0
+    budget_s: float = 120.0
+    seed: int = 0
+    protocol: Literal["grpc", "http"] = "grpc"
+    input_data: str = ""  # the file's name; empty where the inputs were made up
+
+    def __post_init__(self) -> None:
+        if not self.loads:
+            raise UsageError("a gate needs a level of load", hint="--concurrency 4 or --request-rate 100")
+        if not self.tolerances:
+            raise UsageError("a gate needs a metric with a tolerance", hint="--tolerance p50=5%")
+        metrics = [tolerance.metric for tolerance in self.tolerances]
+        twice = sorted({metric for metric in metrics if metrics.count(metric) > 1})
+        if twice:
+            raise UsageError(f"two tolerances of {', '.join(twice)}", hint="give each metric one --tolerance")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One side: what it was called, a digest of its configurations and files, and what was changed to serve it here."""
+
+    name: str
+    identity: str
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A whole gate; `runs` are in the order of measuring. `is_self_test` where both sides are the same on purpose."""
+
+    plan: GatePlan
+    machine: Fingerprint
+    baseline: Contender
+    candidate: Contender
+    started_at: str  # UTC, ISO 8601
+    seconds: float
+    runs: tuple[Run, ...]
+    verdict: Verdict
+    tritonsmith: str
+    is_self_test: bool = False
+    schema: Schema = SCHEMA
+
+
+_GATE = TypeAdapter(Gate)
+
+
+def write_gate(gate: Gate, folder: Path) -> Path:
+    """Write the document into its folder and return its path."""
+    return write_by_rename(folder / DOCUMENT_NAME, _GATE.dump_json(gate, indent=1))
+
+
+def read_gate(path: Path) -> Gate:
+    """Read a gate's document, or the one in a gate's folder.
+
+    Raises: UsageError where there is none; RepositoryError where it is not a gate's document of this version.
+    """
+    file = path / DOCUMENT_NAME if path.is_dir() else path
+    try:
+        data = file.read_bytes()
+    except OSError as problem:
+        raise UsageError(f"no gate in {path}: {problem.strerror}", hint="`tritonsmith gate` makes one") from None
+    try:
+        schema = json.loads(data).get("schema")
+    except (ValueError, AttributeError):
+        raise RepositoryError("not a JSON document", where=str(file), hint="gate again") from None
+    if schema not in get_args(Schema):
+        hint = "it was written by another version; gate again"
+        raise RepositoryError(f"schema {schema!r} is not {SCHEMA!r}", where=str(file), hint=hint)
+    try:
+        return _GATE.validate_json(data)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise RepositoryError(f"{place}: {first['msg']}", where=str(file), hint="gate again") from None
+
+
+def as_json(gate: Gate) -> dict[str, Any]:
+    """Return the document as plain JSON data."""
+    document: dict[str, Any] = json.loads(_GATE.dump_json(gate))
+    return document
