@@ -1,0 +1,122 @@
+"""The document of a tuning: what was wanted, what was found, where. Written by rename, validated when read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from tritonsmith.generator.errors import RepositoryError, UsageError
+from tritonsmith.perf.files import write_by_rename
+from tritonsmith.perf.measure.load import Load
+from tritonsmith.perf.measure.machine import Environment
+from tritonsmith.perf.tune.core import Found, Prediction, Wish
+
+Schema = Literal["tritonsmith.tune/1"]
+SCHEMA: Schema = "tritonsmith.tune/1"
+DOCUMENT_NAME = "tune.json"
+
+
+@dataclass(frozen=True)
+class TunePlan:
+    """What was asked. `spec` is its path and `url` a running server's; one of them may be empty, never both."""
+
+    model: str
+    wish: Wish
+    budget_s: float = 120.0
+    seed: int = 0
+    spec: str = ""
+    profile: str = ""
+    url: str = ""
+    vary: tuple[str, ...] = ()
+    input_data: str = ""  # in words; empty where the inputs were made up
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of the work, and the seconds it took."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What the simulator said of a candidate at a load at which it was measured."""
+
+    candidate: str
+    load: Load
+    prediction: Prediction
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A whole tuning. `change` is the pick's patch of the spec, empty where the spec has it already or there is none.
+
+    `is_written` tells whether the spec has the change now.
+    """
+
+    plan: TunePlan
+    environment: Environment
+    found: Found
+    started_at: str  # UTC, ISO 8601
+    seconds: float
+    phases: tuple[Phase, ...]
+    expectations: tuple[Expectation, ...] = ()
+    change: str = ""
+    is_written: bool = False
+    notices: tuple[str, ...] = ()  # what our server changed to serve the models on this machine
+    schema: Schema = SCHEMA
+
+    @property
+    def is_inconclusive(self) -> bool:
+        """Return whether the budget was out before anything could be told apart."""
+        return self.found.is_out_of_budget and (self.found.pick is None or not _told_apart(self.found))
+
+
+_TUNING = TypeAdapter(Tuning)
+
+
+def write_tuning(tuning: Tuning, folder: Path) -> Path:
+    """Write the document into its folder and return its path."""
+    return write_by_rename(folder / DOCUMENT_NAME, _TUNING.dump_json(tuning, indent=1))
+
+
+def read_tuning(path: Path) -> Tuning:
+    """Read a tuning's document, or the one in a tuning's folder.
+
+    Raises: UsageError where there is none; RepositoryError where it is not a tuning's document of this version.
+    """
+    file = path / DOCUMENT_NAME if path.is_dir() else path
+    try:
+        data = file.read_bytes()
+    except OSError as problem:
+        raise UsageError(f"no tuning in {path}: {problem.strerror}", hint="`tritonsmith tune` makes one") from None
+    try:
+        schema = json.loads(data).get("schema")
+    except (ValueError, AttributeError):
+        raise RepositoryError("not a JSON document", where=str(file), hint="tune again") from None
+    if schema not in get_args(Schema):
+        hint = "it was written by another version; tune again"
+        raise RepositoryError(f"schema {schema!r} is not {SCHEMA!r}", where=str(file), hint=hint)
+    try:
+        return _TUNING.validate_json(data)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise RepositoryError(f"{place}: {first['msg']}", where=str(file), hint="tune again") from None
+
+
+def as_json(tuning: Tuning) -> dict[str, Any]:
+    """Return the document as plain JSON data."""
+    document: dict[str, Any] = json.loads(_TUNING.dump_json(tuning))
+    return document
+
+
+def _told_apart(found: Found) -> bool:
+    """Return whether the pick was told apart from another candidate, or there is no other."""
+    others = [standing for standing in found.standings if standing.fate != "picked"]
+    return not others or any(standing.fate in ("eliminated", "failed") for standing in others)

@@ -1,0 +1,56 @@
+"""A tuning for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tritonsmith.generator import console
+from tritonsmith.perf.tune import words
+from tritonsmith.perf.tune.document import Tuning
+
+MOST_ROWS = 12  # of the table; the page has all
+
+
+def as_text(tuning: Tuning) -> str:
+    """Return the pick, the best configurations, what decided, where the time went and the change to the spec."""
+    found = tuning.found
+    lines = [words.headline(tuning), *_indented(filter(None, [words.result(tuning)])), "", _table(tuning)]
+    left = len(found.standings) - MOST_ROWS
+    lines += [f"and {left} more, in the report"] if left > 0 else []
+    lines += _section("tied with", words.ties(tuning))
+    lines += _section("eliminated", words.reasons(words.with_fate(found, "eliminated")))
+    lines += _section("failed", words.reasons(words.with_fate(found, "failed")))
+    lines += _section("pairs in fresh generations", map(words.confirmation, found.confirmations))
+    lines += ["", words.time_spent(tuning)]
+    if found.is_out_of_budget and found.pick is not None:
+        lines += ["the budget was out before all was settled; a longer --budget-s continues from here"]
+    if tuning.change:
+        lines += ["", "written:" if tuning.is_written else "not written:", tuning.change.rstrip()]
+    elif found.pick is not None and tuning.plan.spec:
+        lines += ["", f"{tuning.plan.spec} has this configuration already"]
+    return "\n".join(lines)
+
+
+def _table(tuning: Tuning) -> str:
+    header = ("configuration", words.value_name(tuning.plan.wish), "at", "predicted", "seconds", "")
+    rows = [
+        (
+            words.named(one.candidate.name),
+            words.value(one),
+            f"{one.load.value:g}" if one.load else "-",
+            words.predicted(one),
+            f"{one.seconds:.1f}",
+            one.fate,
+        )
+        for one in tuning.found.standings[:MOST_ROWS]
+    ]
+    return console.table(header, rows)
+
+
+def _section(title: str, sentences: Iterator[str]) -> list[str]:
+    found = list(sentences)
+    return ["", f"{title}:", *_indented(found)] if found else []
+
+
+def _indented(sentences: Iterator[str] | list[str]) -> list[str]:
+    return [f"  {sentence}" for sentence in sentences]
