@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
+import gc
 import importlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -183,6 +185,26 @@ def check_ignores(ignores: Sequence[Ignore]) -> list[Finding]:
     return [check.judged(finding) for check in rules for finding in check.rule(ignores)]  # type: ignore[call-arg,arg-type]
 
 
+@contextmanager
+def _collecting_later() -> Iterator[None]:
+    """Put off the search for garbage in cycles: a check makes none, but keeps trees of source that it would walk.
+
+    For a thousand models that took three quarters of the time. What was made counts as old afterwards (frozen and
+    thawed, which looks at nothing), for else the next object made would have all of it walked.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            if not gc.get_freeze_count():  # else it is somebody's, and thawing is for all
+                gc.freeze()
+                gc.unfreeze()
+            gc.enable()
+
+
+@_collecting_later()
 def check_repository(case: Case, counts: Callable[[Finding], bool] | None = None) -> list[Finding]:
     """Return everything that is wrong with a repository, in the order of its files.
 

@@ -1,6 +1,9 @@
 """What holds of all checks; each subject's rules have tests of their own."""
 
+import gc
 from collections.abc import Callable
+
+import pytest
 
 from tritonsmith.generator.checks.registry import all_checks
 from tritonsmith.generator.findings import Finding
@@ -30,3 +33,21 @@ def test_every_check_has_a_title_and_a_reason() -> None:
     checks = all_checks().values()
     assert len(checks) > 100
     assert all(check.title and check.reason for check in checks)
+
+
+@pytest.mark.parametrize("is_collecting", [True, False])
+def test_no_cycles_are_searched_during_a_check_and_as_before_after_it(
+    judge_repository: Callable[..., list[Finding]], is_collecting: bool
+) -> None:
+    functions = "".join(f"def f{number}(x):\n    return [x, {number}]\n" for number in range(2000))
+    files = {"m/config.pbtxt": PLAIN, "m/1/model.py": MODEL + functions}
+    collections: list[str] = []
+    gc.callbacks.append(lambda phase, _: collections.append(phase))
+    (gc.enable if is_collecting else gc.disable)()
+    try:
+        judge_repository(files)
+        assert gc.isenabled() == is_collecting
+    finally:
+        gc.callbacks.pop()
+        gc.enable()
+    assert len(collections) < 20  # of tens of thousands of objects, a collection for each 700: none but for the writing
