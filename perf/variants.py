@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from google.protobuf.message import Message
@@ -18,18 +19,22 @@ from tritonsmith.perf.document import Scalar, SweepPlan, Variation
 from tritonsmith.perf.measure.load import Load
 
 Variant = dict[str, Scalar]
+NOTHING, EMPTY = "null", "{}"  # values of a field that has fields of its own: left out, and given without any
+_COMMA = re.compile(r",(?![^\[]*\])")  # one that is not within brackets
 CHEAP = "instance_group"  # 0.1 s to change on a live server; any other field costs a full reload
 
 
 def parse_variation(text: str) -> Variation:
     """Read "models.classifier.instance_group.count=1,2,4".
 
+    The value of a field that is a list stands in brackets: "...preferred_batch_size=[4],[4,8]". `null` and `{}` leave
+    out and give a field that has fields of its own: "...dynamic_batching=null,{}".
     Raises: UsageError.
     """
     field, separator, values = text.partition("=")
     if not separator or not field.startswith("models.") or not values:
         raise UsageError(f"cannot vary '{text}'", hint="write --vary models.NAME.FIELD=VALUE,VALUE")
-    return Variation(field, tuple(_scalar(value) for value in values.split(",")))
+    return Variation(field, tuple(map(scalar_of, _COMMA.split(values))))
 
 
 def measuring_order(plan: SweepPlan) -> Iterator[tuple[int, Variant, tuple[Load, ...]]]:
@@ -88,11 +93,19 @@ def split_field(field: str, models: Iterable[str]) -> tuple[str, tuple[str, ...]
 
 
 def set_field(message: Message, path: Sequence[str], value: Scalar) -> list[Finding]:
-    """Set one field, in a list of every entry (of a new one where it is empty); return what is wrong with that."""
+    """Set one field, in a list of every entry (of a new one where it is empty); return what is wrong with that.
+
+    A list's value is its text: "[4,8]". "null" and "{}" leave out and give a field that has fields of its own.
+    """
     name, *rest = path
     member = descriptor_of(message).fields_by_name.get(name)
     part = member.message_type if member is not None else None
     if member is not None and part is not None and not part.GetOptions().map_entry:
+        if not rest and value in (NOTHING, EMPTY) and not member.is_repeated:
+            message.ClearField(name)
+            if value == EMPTY:
+                getattr(message, name).SetInParent()
+            return []
         if not rest:
             fields = ", ".join(part.fields_by_name)
             return [error(f"'{name}' has fields of its own", remedy=f"vary one of them: {fields}")]
@@ -102,7 +115,7 @@ def set_field(message: Message, path: Sequence[str], value: Scalar) -> list[Find
     tree = _tree(rest, value)
     if member is not None and part is None and member.is_repeated:
         message.ClearField(name)
-        tree = tree_of.Sequence([tree], NOWHERE)
+        tree = _list_of(value) or tree_of.Sequence([tree], NOWHERE)
     findings: list[Finding] = []
     Filler(findings).fill(message, tree_of.Mapping({name: tree}, NOWHERE), key="")
     return findings
@@ -144,7 +157,19 @@ def _as_typed(value: Scalar) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _scalar(text: str) -> Scalar:
+def _list_of(value: Scalar) -> tree_of.Sequence | None:
+    """Return a list that is written in brackets; None for any other value."""
+    text = str(value)
+    if not (text.startswith("[") and text.endswith("]")):
+        return None
+    items = (item.strip() for item in text[1:-1].split(","))
+    return tree_of.Sequence([tree_of.Scalar(item, NOWHERE, is_quoted=True) for item in items if item], NOWHERE)
+
+
+def scalar_of(text: str) -> Scalar:
+    """Return the value that a text is: a number, true or false, a list's text without blanks, else the text itself."""
+    if text.startswith("["):
+        return text.replace(" ", "")
     for read in (int, float):
         try:
             return read(text)
