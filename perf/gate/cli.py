@@ -19,8 +19,9 @@ from tritonsmith.perf.gate.contenders import contender
 from tritonsmith.perf.gate.core import DEFAULT_TOLERANCES, Side, Tolerance, Word
 from tritonsmith.perf.gate.document import DOCUMENT_NAME, Gate, GatePlan, as_json, write_gate
 from tritonsmith.perf.gate.page import render_page
-from tritonsmith.perf.gate.run import Wish, run_gate
+from tritonsmith.perf.gate.run import run_gate
 from tritonsmith.perf.gate.self_test import SelfTests, count_verdicts
+from tritonsmith.perf.gate.setup import Wish
 from tritonsmith.perf.gate.spending import LOOKS
 from tritonsmith.perf.gate.text import as_junit, as_markdown, as_step_summary, as_text
 from tritonsmith.perf.measure.given_inputs import expand_inputs, write_given_inputs

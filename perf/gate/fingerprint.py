@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 
-from tritonsmith.generator.errors import UsageError
+from tritonsmith.generator.errors import UnstableError
 from tritonsmith.perf.measure.machine import Environment
 
 
@@ -55,6 +56,44 @@ def fingerprint_of(
     )
 
 
+def fingerprint_here(environment: Environment, root: Path = Path("/")) -> Fingerprint:
+    """Return the fingerprint of this machine: what the kernel says of limits, governor and GPUs is read below `root`.
+
+    Source: Linux, admin-guide: cgroup-v2 (cpu.max), cgroup-v1 (cpu.cfs_quota_us), cpufreq; NVIDIA's driver, README.
+    """
+    models = [_after(path, "Model:") for path in sorted(root.glob("proc/driver/nvidia/gpus/*/information"))]
+    return fingerprint_of(
+        environment,
+        governor=_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        cpu_quota=_cpu_quota(root / "sys/fs/cgroup"),
+        gpus=tuple(models),
+        driver=_after(root / "proc/driver/nvidia/version", "Kernel Module"),
+    )
+
+
+def _cpu_quota(cgroup: Path) -> float:
+    """Return how many cores the control group allows; 0 where it allows all."""
+    limit = _text(cgroup / "cpu.max").split()
+    if not limit:
+        limit = [_text(cgroup / f"cpu/cpu.cfs_{name}_us") or "max" for name in ("quota", "period")]
+    if len(limit) != 2 or not all(word.isdigit() for word in limit) or not int(limit[1]):
+        return 0.0
+    return round(int(limit[0]) / int(limit[1]), 2)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _after(path: Path, word: str) -> str:
+    """Return what follows a word in its line of a file; empty where there is none."""
+    found = [line.partition(word)[2].split("  ")[0].strip() for line in _text(path).splitlines() if word in line]
+    return found[0] if found else ""
+
+
 def differences(stored: Fingerprint, here: Fingerprint) -> tuple[str, ...]:
     """Return what differs, in words: "cores: 8 there, 2 here"."""
     pairs = ((field.name, getattr(stored, field.name), getattr(here, field.name)) for field in fields(Fingerprint))
@@ -68,11 +107,11 @@ def differences(stored: Fingerprint, here: Fingerprint) -> tuple[str, ...]:
 def require_same(stored: Fingerprint, here: Fingerprint, *, where: str) -> None:
     """Refuse a baseline that was measured on another machine, or on this one with another server.
 
-    Raises: UsageError that names what differs.
+    Raises: UnstableError that names what differs: neither yes nor no can be said here.
     """
     different = differences(stored, here)
     if different:
-        raise UsageError(
+        raise UnstableError(
             f"the stored baseline was measured elsewhere: {'; '.join(different)}",
             where=where,
             hint="measure both sides here: --baseline REPOSITORY, or a git revision",

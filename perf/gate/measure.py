@@ -22,6 +22,7 @@ from tritonsmith.perf.measure.analyzer import (
     AnalyzerResult,
     AnalyzerRun,
     AnalyzerTool,
+    EndedError,
     HungError,
     LostExportError,
     run_analyzer,
@@ -73,14 +74,14 @@ def choose_window_ms(bench: Bench, server: Server) -> int:
 def measure_run(bench: Bench, servers: Iterable[Server], server: Server, pair: int, turn: Turn) -> Run:
     """Measure one side once; where the server fails the requests, the run says why and has no values.
 
-    Raises: HungError, LostExportError where it is perf_analyzer that fails.
+    Raises: HungError, EndedError, LostExportError where it is perf_analyzer that fails.
     """
     started_at = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
     ours, own_s, begun_s = [one.pid for one in servers], _own_cpu_s(), time.monotonic()
     load_average, ticks, used_s = os.getloadavg()[0], read_cpu_ticks(), _sessions_cpu_s(ours)
-    before = _counters(server.control, bench.plan.model)
     measurement, problem = None, ""
     try:
+        before = _counters(server.control, bench.plan.model)
         result = _run_twice_at_most(bench, _task(bench, server, turn.load, pair))
         after = _counters(server.control, bench.plan.model)
         machine = machine_load(ticks, read_cpu_ticks(), load_average)
@@ -88,7 +89,7 @@ def measure_run(bench: Bench, servers: Iterable[Server], server: Server, pair: i
         server_us = mean_request_us(before, after)
         measurement = compose_measurement(turn.load, result, server_us, (step,), machine)
         failed = step.failures
-    except (HungError, LostExportError):
+    except (HungError, EndedError, LostExportError):
         raise
     except (ServerError, UnstableError) as error:
         problem, failed = error.message.strip().splitlines()[-1], 0
@@ -109,16 +110,17 @@ def measure_run(bench: Bench, servers: Iterable[Server], server: Server, pair: i
 
 
 def _run_twice_at_most(bench: Bench, task: AnalyzerRun) -> AnalyzerResult:
-    """Measure, and once more where perf_analyzer did not find the model among the statistics, which says nothing of it.
+    """Measure, and once more where perf_analyzer was ended, or did not find the model among the statistics.
 
-    One run of a few hundred ends so, without a request that failed. A model that really is gone fails again.
+    Neither says anything of the model; the second happens in one run of a few hundred, without a request that failed. A
+    model that really is gone fails again.
     """
     try:
         return run_analyzer(bench.tool, task, bench.folder)
     except ServerError as problem:
-        if LOST_STATISTICS not in problem.message:
+        if not isinstance(problem, EndedError) and LOST_STATISTICS not in problem.message:
             raise
-        console.say(f"note: perf_analyzer: {LOST_STATISTICS}; measured again")
+        console.say(f"note: {problem.message.splitlines()[0].rstrip(':')}; measured again")
         return run_analyzer(bench.tool, task, bench.folder)
 
 

@@ -3,50 +3,35 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
-import json
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 
-from tritonsmith.backends.client.control import Control
 from tritonsmith.backends.server.embedded import Server
+from tritonsmith.generator import console
 from tritonsmith.generator.console import Progress
 from tritonsmith.generator.errors import ServerError
-from tritonsmith.perf.gate.answers import ask, find_difference
+from tritonsmith.perf.files import writing
 from tritonsmith.perf.gate.core import Failure, Run, Side, Verdict
 from tritonsmith.perf.gate.decide import judge
-from tritonsmith.perf.gate.document import Contender, Gate, GatePlan
-from tritonsmith.perf.gate.fingerprint import Fingerprint, fingerprint_of
-from tritonsmith.perf.gate.measure import PROBE_MS, Bench, choose_window_ms, measure_run, warm_up
+from tritonsmith.perf.gate.document import Gate
+from tritonsmith.perf.gate.measure import Bench, measure_run, warm_up
 from tritonsmith.perf.gate.pairs import PlannedPair, plan_pairs
 from tritonsmith.perf.gate.ratios import SIDES, find_failures, log_ratios
 from tritonsmith.perf.gate.refusals import find_refusals
 from tritonsmith.perf.gate.servers import SideError, generation
+from tritonsmith.perf.gate.settled import served_configs
+from tritonsmith.perf.gate.setup import Setting, Wish, find_setting
 from tritonsmith.perf.gate.spending import LOOKS
-from tritonsmith.perf.measure.analyzer import AnalyzerTool, analyzer_version
+from tritonsmith.perf.gate.unfinished import Unfinished, find_unfinished, forget, keep
+from tritonsmith.perf.measure.analyzer import SCRATCH_PREFIX, AnalyzerTool, EndedError, HungError
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.measure.machine import read_environment
-from tritonsmith.perf.sweep import is_decoupled, only_model, read_configs, repository_digest
-from tritonsmith.perf.target import Target, embedded_target
 
 SMALLEST_PAIR_S = 1.0
-# Writes the input data for a served model and returns the file, and what it is called in the report.
-WriteInputs = Callable[[str, Target], tuple[Path, str]]
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What is to be compared; `model` is empty where it is the only one. `answers_within` is a share of the largest."""
-
-    plan: GatePlan
-    names: Mapping[Side, str]
-    repositories: Mapping[Side, Path]
-    write_inputs: WriteInputs
-    answers_within: float
-    is_self_test: bool = False
 
 
 @dataclass
@@ -55,9 +40,6 @@ class Course:
 
     started_at: str
     begun_s: float = field(default_factory=time.monotonic)
-    bench: Bench | None = None
-    machine: Fingerprint | None = None
-    contenders: dict[Side, Contender] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     pairs: int = 0
@@ -72,118 +54,123 @@ class Course:
         """Tell whether another pair, as long as the longest of the last three, ends within the budget."""
         return self.seconds + max(self.pair_s[-3:], default=SMALLEST_PAIR_S) <= budget_s
 
+    def take_up(self, kept: Unfinished) -> None:
+        """Go on where an interrupted gate was; the time that it took counts."""
+        self.started_at = kept.started_at
+        self.begun_s -= kept.seconds
+        self.runs, self.pairs = list(kept.runs), kept.pairs
+
 
 def run_gate(wish: Wish, tool: AnalyzerTool, folder: Path, progress: Progress) -> Gate:
     """Compare the candidate with the baseline and return the whole gate.
 
+    An interrupted gate leaves its whole pairs in the folder; the same gate, begun again soon, goes on after them.
+
     Raises: ServerError where the baseline does not serve; a candidate that does not is a verdict. UsageError.
     """
     course = Course(datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds"))
-    plan = wish.plan
-    verdict = _verdict(plan, course)
-    for planned in plan_pairs(plan.loads, plan.seed):
-        if planned.number >= LOOKS[-1] or not course.has_time(plan.budget_s):
+    with writing(folder):
+        scratch = tempfile.TemporaryDirectory(dir=folder, prefix=SCRATCH_PREFIX)
+    with scratch as place:
+        setting = find_setting(wish, tool, folder, Path(place))
+        course.failures += setting.failures
+        if not course.failures:
+            setting = _taken_up(setting, course, folder)
+        verdict = _measure_until_decided(wish, setting, course, folder, progress)
+    forget(folder)
+    return _gate(wish, setting, course, verdict)
+
+
+def _taken_up(setting: Setting, course: Course, folder: Path) -> Setting:
+    kept = find_unfinished(folder, setting.identity)
+    if not kept or not setting.bench:
+        return setting
+    console.say(f"note: {kept.pairs} pairs of an interrupted gate of the same two are kept")
+    course.take_up(kept)
+    plan = replace(setting.plan, window_ms=kept.window_ms)
+    return replace(setting, plan=plan, bench=replace(setting.bench, plan=plan))
+
+
+def _measure_until_decided(wish: Wish, setting: Setting, course: Course, folder: Path, progress: Progress) -> Verdict:
+    verdict = _verdict(setting, course)
+    for planned in islice(plan_pairs(setting.plan.loads, setting.plan.seed), course.pairs, LOOKS[-1]):
+        if course.failures or not course.has_time(setting.plan.budget_s):
             break
         progress.update(course.pairs, f"pair {planned.number + 1}")
-        plan = _add_pair(replace(wish, plan=plan), tool, folder, course, planned)
+        setting = _add_pair(wish, setting, course, planned)
         if course.pairs in LOOKS or course.failures:
-            verdict = _verdict(plan, course)
+            verdict = _verdict(setting, course)
             if verdict.word != "inconclusive" or verdict.refusals or course.failures:
                 break
+        keep(_unfinished(setting, course), folder)
     if verdict.word == "inconclusive" and not verdict.refusals:
-        verdict = _verdict(plan, course, is_last=True)
+        verdict = _verdict(setting, course, is_last=True)
     progress.update(course.pairs)
-    return _gate(replace(wish, plan=plan), course, verdict)
+    return verdict
 
 
-def _add_pair(wish: Wish, tool: AnalyzerTool, folder: Path, course: Course, planned: PlannedPair) -> GatePlan:
-    """Measure a pair in a generation of its own; the first one also says which model it is, and compares answers.
-
-    Returns the plan, completed.
-    """
-    begun_s, plan = time.monotonic(), wish.plan
+def _add_pair(wish: Wish, setting: Setting, course: Course, planned: PlannedPair) -> Setting:
+    """Measure a pair in a generation of its own and return the setting for the next one."""
+    begun_s = time.monotonic()
     try:
-        with generation(wish.repositories, planned.first_started) as servers:
-            if course.bench is None:
-                plan = _set_up(wish, tool, folder, course, servers)
-            if course.bench is not None and not course.failures:
-                _measure_pair(course.bench, servers, planned, course.runs)
+        setting = _measure_pair(wish, setting, planned, course.runs)
     except SideError as problem:
         if problem.side == "baseline":
             raise
         course.failures.append(Failure("missing point", "candidate", "it does not serve", problem.message))
     course.pairs += 1
     course.pair_s.append(time.monotonic() - begun_s)
-    deciding = [tolerance.metric for tolerance in plan.tolerances]
+    deciding = [tolerance.metric for tolerance in setting.plan.tolerances]
     if not course.failures:
-        course.failures += find_failures(course.runs, deciding, plan.loads, course.pairs)
-    return plan
+        course.failures += find_failures(course.runs, deciding, setting.plan.loads, course.pairs)
+    return setting
 
 
-def _set_up(wish: Wish, tool: AnalyzerTool, folder: Path, course: Course, servers: Mapping[Side, Server]) -> GatePlan:
-    """Find out what is compared, on which machine, and whether both answer alike; return the completed plan."""
-    targets = {side: embedded_target(server) for side, server in servers.items()}
-    model = wish.plan.model or only_model(targets["baseline"].control)
-    configs = {side: _configs(targets[side].control, model, side) for side in SIDES}
-    if configs["candidate"] is None or configs["baseline"] is None:
-        course.failures.append(Failure("missing point", "candidate", model, "the candidate does not have this model"))
-        return replace(wish.plan, model=model)
-    input_data, called = wish.write_inputs(model, targets["baseline"])
-    plan = replace(wish.plan, model=model, input_data=called)
-    environment = read_environment(
-        str(targets["baseline"].control.server_metadata().get("version", "unknown")), analyzer_version(tool)
-    )
-    course.machine = fingerprint_of(environment)
-    course.bench = Bench(plan, tool, folder, input_data, is_decoupled(configs["baseline"]), environment.cores)
-    warm_up(replace(course.bench, plan=replace(plan, window_ms=PROBE_MS)), servers["baseline"], plan.loads[0])
-    if not plan.window_ms:
-        plan = replace(plan, window_ms=choose_window_ms(course.bench, servers["baseline"]))
-        course.bench = replace(course.bench, plan=plan)
-    for side in SIDES:
-        models = tuple(configs[side] or ())
-        facts = [configs[side], repository_digest(wish.repositories[side], models)]
-        identity = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-        course.contenders[side] = Contender(wish.names[side], identity, targets[side].notices(models))
-    course.failures += _compare_answers(course.bench, servers, wish.answers_within)
-    return plan
+def _measure_pair(wish: Wish, setting: Setting, planned: PlannedPair, runs: list[Run]) -> Setting:
+    """Measure a pair on settled repositories, or on the given ones where those do not serve the same.
 
-
-def _configs(control: Control, model: str, side: Side) -> dict[str, dict[str, object]] | None:
-    """Return the configurations of the model and its steps; None where the candidate does not have it.
-
-    Raises: ServerError where the baseline does not.
+    Raises: SideError.
     """
-    try:
-        return read_configs(control, model)
-    except ServerError:
-        if side == "baseline":
-            raise
-        return None
+    if setting.settled is not None:
+        try:
+            with generation(setting.settled, planned.first_started, are_settled=True) as servers:
+                if _serve_the_same(setting, servers):
+                    _measure_turns(setting, servers, planned, runs)
+                    return setting
+        except SideError:  # said again below where it is not the settling
+            pass
+        console.say("note: with completed configurations it is not served the same; each start completes them anew")
+        setting = replace(setting, settled=None)
+    with generation(wish.repositories, planned.first_started) as servers:
+        _measure_turns(setting, servers, planned, runs)
+    return setting
 
 
-def _compare_answers(bench: Bench, servers: Mapping[Side, Server], within: float) -> list[Failure]:
-    """Return what the candidate answers otherwise than the baseline, which is asked twice.
-
-    Where the baseline itself does not answer twice alike (a model that samples), there is nothing to compare with.
-
-    Raises: ServerError where the baseline fails a request.
-    """
-    urls = {side: server.grpc_url for side, server in servers.items()}
-    expected = ask(urls["baseline"], bench.plan.model, bench.input_data)
-    if find_difference(expected, ask(urls["baseline"], bench.plan.model, bench.input_data), within):
-        return []
-    try:
-        got = ask(urls["candidate"], bench.plan.model, bench.input_data)
-    except ServerError as problem:
-        return [Failure("errors", "candidate", "the first rows of the input", problem.message)]
-    said = find_difference(expected, got, within)
-    return [Failure("wrong outputs", "candidate", "the first rows of the input", said)] if said else []
+def _serve_the_same(setting: Setting, servers: Mapping[Side, Server]) -> bool:
+    configs = setting.configs or {}
+    return all(served_configs(servers[side].control) == configs.get(side) for side in SIDES)
 
 
-def _measure_pair(bench: Bench, servers: Mapping[Side, Server], planned: PlannedPair, runs: list[Run]) -> None:
+def _measure_turns(setting: Setting, servers: Mapping[Side, Server], planned: PlannedPair, runs: list[Run]) -> None:
+    bench = setting.bench
+    if bench is None:
+        return
     for side in dict.fromkeys(turn.side for turn in planned.turns):
-        warm_up(bench, servers[side], _warm_up_load(bench.plan.loads))
+        _warm_up(bench, side, servers[side])
     runs += [measure_run(bench, servers.values(), servers[turn.side], planned.number, turn) for turn in planned.turns]
+
+
+def _warm_up(bench: Bench, side: Side, server: Server) -> None:
+    """Let a side's new server answer for a while.
+
+    Raises: SideError where it does not; HungError, EndedError where it is perf_analyzer that fails.
+    """
+    try:
+        warm_up(bench, server, _warm_up_load(bench.plan.loads))
+    except (HungError, EndedError):
+        raise
+    except ServerError as problem:
+        raise SideError(side, problem) from None
 
 
 def _warm_up_load(loads: Sequence[Load]) -> Load:
@@ -191,24 +178,34 @@ def _warm_up_load(loads: Sequence[Load]) -> Load:
     return Load("concurrency", max((load.value for load in loads if load.kind == "concurrency"), default=4))
 
 
-def _verdict(plan: GatePlan, course: Course, *, is_last: bool = False) -> Verdict:
-    cores = course.bench.cores if course.bench else 1
+def _verdict(setting: Setting, course: Course, *, is_last: bool = False) -> Verdict:
     return judge(
         log_ratios(course.runs),
-        plan.tolerances,
+        setting.plan.tolerances,
         failures=course.failures,
-        refusals=find_refusals(course.runs, cores),
+        refusals=find_refusals(course.runs, setting.machine.cores),
         is_last=is_last,
     )
 
 
-def _gate(wish: Wish, course: Course, verdict: Verdict) -> Gate:
-    sides = {side: course.contenders.get(side, Contender(wish.names[side], "")) for side in SIDES}
+def _unfinished(setting: Setting, course: Course) -> Unfinished:
+    return Unfinished(
+        identity=setting.identity,
+        started_at=course.started_at,
+        window_ms=setting.plan.window_ms,
+        seconds=course.seconds,
+        pairs=course.pairs,
+        runs=tuple(course.runs),
+        written_s=time.time(),
+    )
+
+
+def _gate(wish: Wish, setting: Setting, course: Course, verdict: Verdict) -> Gate:
     return Gate(
-        plan=wish.plan,
-        machine=course.machine or fingerprint_of(read_environment("unknown", "unknown")),
-        baseline=sides["baseline"],
-        candidate=sides["candidate"],
+        plan=setting.plan,
+        machine=setting.machine,
+        baseline=setting.contenders["baseline"],
+        candidate=setting.contenders["candidate"],
         started_at=course.started_at,
         seconds=round(course.seconds, 1),
         runs=tuple(course.runs),

@@ -7,9 +7,11 @@ import io
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from tritonsmith.backends.server.embedded import Server, embedded_server
+from tritonsmith.backends.server.served import read_served
 from tritonsmith.generator.errors import ServerError
 from tritonsmith.perf.gate.core import Side
 
@@ -25,10 +27,13 @@ class SideError(ServerError):
 
 
 @contextmanager
-def generation(repositories: Mapping[Side, Path], first: Side) -> Iterator[dict[Side, Server]]:
+def generation(
+    repositories: Mapping[Side, Path], first: Side, *, are_settled: bool = False
+) -> Iterator[dict[Side, Server]]:
     """Serve both while the block runs; both are started at once, `first` a moment earlier.
 
-    Afterwards they are killed, not drained: no request is in flight, and draining takes longer than a pair of runs.
+    Repositories that are settled (`settled.py`) have nothing to complete and start sooner. Afterwards the servers
+    are killed, not drained: no request is in flight, and draining takes longer than a pair of runs.
 
     Raises: SideError, the baseline's where both fail; ToolMissingError; RepositoryError.
     """
@@ -36,7 +41,7 @@ def generation(repositories: Mapping[Side, Path], first: Side) -> Iterator[dict[
         order = sorted(repositories, key=lambda side: side != first)
         # what the servers say and draw meanwhile would be said 32 times; their notices are in the report
         with contextlib.redirect_stderr(io.StringIO()), ThreadPoolExecutor(len(order)) as pool:
-            futures = {side: pool.submit(_start, repositories[side]) for side in order}
+            futures = {side: pool.submit(_start, repositories[side], are_settled) for side in order}
             try:
                 servers = dict(_started(futures))
             finally:  # an interrupt too leaves no server that is not ended with the stack
@@ -45,8 +50,9 @@ def generation(repositories: Mapping[Side, Path], first: Side) -> Iterator[dict[
         yield servers
 
 
-def _start(repository: Path) -> Started:
-    context = embedded_server(repository)
+def _start(repository: Path, is_settled: bool) -> Started:
+    options = replace(read_served(repository).options, disable_auto_complete_config=True) if is_settled else None
+    context = embedded_server(repository, options)
     return context, context.__enter__()
 
 

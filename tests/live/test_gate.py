@@ -9,7 +9,8 @@ from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError
 from tritonsmith.perf.gate.core import Side
 from tritonsmith.perf.gate.document import Gate, GatePlan
-from tritonsmith.perf.gate.run import Wish, run_gate
+from tritonsmith.perf.gate.run import run_gate
+from tritonsmith.perf.gate.setup import Wish
 from tritonsmith.perf.measure.input_data import made_up_rows, write_input_data
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.sweep import find_analyzer

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from tritonsmith.generator.errors import UsageError
+from tritonsmith.generator.errors import UnstableError
 from tritonsmith.perf.gate.fingerprint import Fingerprint, differences, fingerprint_of, require_same
 from tritonsmith.perf.measure.machine import Environment
 
@@ -26,6 +26,6 @@ def test_the_same_machine_is_the_same() -> None:
     ],
 )
 def test_a_baseline_of_another_machine_is_refused_by_name(other: Fingerprint, said: str) -> None:
-    with pytest.raises(UsageError, match=said) as problem:
+    with pytest.raises(UnstableError, match=said) as problem:
         require_same(other, HERE, where="gate.json")
     assert problem.value.where == "gate.json"
