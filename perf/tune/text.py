@@ -35,7 +35,7 @@ def _table(tuning: Tuning) -> str:
     header = ("configuration", words.value_name(tuning.plan.wish), "at", "predicted", "seconds", "")
     rows = [
         (
-            words.named(one.candidate.name),
+            one.candidate.name,
             words.value(one),
             f"{one.load.value:g}" if one.load else "-",
             words.predicted(one),

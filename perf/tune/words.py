@@ -14,7 +14,6 @@ VALUE_NAMES: dict[Objective, str] = {
     "latency": "{quantile} ms",
     "cost": "per million",
 }
-AS_IT_WAS = "as it was"  # the candidate that changes nothing
 
 
 def value_name(wish: Wish) -> str:
@@ -45,17 +44,12 @@ def headline(tuning: Tuning) -> str:
             return f"inconclusive: {tuning.plan.model}, the budget was out before a configuration was known to do"
         return f"none: {tuning.plan.model}, no configuration of {known} keeps {limits_of(tuning.plan.wish)}"
     word = "inconclusive, leading so far" if tuning.is_inconclusive else "pick"
-    return f"{word}: {tuning.plan.model}, {named(found.pick.name)}, the best of {many} for {goal(tuning.plan.wish)}"
+    return f"{word}: {tuning.plan.model}, {found.pick.name}, the best of {many} for {goal(tuning.plan.wish)}"
 
 
 def limits_of(wish: Wish) -> str:
     """Return the limits: "p99 <= 50 ms and memory <= 100 mib"; where there are none, what is left to fail."""
     return " and ".join(map(str, wish.limits)) or "up: each one fails"
-
-
-def named(candidate: str) -> str:
-    """Return a candidate's name; the one that changes nothing has one, too."""
-    return candidate or AS_IT_WAS
 
 
 def result(tuning: Tuning) -> str:
@@ -99,14 +93,14 @@ def ties(tuning: Tuning) -> Iterator[str]:
     """Yield what the pick is tied with, and why not that was picked."""
     for standing in with_fate(tuning.found, "tied"):
         why = standing.reason or "not told apart; the pick costs less"
-        yield f"{named(standing.candidate.name)}: {value(standing)} {value_name(tuning.plan.wish)}; {why}"
+        yield f"{standing.candidate.name}: {value(standing)} {value_name(tuning.plan.wish)}; {why}"
 
 
 def confirmation(one: Confirmation) -> str:
     """Return a paired comparison: "A against B: +1.2% (-0.8% to +3.1%) over 8 pairs"."""
     low, high = one.interval
     better = f"{one.ratio - 1:+.1%} ({low - 1:+.1%} to {high - 1:+.1%})"
-    return f"{named(one.first)} against {named(one.second)}: {better} over {one.pairs} pairs"
+    return f"{one.first} against {one.second}: {better} over {one.pairs} pairs"
 
 
 def time_spent(tuning: Tuning) -> str:
@@ -119,6 +113,6 @@ def reasons(standings: Sequence[Standing]) -> Iterator[str]:
     """Yield for each reason how many configurations it ended, those with the same words together."""
     by_reason: dict[str, list[str]] = {}
     for standing in standings:
-        by_reason.setdefault(standing.reason or "no reason was kept", []).append(named(standing.candidate.name))
+        by_reason.setdefault(standing.reason or "no reason was kept", []).append(standing.candidate.name)
     for reason, names in by_reason.items():
         yield f"{names[0] if len(names) == 1 else f'{len(names)} configurations'}: {reason}"

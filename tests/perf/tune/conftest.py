@@ -28,7 +28,7 @@ STANDINGS = (
     Standing(candidate(3), "tied", LOADS[2], 1250.0, (1190.0, 1310.0), 1300.0, 7, 11.0, "another instance"),
     Standing(candidate(1), "eliminated", LOADS[1], 640.0, (610.0, 655.0), 700.0, 3, 4.0, "48% below the leader"),
     Standing(candidate(4), "failed", trials=1, seconds=1.0, reason="no <memory> & no luck"),
-    Standing(Candidate("", {}), "not measured", reason="predicted to be far behind"),
+    Standing(Candidate("as it is", {}), "not measured", reason="predicted to be far behind"),
 )
 
 
