@@ -8,7 +8,7 @@ VENV := $(if $(ACTIVE),$(ACTIVE),$(CURDIR)/.venv)
 BIN := $(VENV)/bin
 PACKAGES := generator backends ensembles perf
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev links quickstart test test-quick lint types format regen bench bench-onnx bench-inflight bench-streaming bench-soak bench-check bench-fuzz bench-simulate bench-simulate-accuracy bench-gate-simulated findings clean wheel
+.PHONY: help setup setup-dev links quickstart test test-quick lint types format regen bench bench-onnx bench-inflight bench-streaming bench-soak bench-check bench-fuzz bench-simulate bench-simulate-accuracy bench-gate-simulated bench-gate findings clean wheel
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -84,6 +84,9 @@ bench-fuzz: setup-dev ## 100,000 mutated configurations and specs end in finding
 
 bench-gate-simulated: setup-dev ## how often the gate cries wolf or overlooks, by simulation; seconds
 	$(BIN)/python -m tritonsmith.perf.bench.gate_simulated
+
+bench-gate: setup-dev ## how often the gate cries wolf or overlooks, on the real server; hours, resumable
+	$(BIN)/python -m tritonsmith.perf.bench.gate_real
 
 bench-simulate: setup-dev ## how many requests a second the simulator simulates; seconds
 	$(BIN)/python -m tritonsmith.perf.bench.simulate_speed
