@@ -17,16 +17,17 @@ DEFAULT_REPOSITORY = Path("model_repository")
 @click.argument("blueprint", required=False)
 @click.option("--from", "repository", type=click.Path(path_type=Path), help="Write the spec of this model repository.")
 @click.option("--schema", "is_schema", is_flag=True, help="Print the spec's JSON Schema, for editors.")
+@click.option("--ci", "is_ci", is_flag=True, help="Write a GitHub workflow that checks, builds and gates the spec.")
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), default=DEFAULT_SPEC, show_default=True, help="The spec."
 )
-def init(blueprint: str | None, repository: Path | None, is_schema: bool, output: Path) -> None:
+def init(blueprint: str | None, repository: Path | None, is_schema: bool, is_ci: bool, output: Path) -> None:
     """Write a commented spec from a BLUEPRINT or from a repository."""
     from tritonsmith.ensembles.blueprint import blueprint_names, find_blueprint
 
-    if sum(map(bool, (blueprint, repository, is_schema))) != 1:
+    if sum(map(bool, (blueprint, repository, is_schema, is_ci))) != 1:
         raise UsageError(
-            "init takes one of a blueprint, --from REPOSITORY, or --schema",
+            "init takes one of a blueprint, --from REPOSITORY, --schema, or --ci",
             hint=f"the blueprints are {', '.join(blueprint_names())}",
         )
     if is_schema:
@@ -36,6 +37,11 @@ def init(blueprint: str | None, repository: Path | None, is_schema: bool, output
             raise UsageError("--schema goes to stdout", hint=f"tritonsmith init --schema > {output}")
         schemas = {name: find_blueprint(name).settings.model_json_schema() for name in blueprint_names()}
         console.result_json(spec_schema(schemas))
+    elif is_ci:
+        from tritonsmith.ensembles.workflow import write_workflow
+
+        console.result(str(write_workflow(output)))
+        console.tip("GATE in it are the gate's options: the load, and real inputs, e.g. --input image=@demo/images")
     elif repository is not None:
         from tritonsmith.ensembles.adopt import write_spec_of
 
