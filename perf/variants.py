@@ -11,9 +11,9 @@ from google.protobuf.message import Message
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.generator.findings import NOWHERE, Finding, error
+from tritonsmith.generator.findings import NOWHERE, Finding
 from tritonsmith.generator.spec import tree as tree_of
-from tritonsmith.generator.spec.message import Filler, descriptor_of
+from tritonsmith.generator.spec.assign import assign
 from tritonsmith.generator.suggest import did_you_mean
 from tritonsmith.perf.document import Scalar, SweepPlan, Variation
 from tritonsmith.perf.measure.load import Load
@@ -97,28 +97,7 @@ def set_field(message: Message, path: Sequence[str], value: Scalar) -> list[Find
 
     A list's value is its text: "[4,8]". "null" and "{}" leave out and give a field that has fields of its own.
     """
-    name, *rest = path
-    member = descriptor_of(message).fields_by_name.get(name)
-    part = member.message_type if member is not None else None
-    if member is not None and part is not None and not part.GetOptions().map_entry:
-        if not rest and value in (NOTHING, EMPTY) and not member.is_repeated:
-            message.ClearField(name)
-            if value == EMPTY:
-                getattr(message, name).SetInParent()
-            return []
-        if not rest:
-            fields = ", ".join(part.fields_by_name)
-            return [error(f"'{name}' has fields of its own", remedy=f"vary one of them: {fields}")]
-        inner = getattr(message, name)
-        entries = (inner or [inner.add()]) if member.is_repeated else [inner]
-        return [wrong for entry in entries for wrong in set_field(entry, rest, value)]
-    tree = _tree(rest, value)
-    if member is not None and part is None and member.is_repeated:
-        message.ClearField(name)
-        tree = _list_of(value) or tree_of.Sequence([tree], NOWHERE)
-    findings: list[Finding] = []
-    Filler(findings).fill(message, tree_of.Mapping({name: tree}, NOWHERE), key="")
-    return findings
+    return assign(message, path, _node(value))
 
 
 def variant_name(variant: Mapping[str, Scalar]) -> str:
@@ -144,26 +123,19 @@ def _shuffled(items: list[Variant], draw: random.Random) -> list[Variant]:
     return draw.sample(items, len(items))
 
 
-def _tree(path: Sequence[str], value: Scalar) -> tree_of.Node:
-    """Return the value below the path, as a spec would have it."""
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    tree: tree_of.Node = tree_of.Scalar(text, NOWHERE, is_quoted=True)
-    for name in reversed(path):
-        tree = tree_of.Mapping({name: tree}, NOWHERE)
-    return tree
+def _node(value: Scalar) -> tree_of.Node:
+    """Return a value as a spec would have it."""
+    text = _as_typed(value)
+    if text == EMPTY:
+        return tree_of.Mapping({}, NOWHERE)
+    if text.startswith("[") and text.endswith("]"):
+        items = [item.strip() for item in text[1:-1].split(",")]
+        return tree_of.Sequence([tree_of.Scalar(item, NOWHERE, is_quoted=True) for item in items if item], NOWHERE)
+    return tree_of.Scalar(text, NOWHERE, is_quoted=text != NOTHING)
 
 
 def _as_typed(value: Scalar) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _list_of(value: Scalar) -> tree_of.Sequence | None:
-    """Return a list that is written in brackets; None for any other value."""
-    text = str(value)
-    if not (text.startswith("[") and text.endswith("]")):
-        return None
-    items = (item.strip() for item in text[1:-1].split(","))
-    return tree_of.Sequence([tree_of.Scalar(item, NOWHERE, is_quoted=True) for item in items if item], NOWHERE)
 
 
 def scalar_of(text: str) -> Scalar:

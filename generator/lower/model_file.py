@@ -21,8 +21,35 @@ from tritonsmith.generator.suggest import did_you_mean
 
 
 def facts_of_file(model: ModelSpec, findings: list[Finding]) -> Facts | None:
-    """Return what the model's files say; None where a finding makes the model impossible."""
-    return _FileReader(model, findings).facts()
+    """Return what the model's files say; None where a finding makes the model impossible.
+
+    A variant of the file must say the same; only the file itself is placed.
+    """
+    facts = _FileReader(model, findings).facts()
+    if facts is not None:
+        for name in model.variants:
+            variant_facts(model, name, facts, findings)
+    return facts
+
+
+def variant_facts(model: ModelSpec, name: str, facts: Facts, findings: list[Finding]) -> Facts | None:
+    """Return what a variant's file says, None where it cannot stand in for the model's, whose `facts` are given."""
+    variant = model.variants[name]
+    version = next(iter(model.file), 1)
+    places = {**model.places, "file": variant.place}
+    found: list[Finding] = []
+    own = _FileReader(replace(model, file={version: variant.path}, variants={}, places=places), found).facts()
+    key = f"models.{model.name}.variants.{name}"
+    findings.extend(replace(finding, place=variant.place, key=key) for finding in found)
+    if own is None:
+        return None
+    for what in ("backend", "input", "output"):
+        if own.fields.get(what) != facts.fields.get(what):
+            shown = "is for another backend" if what == "backend" else f"has other {what}s than the model's file"
+            hint = "make another model of it"
+            findings.append(error(f"'{variant.text}' {shown}", variant.place, key=key, remedy=hint))
+            return None
+    return own
 
 
 @dataclass(frozen=True)

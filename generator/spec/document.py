@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tritonsmith.generator.catalog.releases import Release
 from tritonsmith.generator.findings import Finding, Place
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.settings import Hardware, Server
+
+if TYPE_CHECKING:
+    from tritonsmith.generator.spec.tune import Tune  # which reads it against the models
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,15 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Variant:
+    """A file that may stand in for the model's, such as one of another precision; `text` is the path as written."""
+
+    path: Path
+    text: str
+    place: Place
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """One model: what is ours, and `fields`, the tree of ModelConfig fields that `lower` completes and checks.
 
@@ -49,6 +61,7 @@ class ModelSpec:
     file: Mapping[int, Path] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+    variants: Mapping[str, Variant] = field(default_factory=dict)
     python: Path | None = None
     ensemble: tuple[Step, ...] = ()
     calls: tuple[str, ...] = ()
@@ -116,6 +129,7 @@ class Spec:
     server: Server
     models: Mapping[str, ModelSpec]
     digest: str = ""
+    tune: Tune | None = None
     findings: tuple[Finding, ...] = ()
 
 

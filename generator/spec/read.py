@@ -18,10 +18,11 @@ from tritonsmith.generator.spec.merge import merge_message, merge_models
 from tritonsmith.generator.spec.read_model import ModelReader
 from tritonsmith.generator.spec.read_pipeline import PipelineReader
 from tritonsmith.generator.spec.settings import Hardware, Server, read_settings
+from tritonsmith.generator.spec.tune import read_tune
 from tritonsmith.generator.spec.values import Values
 from tritonsmith.generator.suggest import did_you_mean
 
-TOP_KEYS = ("repository", "triton", "hardware", "server", "models", "pipelines", "profiles")
+TOP_KEYS = ("repository", "triton", "hardware", "server", "models", "pipelines", "tune", "profiles")
 
 
 def read_spec(path: Path, *, profile: str = "", expand: Expander | None = None, locate: Locator | None = None) -> Spec:
@@ -56,6 +57,7 @@ class _Reader:
         release, hardware = self._release(top.get("triton")), self._hardware(top.get("hardware"))
         server = self._settings(Server, top.get("server"), "server") or Server()
         models = self._models(root, layer, Surroundings(release, hardware, self.folder, server))
+        tune = read_tune(top["tune"], models, self.findings) if "tune" in top else None
         if not models and not self.findings:
             self.values.error("the spec has no models", root.place, "models", "models: {NAME: {file: model.onnx}}")
         return Spec(
@@ -66,6 +68,7 @@ class _Reader:
             server=server,
             models=models,
             digest=digest,
+            tune=tune,
             findings=tuple(self.findings),
         )
 
@@ -158,9 +161,10 @@ class _Reader:
 
 
 def _with_layer(root: tree.Mapping, layer: tree.Mapping) -> tree.Mapping:
-    """Return the spec's top with a profile's over it: `server` is merged, the others are replaced."""
-    server = [node for node in (root.entries.get("server"), layer.entries.get("server")) if node is not None]
+    """Return the spec's top with a profile's over it: `server` and `tune` are merged, the others are replaced."""
     merged = {**root.entries, **layer.entries}  # a null of the profile's deletes
-    if len(server) == 2 and isinstance(server[0], tree.Mapping) and isinstance(server[1], tree.Mapping):
-        merged["server"] = merge_message(server[0], server[1], None)
+    for name in ("server", "tune"):
+        lower, upper = root.entries.get(name), layer.entries.get(name)
+        if isinstance(lower, tree.Mapping) and isinstance(upper, tree.Mapping):
+            merged[name] = merge_message(lower, upper, None)
     return tree.Mapping(merged, root.place, {**root.keys, **layer.keys}).without_nulls()

@@ -9,11 +9,11 @@ from tritonsmith.generator.findings import Place
 from tritonsmith.generator.repository.names import CONFIG_FILE, NEWEST_VERSION, is_model_name, is_version_folder
 from tritonsmith.generator.repository.walk import walk, whole
 from tritonsmith.generator.spec import tree
-from tritonsmith.generator.spec.document import Locator, ModelSpec, Step
+from tritonsmith.generator.spec.document import Locator, ModelSpec, Step, Variant
 from tritonsmith.generator.spec.paths import path_problem
 from tritonsmith.generator.spec.values import Values
 
-MODEL_KEYS = ("file", "files", "python", "ensemble", "calls", "expose")
+MODEL_KEYS = ("file", "files", "variants", "python", "ensemble", "calls", "expose")
 STEP_KEYS = ("model_name", "model_version", "model_namespace", "input_map", "output_map")
 BLUEPRINT_PREFIX = "blueprint:"
 
@@ -35,7 +35,6 @@ class ModelReader:
         if not isinstance(node, tree.Mapping):
             self.values.error(f"expected a mapping, got {tree.kind_of(node)}", node.place, key, "{file: model.onnx}")
             return None
-        self.values.refuse_later(node, "model", f"{key}.")
         node = node.without_nulls()
         fields = {k: v for k, v in node.entries.items() if k not in MODEL_KEYS}
         self._refuse_what_excludes(node, key)
@@ -46,6 +45,7 @@ class ModelReader:
             file=self._file(node.entries.get("file"), f"{key}.file"),
             files=self._files(node, f"{key}.files"),
             texts=self._texts(node, f"{key}.files"),
+            variants=self._variants(node, f"{key}.variants"),
             python=self._python(node.entries.get("python"), f"{key}.python"),
             ensemble=self._steps(node.entries.get("ensemble"), f"{key}.ensemble"),
             calls=self.values.names(node, "calls", f"{key}.calls"),
@@ -111,6 +111,24 @@ class ModelReader:
                 self.values.refuse_unknown(item, ("text",), "file", f"{key}.{target}.")
                 texts[str(PurePosixPath(target))] = self.values.text(item, "text", f"{key}.{target}.text")
         return texts
+
+    def _variants(self, node: tree.Mapping, key: str) -> dict[str, Variant]:
+        """Return the files that may stand in for the model's, by their names."""
+        given = self.values.mapping(node, "variants", key)
+        if given.entries and not isinstance(node.entries.get("file"), (tree.Scalar, tree.Mapping)):
+            self.values.error("variants stand in for a file, and none is given", given.place, key, "file: model.onnx")
+        file = node.entries.get("file")
+        if given.entries and isinstance(file, tree.Mapping) and len(file.entries) > 1:
+            message = f"variants stand in for one file, and there are {len(file.entries)} versions"
+            self.values.error(message, given.place, key, "leave one version")
+        variants = {}
+        for name, item in given.without_nulls().entries.items():
+            if not is_model_name(name):
+                message = f"'{name}' cannot name a variant"
+                self.values.error(message, given.place_of(name), f"{key}.{name}", "use letters, digits, '_', '.', '-'")
+            elif path := self._source(item, f"{key}.{name}"):
+                variants[name] = Variant(path, tree.to_data(item), given.place_of(name))
+        return variants
 
     def _beneath(self, folder: Path, place: Place, key: str) -> list[str]:
         """Return the paths of the files in a folder, relative to it."""

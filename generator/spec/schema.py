@@ -10,6 +10,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.catalog.releases import RELEASES
 from tritonsmith.generator.spec.settings import EngineSettings, Hardware, Server
+from tritonsmith.generator.spec.tune import Tune
 
 _NAME = {"type": "string", "pattern": "^[A-Za-z0-9_.-]+$"}
 _NAMES = {"type": "array", "items": {"type": "string"}}
@@ -64,6 +65,7 @@ def _layer(definitions: dict[str, Any], pipelines: dict[str, dict[str, Any]]) ->
             "type": "object",
             "additionalProperties": {"oneOf": [{"$ref": "#/$defs/Pipeline"}, {"type": "null"}]},
         },
+        "tune": {"oneOf": [_tune(definitions), {"type": "null"}]},
     }
 
 
@@ -72,6 +74,18 @@ def _settings(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     definitions.update(schema.pop("$defs", {}))
     definitions[kind.__name__] = schema
     return {"$ref": f"#/$defs/{kind.__name__}"}
+
+
+def _tune(definitions: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of `tune:`, whose values may be written as numbers."""
+    reference = _settings(Tune, definitions)
+    scalar = {"type": ["string", "number", "boolean", "null"]}
+    empty = {"type": "object", "maxProperties": 0}
+    value = {"anyOf": [scalar, {"type": "array", "items": scalar}, empty]}
+    values = {"type": "array", "items": value, "minItems": 1}
+    fields = {"type": "object", "additionalProperties": values}
+    definitions["Tune"]["properties"]["vary"] |= {"additionalProperties": fields}
+    return reference
 
 
 def _pipeline(definitions: dict[str, Any], pipelines: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -126,6 +140,7 @@ def _model(config: dict[str, Any]) -> dict[str, Any]:
             "additionalProperties": {"anyOf": [{"type": "string"}, _INLINE]},
             "description": "path in the model's folder: file, or {text: what stands in it}",
         },
+        "variants": {**_TEXTS, "description": "name: a file that may stand in for the model's; tune chooses one"},
         "python": {"type": "string", "description": "a folder with model.py and config.pbtxt, or blueprint:NAME/MODEL"},
         "ensemble": {
             "description": "Triton's steps; a bare name is wired by tensor name",

@@ -38,6 +38,10 @@ def test_every_blueprints_spec_is_valid(name: str) -> None:
         {"pipelines": {"p": {"use": "text_generation", "replicas": 0}}},
         {"pipelines": {"p": {"use": "text_generation", "with": {"instances": {"classifier": 1}}}}},
         {"profiles": {"p": {"profiles": {}}}},
+        {"tune": {"objective": "fast"}},
+        {"tune": {"limits": {"p98_ms": 5}}},
+        {"tune": {"vary": {"m": {"max_batch_size": 4}}}},
+        {"models": {"m": {"variants": {"int8": 5}}}},
     ],
     ids=str,
 )
@@ -49,6 +53,16 @@ def test_short_forms_are_valid() -> None:
     spec = yaml.safe_load(
         "hardware: none\nmodels:\n  a: {file: {1: a.onnx}, parameters: {mean: 0.5}, dynamic_batching: null}\n"
         "  e: {ensemble: [a, {model_name: a, output_map: {x: y}}], calls: [a], expose: [x]}\n  b: null\n"
+    )
+    assert not [error for error in VALIDATOR.iter_errors(spec) if "propertyNames" not in error.schema_path]
+
+
+def test_a_tuning_is_valid() -> None:
+    spec = yaml.safe_load(
+        "models: {m: {file: a.onnx, variants: {int8: b.onnx}}}\n"
+        "tune: {objective: goodput, limits: {p99_ms: 50}, loads: {request_rate: [10, 20.5]}, vary: {m: {variants: [a],"
+        " dynamic_batching: [null, {}], dynamic_batching.preferred_batch_size: [[4], [4, 8]]}}}\n"
+        "profiles: {p: {tune: {objective: latency}}}\n"
     )
     assert not [error for error in VALIDATOR.iter_errors(spec) if "propertyNames" not in error.schema_path]
 
