@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.json_format import ParseDict
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.client.control import Control
@@ -22,7 +22,7 @@ from tritonsmith.backends.toolchain.find import perf_analyzer_environment, requi
 from tritonsmith.ensembles.draw.core import Graph
 from tritonsmith.generator import console
 from tritonsmith.generator.console import Progress
-from tritonsmith.generator.errors import ServerError, TritonsmithError, UsageError
+from tritonsmith.generator.errors import TritonsmithError, UsageError
 from tritonsmith.generator.repository.walk import BYTECODE, walk, whole
 from tritonsmith.perf.document import (
     Cell,
@@ -38,7 +38,7 @@ from tritonsmith.perf.document import (
 from tritonsmith.perf.measure.analyzer import AnalyzerRun, AnalyzerTool, analyzer_version, run_analyzer
 from tritonsmith.perf.measure.input_data import INPUT_NAME, made_up_rows, require_input_data, write_input_data
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.measure.machine import machine_load, read_cpu_ticks, read_environment
+from tritonsmith.perf.measure.machine import Environment, machine_load, read_cpu_ticks, read_environment
 from tritonsmith.perf.measure.measurement import compose_measurement
 from tritonsmith.perf.measure.server_statistics import (
     caches_between,
@@ -46,6 +46,7 @@ from tritonsmith.perf.measure.server_statistics import (
     mean_request_us,
     step_between,
 )
+from tritonsmith.perf.overrides import overrides, undo_leftovers
 from tritonsmith.perf.pipelines import called_configs, draw_variants, known_calls
 from tritonsmith.perf.target import Target
 from tritonsmith.perf.variants import changed_configs, measuring_order, require_variations, variant_name
@@ -158,6 +159,7 @@ def _fingerprint(path: Path) -> bytes:
 
 
 def _set_up(plan: SweepPlan, target: Target, folder: Path) -> Bench:
+    undo_leftovers(target)
     configs = read_configs(target.control, plan.model, plan.version)
     require_variations(plan.variations, configs)
     if plan.goals and not is_decoupled(configs):
@@ -186,16 +188,23 @@ def read_configs(control: Control, model: str, version: str = "") -> dict[str, d
 def _new_sweep(bench: Bench) -> Sweep:
     server = str(bench.target.control.server_metadata().get("version", "unknown"))
     environment = read_environment(server, analyzer_version(bench.tool))
-    local = bench.target.repository
-    facts = {
-        "configs": bench.configs,
-        "files": repository_digest(local, tuple(bench.configs)) if local else bench.target.http_url,
-        "input": hashlib.sha256(bench.input_data.read_bytes()).hexdigest(),
-        "machine": [environment.cpu, environment.cores, environment.server, environment.perf_analyzer],
-    }
-    identity = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    identity = identity_of(bench.target, bench.configs, bench.input_data, environment)
     notices = bench.target.notices(bench.configs)
     return Sweep(bench.plan, identity, environment, _now(), notices=notices, pipelines=_pipelines(bench))
+
+
+def identity_of(
+    target: Target, configs: Mapping[str, Mapping[str, Any]], input_data: Path, environment: Environment
+) -> str:
+    """Return a digest of what every number depends on: configurations, files, input and machine."""
+    local = target.repository
+    facts = {
+        "configs": configs,
+        "files": repository_digest(local, tuple(configs)) if local else target.http_url,
+        "input": hashlib.sha256(input_data.read_bytes()).hexdigest(),
+        "machine": [environment.cpu, environment.cores, environment.server, environment.perf_analyzer],
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _pipelines(bench: Bench) -> dict[str, Graph]:
@@ -207,29 +216,17 @@ def _pipelines(bench: Bench) -> dict[str, Graph]:
 @contextlib.contextmanager
 def _configurations(bench: Bench) -> Iterator[Callable[[Mapping[str, Scalar]], None]]:
     """Give a function that brings a variant onto the live server and warms it up; afterwards all is as it was."""
-    served = bench.served
-    current = dict(served)
     is_warm = is_shown = False  # the first command is shown for all: the others differ in the load
+    with overrides(bench.target, bench.configs) as changes:
 
-    def configure(variant: Mapping[str, Scalar]) -> None:
-        nonlocal is_warm, is_shown
-        for name, config in (served | changed_configs(variant, served)).items():
-            if current[name] != config:
-                current[name], is_warm = config, False
-                as_json = MessageToDict(config, preserving_proto_field_name=True)
-                bench.target.load(name, as_json, where=variant_name(variant))
-        if not is_warm:
-            task = _task(bench, _warmup_load(bench.plan))
-            run_analyzer(bench.tool, task, bench.folder, is_shown=not is_shown)
-            is_warm = is_shown = True
+        def configure(variant: Mapping[str, Scalar]) -> None:
+            nonlocal is_warm, is_shown
+            if changes.bring(changed_configs(variant, changes.base), where=variant_name(variant)) or not is_warm:
+                task = _task(bench, _warmup_load(bench.plan))
+                run_analyzer(bench.tool, task, bench.folder, is_shown=not is_shown)
+                is_warm = is_shown = True
 
-    try:
         yield configure
-    finally:
-        for name in served:
-            if current[name] != served[name]:
-                with contextlib.suppress(ServerError):  # the server is gone, and with it what we changed
-                    bench.target.restore(name, bench.configs[name])
 
 
 def _with_kept_cells(sweep: Sweep, folder: Path) -> Sweep:

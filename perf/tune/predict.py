@@ -1,0 +1,121 @@
+"""Predictions of candidates: the simulator with what the probes showed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tritonsmith.perf.measure.load import Load
+from tritonsmith.perf.measure.streams import Goals
+from tritonsmith.perf.simulate import (
+    ClosedLoop,
+    Contention,
+    Overhead,
+    Poisson,
+    ServiceTimes,
+    Traffic,
+    read_system,
+    simulate,
+)
+from tritonsmith.perf.tune.core import Candidate, Prediction
+from tritonsmith.perf.variants import changed_configs
+
+NEVER_MS = 1e6  # a latency where nothing is answered
+ALL_REQUESTS = 400_000  # simulated for all predictions together: some seconds
+FEWEST, MOST = 200, 4000  # for one
+PER_CLIENT = 6  # requests, at least
+SECONDS = 2.0  # of arrivals: past what a model can do, its queue grows while it is measured
+WARMUP_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What probes showed: service times by model and way to compute, contention, and the pipeline's own latency.
+
+    `latency_us` is that of the pipeline as served, in `base`, with one request in flight.
+    """
+
+    model: str
+    base: Mapping[str, ModelConfig]
+    services: Mapping[tuple[str, str], ServiceTimes]
+    contention: Contention
+    latency_us: float
+    calls: Mapping[str, Sequence[str]]
+
+
+@dataclass
+class Predictor:
+    """A `Predict`; each answer is remembered. `loads` says for how many loads of each of `candidates` to be quick."""
+
+    calibrated: Calibrated
+    goals: Goals
+    candidates: int = 1
+    loads: int = 5
+    _known: dict[tuple[str, Load], Prediction] = field(default_factory=dict)
+    _overhead: Overhead | None = None
+
+    def __call__(self, candidate: Candidate, load: Load) -> Prediction:
+        """Return what the simulator expects."""
+        base = self.calibrated.base
+        configs = {**base, **changed_configs(candidate.variant, base)}
+        mark = "\0".join(configs[name].SerializeToString(deterministic=True).hex() for name in sorted(configs))
+        if (mark, load) not in self._known:
+            self._known[mark, load] = self._simulated(configs, load)
+        return self._known[mark, load]
+
+    @property
+    def overhead(self) -> Overhead:
+        """What a request costs outside the models: what simulated models leave of the pipeline's own latency."""
+        if self._overhead is None:
+            inside_ms = self._prediction(self.calibrated.base, Load("concurrency", 1), Overhead(), 500).mean_ms
+            self._overhead = Overhead(max(0.0, self.calibrated.latency_us - inside_ms * 1e3))
+        return self._overhead
+
+    def _simulated(self, configs: Mapping[str, ModelConfig], load: Load) -> Prediction:
+        requests = min(MOST, max(FEWEST, ALL_REQUESTS // max(1, self.candidates * self.loads)))
+        if load.kind == "concurrency":
+            requests = max(requests, round(PER_CLIENT * load.value))
+        else:
+            requests = max(20, min(requests, round(SECONDS * load.value)))
+        return self._prediction(configs, load, self.overhead, requests)
+
+    def _prediction(
+        self, configs: Mapping[str, ModelConfig], load: Load, overhead: Overhead, requests: int
+    ) -> Prediction:
+        found = self.calibrated
+        within = dict(_within(found.model, configs))
+        services = {name: self._service(name, configs) for name, one in within.items() if not _is_ensemble(one)}
+        system = read_system(within, services, contention=found.contention, overhead=overhead)
+        arrivals = ClosedLoop(round(load.value)) if load.kind == "concurrency" else Poisson(load.value)
+        outcome = simulate(system, Traffic(found.model, arrivals), requests=requests, warmup_share=WARMUP_SHARE)
+        traffic = outcome.traffic[0]
+        limit_ms = self.goals.latency_ms
+        good = traffic.share_within(math.inf if limit_ms is None else limit_ms * 1e3)
+        p50, p90, p95, p99 = (_ms(traffic.quantile_us(share)) for share in (0.5, 0.9, 0.95, 0.99))
+        rate = traffic.throughput_per_s
+        return Prediction(rate, rate * good, _ms(traffic.mean_us), p50, p90, p95, p99)
+
+    def _service(self, name: str, configs: Mapping[str, ModelConfig]) -> ServiceTimes:
+        from tritonsmith.perf.tune.calibrate import work_key
+
+        services = self.calibrated.services
+        key = work_key(name, configs, self.calibrated.calls)
+        known = services.get((name, key))
+        return known or next(service for (model, _), service in services.items() if model == name)
+
+
+def _within(model: str, configs: Mapping[str, ModelConfig]) -> list[tuple[str, ModelConfig]]:
+    """Return the models of a pipeline, itself included."""
+    below = [pair for step in configs[model].ensemble_scheduling.step for pair in _within(step.model_name, configs)]
+    return [*below, (model, configs[model])]
+
+
+def _is_ensemble(config: ModelConfig) -> bool:
+    return bool(config.ensemble_scheduling.step)
+
+
+def _ms(us: float) -> float:
+    return NEVER_MS if math.isnan(us) else us / 1e3
