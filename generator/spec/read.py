@@ -25,13 +25,22 @@ from tritonsmith.generator.suggest import did_you_mean
 TOP_KEYS = ("repository", "triton", "hardware", "server", "models", "pipelines", "tune", "profiles")
 
 
-def read_spec(path: Path, *, profile: str = "", expand: Expander | None = None, locate: Locator | None = None) -> Spec:
+def read_spec(
+    path: Path,
+    *,
+    profile: str = "",
+    expand: Expander | None = None,
+    locate: Locator | None = None,
+    text: str | None = None,
+) -> Spec:
     """Return the spec at `path` with one profile applied; what is wrong with it is in its findings.
+
+    A `text` is read instead of what the file holds now; paths in it count from the file's folder.
 
     Raises: SpecError where it cannot be read as YAML at all; UsageError for an unknown profile.
     """
     findings: list[Finding] = []
-    text = tree.read_text(path)
+    text = tree.read_text(path) if text is None else text
     root = tree.parse_tree(text, str(path), findings).without_nulls()
     digest = hashlib.sha256(text.encode() + b"\0" + profile.encode()).hexdigest()
     return _Reader(path, findings, expand, locate).spec(root, profile, digest)

@@ -16,11 +16,12 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.repository.core import Repository
+from tritonsmith.generator.spec.tune import VARIANTS
 from tritonsmith.perf.document import Scalar, Variation
 from tritonsmith.perf.tune.core import Candidate
 from tritonsmith.perf.tune.legal import Judge
-from tritonsmith.perf.tune.space_defaults import Axis, default_axes, thinned
-from tritonsmith.perf.tune.variant_files import FIELD, VariantFiles, without_alias
+from tritonsmith.perf.tune.space_defaults import COUNT, THREADS, Axis, default_axes, instances_of, thinned
+from tritonsmith.perf.tune.variant_files import VariantFiles, without_alias
 from tritonsmith.perf.variants import changed_configs, require_variations, set_field, split_field, variant_name
 
 OWN = "as it is"  # the name of the configuration that nothing was changed in
@@ -114,7 +115,7 @@ def computing_models(repository: Repository, model: str) -> tuple[str, ...]:
 
 def _axis(variation: Variation, configs: Mapping[str, ModelConfig], files: VariantFiles) -> Axis:
     model, path = split_field(variation.field, configs)
-    if path == (FIELD,):
+    if path == (VARIANTS,):
         known = files.get(model, {})
         for value in variation.values:
             if value not in known:
@@ -151,19 +152,24 @@ def _without_shadowed(variant: Mapping[str, Scalar]) -> dict[str, Scalar]:
 def _is_there(field: str, value: Scalar, configs: Mapping[str, ModelConfig]) -> bool:
     """Whether a value changes nothing, as far as the configuration as written says."""
     model, path = split_field(field, configs)
-    if path == (FIELD,):
+    if path == (VARIANTS,):
         return False
+    config = configs[model]
+    if path == tuple(COUNT.split(".")) and not any(group.count for group in config.instance_group):
+        return len(config.instance_group) <= 1 and value == instances_of(config)
+    if path == tuple(THREADS.split(".")) and path[1] not in config.parameters:
+        return value == 1  # what our onnxruntime backend takes where nothing is said
     changed = ModelConfig()
-    changed.CopyFrom(configs[model])
+    changed.CopyFrom(config)
     set_field(changed, path, value)
-    return changed == configs[model]
+    return changed == config
 
 
 def _thrift(variant: Mapping[str, Scalar], configs: Mapping[str, ModelConfig]) -> tuple[float, ...]:
     """Return instances, microseconds of delay, rows of a batch, and changes, each summed: the less the cheaper."""
     after = {**configs, **changed_configs(variant, configs)}.values()
     computing = [config for config in after if not config.ensemble_scheduling.step]
-    instances = sum(max(1, group.count) for config in computing for group in config.instance_group)
+    instances = sum(map(instances_of, computing))
     delays = sum(config.dynamic_batching.max_queue_delay_microseconds for config in computing)
     rows = sum(config.max_batch_size for config in computing)
     return (float(instances), float(delays), float(rows), float(len(variant)))
