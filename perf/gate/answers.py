@@ -59,6 +59,31 @@ def find_difference(expected: Answers, got: Answers, tolerance: float) -> str:
     return ""
 
 
+def pack(answers: Answers) -> list[Any]:
+    """Return answers as plain JSON data."""
+    return [[{name: _packed(array) for name, array in one.items()} for one in row] for row in answers]
+
+
+def unpack(packed: list[Any]) -> Answers:
+    """Return the answers that `pack` was given."""
+    return [[{name: _unpacked(one) for name, one in response.items()} for response in row] for row in packed]
+
+
+def _packed(array: Array) -> dict[str, Any]:
+    if array.dtype.kind == "O":
+        texts = [base64.b64encode(one).decode() for one in array.ravel().tolist()]
+        return {"dtype": "object", "shape": list(array.shape), "texts": texts}
+    raw = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+    return {"dtype": array.dtype.str, "shape": list(array.shape), "raw": raw}
+
+
+def _unpacked(packed: Mapping[str, Any]) -> Array:
+    if packed["dtype"] == "object":
+        texts: Array = np.array([base64.b64decode(one) for one in packed["texts"]] + [None], dtype=object)[:-1]
+        return texts.reshape(packed["shape"])
+    return np.frombuffer(base64.b64decode(packed["raw"]), packed["dtype"]).reshape(packed["shape"])
+
+
 def _difference(expected: Array, got: Array, tolerance: float) -> str:
     if expected.shape != got.shape or expected.dtype.kind != got.dtype.kind:
         return f"{got.dtype} {list(got.shape)} instead of {expected.dtype} {list(expected.shape)}"

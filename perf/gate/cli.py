@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,8 +21,10 @@ from tritonsmith.perf.gate.document import DOCUMENT_NAME, Gate, GatePlan, as_jso
 from tritonsmith.perf.gate.page import render_page
 from tritonsmith.perf.gate.run import run_gate
 from tritonsmith.perf.gate.self_test import SelfTests, count_verdicts
+from tritonsmith.perf.gate.session import GENERATIONS, run_against_stored, store_session
 from tritonsmith.perf.gate.setup import Wish
 from tritonsmith.perf.gate.spending import LOOKS
+from tritonsmith.perf.gate.stored import LEAST_SESSIONS, StoredBaseline, read_baseline, session_values, trend_only
 from tritonsmith.perf.gate.text import as_junit, as_markdown, as_step_summary, as_text
 from tritonsmith.perf.measure.given_inputs import expand_inputs, write_given_inputs
 from tritonsmith.perf.measure.input_data import INPUT_NAME, made_up_rows, require_input_data, write_input_data
@@ -30,6 +32,7 @@ from tritonsmith.perf.prompting import PromptWishes, write_prompts
 from tritonsmith.perf.sweep import find_analyzer
 from tritonsmith.perf.target import Target
 
+STORED_SUFFIX = ".json"
 RECORD_NAME = "self_tests.json"
 
 
@@ -53,23 +56,61 @@ class GateOptions:
     seed: int
     is_self_test: bool
     output: Path
+    save_baseline: Path | None = None
+
+
+def save_baseline(options: GateOptions, path: Path) -> StoredBaseline:
+    """Measure the candidate alone and add it to the stored baseline as one more session."""
+    if options.baseline or options.is_self_test:
+        raise UsageError(
+            "--save-baseline measures one side alone", hint="leave out --baseline and --self-test: gate REPOSITORY"
+        )
+    with _prepared(options, {"candidate": options.candidate}) as (wish, folder):
+        console.say(f"gate: a session of {options.candidate}")
+        with console.progress("session", GENERATIONS) as progress:
+            return store_session(wish, find_analyzer(), folder, progress, path)
+
+
+def show_saved(stored: StoredBaseline, path: Path) -> str:
+    """Return what was stored, and what it is good for so far."""
+    point = (stored.plan.tolerances[0].metric, stored.plan.loads[0])
+    sessions = len(session_values(stored.sessions, point))
+    count = len(stored.sessions)
+    lines = [f"{path}: {stored.plan.model} of {stored.name}, {count} session{'' if count == 1 else 's'}"]
+    return "\n".join([*lines, *([trend_only(sessions)] if sessions < LEAST_SESSIONS else [])])
 
 
 def compare(options: GateOptions) -> Gate:
     """Run the gate that the options ask for; what is wrong with them is told before a server is started."""
-    plan, names = _plan(options), _names(options)
+    names = _names(options)
+    stored = Path(names["baseline"]) if names["baseline"].endswith(STORED_SUFFIX) else None
+    if stored:
+        read_baseline(stored)
+        names = {"candidate": names["candidate"]}
+    with _prepared(options, names) as (wish, folder):
+        console.say(
+            f"gate: {wish.names['candidate']} against {_names(options)['baseline']}, {options.budget_s:g} s at most"
+        )
+        if stored:
+            with console.progress("gate", GENERATIONS) as progress:
+                gate = run_against_stored(wish, find_analyzer(), folder, progress, stored)
+        else:
+            with console.progress("gate", LOOKS[-1]) as progress:
+                gate = run_gate(wish, find_analyzer(), folder, progress)
+        write_gate(gate, folder)
+        return gate
+
+
+@contextmanager
+def _prepared(options: GateOptions, names: dict[Side, str]) -> Iterator[tuple[Wish, Path]]:
+    """Yield what is wished and the folder to work in; what is wrong with the options is told before."""
+    plan = _plan(options)
     answers_within = read_share(options.answers_within, "--answers-within")
     _require_inputs(options)
-    tool = find_analyzer()
     with ExitStack() as stack:
         folder = stack.enter_context(sweep_folder(options.output))
         repositories = {side: stack.enter_context(contender(name, options.repository)) for side, name in names.items()}
-        wish = Wish(plan, names, repositories, _writer(options, folder), answers_within, options.is_self_test)
-        console.say(f"gate: {names['candidate']} against {names['baseline']}, {options.budget_s:g} s at most")
-        progress = stack.enter_context(console.progress("gate", LOOKS[-1]))
-        gate = run_gate(wish, tool, folder, progress)
-        write_gate(gate, folder)
-        return gate
+        yield Wish(plan, names, repositories, _writer(options, folder), answers_within, options.is_self_test), folder
 
 
 def show(gate: Gate, folder: Path, *, form: str) -> str:

@@ -44,7 +44,7 @@ def judge(
         for point, values in points.items()
     )
     comparisons = with_words(comparisons, (looks, deciding), is_last=is_last)
-    word, reasons = _conclude(comparisons, failures, refusals, pairs)
+    word, reasons = conclude(comparisons, failures, refusals)
     level = levels(looks, is_last=is_last)[-1] if looks else None
     return Verdict(word, pairs, reasons, comparisons, tuple(failures), tuple(refusals), level, ERROR)
 
@@ -105,8 +105,8 @@ def is_pass(one: Comparison) -> bool:
     return one.high < 1 + one.tolerance and one.smallest_visible <= one.tolerance
 
 
-def _conclude(
-    comparisons: Sequence[Comparison], failures: Sequence[Failure], refusals: Sequence[str], pairs: int
+def conclude(
+    comparisons: Sequence[Comparison], failures: Sequence[Failure], refusals: Sequence[str]
 ) -> tuple[Word, tuple[str, ...]]:
     """Return the word and why: failures count before refusals, these before what the times say."""
     failed = [str(one) for one in failures if one.side == "candidate"]

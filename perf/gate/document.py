@@ -70,6 +70,7 @@ class Gate:
     verdict: Verdict
     tritonsmith: str
     is_self_test: bool = False
+    stored_sessions: int | None = None  # of the baseline, where it is a stored one
     schema: Schema = SCHEMA
 
 

@@ -90,7 +90,7 @@ def _text(path: Path) -> str:
 
 def _after(path: Path, word: str) -> str:
     """Return what follows a word in its line of a file; empty where there is none."""
-    found = [line.partition(word)[2].split("  ")[0].strip() for line in _text(path).splitlines() if word in line]
+    found = [line.partition(word)[2].strip().split("  ")[0] for line in _text(path).splitlines() if word in line]
     return found[0] if found else ""
 
 

@@ -11,7 +11,7 @@ from tritonsmith.ensembles.draw.svg import style_sheet
 from tritonsmith.perf import report
 from tritonsmith.perf.gate.document import Gate
 from tritonsmith.perf.gate.forest import forest_plot
-from tritonsmith.perf.gate.words import HEADER, conditions, method, rows
+from tritonsmith.perf.gate.words import HEADER, conditions, counted, method, rows
 from tritonsmith.perf.report.page import COLOURS
 
 WHY = {"pass": "", "regress": "Why it regresses.", "inconclusive": "Why it is neither yes nor no."}
@@ -33,6 +33,7 @@ def render_page(gate: Gate) -> str:
         why=WHY[gate.verdict.word],
         candidate=gate.candidate.name,
         baseline=gate.baseline.name,
+        counted=counted(gate),
         seconds=f"{gate.seconds:.0f}",
         drawing=Markup(forest_plot(comparisons)) if comparisons else "",  # noqa: S704 - our own; escaped where made
         header=HEADER,

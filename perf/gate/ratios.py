@@ -38,7 +38,7 @@ def _of_pairs(metric: str, pairs: Mapping[int, Mapping[Side, Sequence[float]]]) 
 
 
 def find_failures(
-    runs: Iterable[Run], deciding: Sequence[str], loads: Sequence[Load], pairs: int
+    runs: Iterable[Run], deciding: Sequence[str], loads: Sequence[Load], pairs: int, sides: Sequence[Side] = SIDES
 ) -> tuple[Failure, ...]:
     """Return what failed, one line for each kind, side and load; `deciding` are the metrics with a tolerance.
 
@@ -46,7 +46,7 @@ def find_failures(
     out: it is a failure.
     """
     failed: dict[tuple[Side, Load], int] = {}
-    whole: dict[tuple[Side, Load], int] = {(side, load): 0 for side in SIDES for load in loads}
+    whole: dict[tuple[Side, Load], int] = {(side, load): 0 for side in sides for load in loads}
     problems: dict[tuple[Side, Load], str] = {}
     for run in runs:
         point = run.side, run.load

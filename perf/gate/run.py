@@ -21,7 +21,7 @@ from tritonsmith.perf.gate.decide import judge
 from tritonsmith.perf.gate.document import Gate
 from tritonsmith.perf.gate.measure import Bench, measure_run, warm_up
 from tritonsmith.perf.gate.pairs import PlannedPair, plan_pairs
-from tritonsmith.perf.gate.ratios import SIDES, find_failures, log_ratios
+from tritonsmith.perf.gate.ratios import find_failures, log_ratios
 from tritonsmith.perf.gate.refusals import find_refusals
 from tritonsmith.perf.gate.servers import SideError, generation
 from tritonsmith.perf.gate.settled import served_configs
@@ -97,7 +97,7 @@ def _measure_until_decided(wish: Wish, setting: Setting, course: Course, folder:
         if course.failures or not course.has_time(setting.plan.budget_s):
             break
         progress.update(course.pairs, f"pair {planned.number + 1}")
-        setting = _add_pair(wish, setting, course, planned)
+        setting = add_pair(wish, setting, course, planned)
         if course.pairs in LOOKS or course.failures:
             verdict = _verdict(setting, course)
             if verdict.word != "inconclusive" or verdict.refusals or course.failures:
@@ -109,7 +109,7 @@ def _measure_until_decided(wish: Wish, setting: Setting, course: Course, folder:
     return verdict
 
 
-def _add_pair(wish: Wish, setting: Setting, course: Course, planned: PlannedPair) -> Setting:
+def add_pair(wish: Wish, setting: Setting, course: Course, planned: PlannedPair) -> Setting:
     """Measure a pair in a generation of its own and return the setting for the next one."""
     begun_s = time.monotonic()
     try:
@@ -122,7 +122,9 @@ def _add_pair(wish: Wish, setting: Setting, course: Course, planned: PlannedPair
     course.pair_s.append(time.monotonic() - begun_s)
     deciding = [tolerance.metric for tolerance in setting.plan.tolerances]
     if not course.failures:
-        course.failures += find_failures(course.runs, deciding, setting.plan.loads, course.pairs)
+        course.failures += find_failures(
+            course.runs, deciding, setting.plan.loads, course.pairs, tuple(wish.repositories)
+        )
     return setting
 
 
@@ -148,7 +150,7 @@ def _measure_pair(wish: Wish, setting: Setting, planned: PlannedPair, runs: list
 
 def _serve_the_same(setting: Setting, servers: Mapping[Side, Server]) -> bool:
     configs = setting.configs or {}
-    return all(served_configs(servers[side].control) == configs.get(side) for side in SIDES)
+    return all(served_configs(server.control) == configs.get(side) for side, server in servers.items())
 
 
 def _measure_turns(setting: Setting, servers: Mapping[Side, Server], planned: PlannedPair, runs: list[Run]) -> None:

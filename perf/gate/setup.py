@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tritonsmith.backends.client.control import Control
 from tritonsmith.backends.server.embedded import Server
 from tritonsmith.generator.errors import ServerError
-from tritonsmith.perf.gate.answers import ask, find_difference
+from tritonsmith.perf.gate.answers import Answers, ask, find_difference
 from tritonsmith.perf.gate.core import Failure, Side
 from tritonsmith.perf.gate.document import Contender, GatePlan
 from tritonsmith.perf.gate.fingerprint import Fingerprint, fingerprint_here
 from tritonsmith.perf.gate.measure import PROBE_MS, Bench, choose_window_ms, warm_up
-from tritonsmith.perf.gate.ratios import SIDES
 from tritonsmith.perf.gate.servers import SideError, generation
 from tritonsmith.perf.gate.settled import Configs, served_configs, write_settled
 from tritonsmith.perf.measure.analyzer import AnalyzerTool, analyzer_version
@@ -48,7 +47,8 @@ class Setting:
     """What every pair of a gate has in common.
 
     `bench` is None and `failures` say why where there is nothing to measure. `configs` are those that `settled`
-    repositories have to be served with; these are empty where they cannot be made.
+    repositories have to be served with; these are None where they cannot be made. `answers` are the first side's to the
+    first rows of the input.
     """
 
     plan: GatePlan
@@ -58,23 +58,30 @@ class Setting:
     configs: Mapping[Side, Configs] | None = None
     settled: Mapping[Side, Path] | None = None
     failures: tuple[Failure, ...] = ()
+    answers: Answers = field(default_factory=list)
+
+    @property
+    def input_digest(self) -> str:
+        """Return a digest of the input data; empty where there is none."""
+        return hashlib.sha256(self.bench.input_data.read_bytes()).hexdigest() if self.bench else ""
 
     @property
     def identity(self) -> str:
         """Return a digest of what the numbers depend on: both sides, the load, the inputs and the machine."""
-        inputs = hashlib.sha256(self.bench.input_data.read_bytes()).hexdigest() if self.bench else ""
         plan = replace(self.plan, budget_s=0.0, window_ms=0, tolerances=(self.plan.tolerances[0],))
-        facts = [repr(plan), repr(self.machine), *(self.contenders[side].identity for side in SIDES), inputs]
+        facts = [repr(plan), repr(self.machine), *(one.identity for one in self.contenders.values()), self.input_digest]
         return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 
 def find_setting(wish: Wish, tool: AnalyzerTool, folder: Path, scratch: Path) -> Setting:
-    """Serve both sides once and return what is to be measured; settled repositories are written into `scratch`.
+    """Serve each side once and return what is to be measured; settled repositories are written into `scratch`.
+
+    Without a baseline among the wish's repositories the candidate is all there is.
 
     Raises: ServerError where the baseline does not serve, or lacks the model; UsageError.
     """
     try:
-        with generation(wish.repositories, "baseline") as servers:
+        with generation(wish.repositories, next(iter(wish.repositories))) as servers:
             return _look_at(wish, tool, folder, scratch, servers)
     except SideError as problem:
         if problem.side == "baseline":
@@ -84,36 +91,43 @@ def find_setting(wish: Wish, tool: AnalyzerTool, folder: Path, scratch: Path) ->
 
 def _look_at(wish: Wish, tool: AnalyzerTool, folder: Path, scratch: Path, servers: Mapping[Side, Server]) -> Setting:
     targets = {side: embedded_target(server) for side, server in servers.items()}
-    model = wish.plan.model or only_model(targets["baseline"].control)
+    first: Side = "baseline" if "baseline" in targets else "candidate"
+    model = wish.plan.model or only_model(targets[first].control)
     plan = replace(wish.plan, model=model)
-    baseline = read_configs(targets["baseline"].control, model)
-    candidate = _candidate_configs(targets["candidate"].control, model)
-    if candidate is None:
+    configs = {side: _model_configs(targets[side].control, model, side) for side in targets}
+    found = {side: one for side, one in configs.items() if one is not None}
+    if len(found) < len(configs):
         missing = Failure("missing point", "candidate", model, "the candidate does not have this model")
         return _nothing(replace(wish, plan=plan), missing)
-    configs: dict[Side, Configs] = {"baseline": baseline, "candidate": candidate}
-    contenders = {side: _contender(wish, side, configs[side], targets[side]) for side in SIDES}
-    bench = _bench(plan, wish, tool, folder, targets["baseline"], is_decoupled(baseline))
-    failures = _compare_answers(bench, servers, wish.answers_within)
+    contenders = {side: _contender(wish, side, found[side], targets[side]) for side in targets}
+    bench = _bench(plan, wish, tool, folder, targets[first], is_decoupled(found[first]))
+    answers = ask(servers[first].grpc_url, model, bench.input_data)
+    failures = _compare_answers(bench, servers, answers, wish.answers_within) if len(servers) > 1 else []
     if not failures:
-        bench = _with_window(bench, servers["baseline"])
-    server = str(targets["baseline"].control.server_metadata().get("version", "unknown"))
+        bench = _with_window(bench, servers[first])
+    server = str(targets[first].control.server_metadata().get("version", "unknown"))
     machine = fingerprint_here(read_environment(server, analyzer_version(tool)))
-    served = {side: served_configs(targets[side].control) for side in SIDES}
+    served = {side: served_configs(targets[side].control) for side in targets}
     settled = _settle(wish, served, scratch)
-    return Setting(bench.plan, machine, contenders, bench, served, settled, tuple(failures))
+    return Setting(bench.plan, machine, contenders, bench, served, settled, tuple(failures), answers)
 
 
 def _nothing(wish: Wish, failure: Failure) -> Setting:
-    contenders = {side: Contender(wish.names[side], "") for side in SIDES}
+    contenders = {side: Contender(wish.names[side], "") for side in wish.repositories}
     machine = fingerprint_here(read_environment("unknown", "unknown"))
     return Setting(wish.plan, machine, contenders, failures=(failure,))
 
 
-def _candidate_configs(control: Control, model: str) -> Configs | None:
+def _model_configs(control: Control, model: str, side: Side) -> Configs | None:
+    """Return the configurations of the model and its steps; None where the candidate does not have it.
+
+    Raises: ServerError where the baseline does not.
+    """
     try:
         return read_configs(control, model)
     except ServerError:
+        if side == "baseline":
+            raise
         return None
 
 
@@ -140,7 +154,7 @@ def _with_window(bench: Bench, server: Server) -> Bench:
 
 def _settle(wish: Wish, served: Mapping[Side, Configs], scratch: Path) -> dict[Side, Path] | None:
     settled: dict[Side, Path] = {}
-    for side in SIDES:
+    for side in served:
         written = write_settled(wish.repositories[side], served[side], scratch / side)
         if written is None:
             return None
@@ -148,20 +162,23 @@ def _settle(wish: Wish, served: Mapping[Side, Configs], scratch: Path) -> dict[S
     return settled
 
 
-def _compare_answers(bench: Bench, servers: Mapping[Side, Server], within: float) -> list[Failure]:
-    """Return what the candidate answers otherwise than the baseline, which is asked twice.
+def _compare_answers(bench: Bench, servers: Mapping[Side, Server], expected: Answers, within: float) -> list[Failure]:
+    """Return what the candidate answers otherwise than the baseline, which is asked again.
 
     Where the baseline itself does not answer twice alike (a model that samples), there is nothing to compare with.
 
     Raises: ServerError where the baseline fails a request.
     """
-    urls = {side: server.grpc_url for side, server in servers.items()}
-    expected = ask(urls["baseline"], bench.plan.model, bench.input_data)
-    if find_difference(expected, ask(urls["baseline"], bench.plan.model, bench.input_data), within):
+    if find_difference(expected, ask(servers["baseline"].grpc_url, bench.plan.model, bench.input_data), within):
         return []
     try:
-        got = ask(urls["candidate"], bench.plan.model, bench.input_data)
+        got = ask(servers["candidate"].grpc_url, bench.plan.model, bench.input_data)
     except ServerError as problem:
         return [Failure("errors", "candidate", "the first rows of the input", problem.message)]
+    return wrong_outputs(expected, got, within)
+
+
+def wrong_outputs(expected: Answers, got: Answers, within: float) -> list[Failure]:
+    """Return what of the candidate's answers differs, as a failure."""
     said = find_difference(expected, got, within)
     return [Failure("wrong outputs", "candidate", "the first rows of the input", said)] if said else []

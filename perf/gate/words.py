@@ -15,7 +15,12 @@ def headline(gate: Gate) -> str:
     """Return the verdict in one line."""
     what = f"{gate.plan.model}: {gate.candidate.name} against {gate.baseline.name}"
     kind = "self-test, " if gate.is_self_test else ""
-    return f"{kind}{gate.verdict.word}: {what}, {gate.verdict.pairs} pairs in {gate.seconds:.0f} s"
+    return f"{kind}{gate.verdict.word}: {what}, {counted(gate)} in {gate.seconds:.0f} s"
+
+
+def counted(gate: Gate) -> str:
+    """Return how much was measured: pairs, or with a stored baseline generations of the candidate alone."""
+    return f"{gate.verdict.pairs} {'pairs' if gate.stored_sessions is None else 'generations'}"
 
 
 def rows(gate: Gate) -> list[tuple[str, ...]]:
@@ -34,7 +39,7 @@ def percent(ratio: float | None) -> str:
 
 def interval(one: Comparison) -> str:
     """Return both bounds: "+8.1% to +12.4%"."""
-    return f"{percent(one.low)} to {percent(one.high)}" if one.low is not None else "too few pairs"
+    return f"{percent(one.low)} to {percent(one.high)}" if one.low is not None else "not bounded"
 
 
 def visible(one: Comparison) -> str:
@@ -50,6 +55,9 @@ def tolerance(one: Comparison) -> str:
 def method(gate: Gate) -> Iterator[str]:
     """Yield how to read the numbers, a sentence each."""
     verdict = gate.verdict
+    if gate.stored_sessions is not None:
+        yield from _stored_method(gate)
+        return
     yield (
         "A pair is a fresh start of both servers, each measured four times in turn (ABBA BAAB or BAAB ABBA, drawn); a "
         "slowdown is the Hodges-Lehmann estimate over the pairs, its bounds are those of Wilcoxon's signed-rank test"
@@ -60,6 +68,18 @@ def method(gate: Gate) -> Iterator[str]:
             f"{verdict.error:.0%} of gates regress or pass wrongly"
         )
     yield f"the smallest visible slowdown would have been missed with {MISSED:.0%}"
+
+
+def _stored_method(gate: Gate) -> Iterator[str]:
+    yield (
+        f"the baseline was not measured now: it is {gate.stored_sessions} sessions of before, on a machine of the same "
+        "description; what changed on the machine since then counts as the candidate's"
+    )
+    yield (
+        "the bounds are those of one more session of the baseline (Student's prediction interval on logarithms); with "
+        f"the differences between the stored sessions {gate.verdict.error:.0%} of verdicts are wrong either way, if "
+        "today is a day like theirs. Both sides side by side (--baseline REPOSITORY) see much smaller slowdowns"
+    )
 
 
 def conditions(gate: Gate) -> str:
