@@ -12,21 +12,26 @@ from typing import Literal
 
 from tritonsmith.backends.server.embedded import embedded_server
 from tritonsmith.generator import console
-from tritonsmith.generator.errors import RepositoryError, UnstableError, UsageError
+from tritonsmith.generator.errors import AnswerIsNo, RepositoryError, UnstableError, UsageError
 from tritonsmith.generator.suggest import did_you_mean
 from tritonsmith.perf.commands import DEFAULT_CONCURRENCY
 from tritonsmith.perf.document import DOCUMENT_NAME, Sweep, SweepPlan
 from tritonsmith.perf.folder import sweep_folder
+from tritonsmith.perf.limits import TIMES, parse_limits
 from tritonsmith.perf.measure.given_inputs import expand_inputs, write_given_inputs
 from tritonsmith.perf.measure.input_data import INPUT_NAME, require_input_data
 from tritonsmith.perf.measure.lengths import parse_lengths
 from tritonsmith.perf.measure.load import MAX_LOAD, Load, LoadKind
 from tritonsmith.perf.measure.streams import Goals
 from tritonsmith.perf.prompting import PromptWishes, write_prompts
+from tritonsmith.perf.report.answers import answer_line
 from tritonsmith.perf.report.tables import as_report_json, name_of, table_text
 from tritonsmith.perf.report.write import write_report
+from tritonsmith.perf.slo.core import Span
+from tritonsmith.perf.slo.run import run_search
+from tritonsmith.perf.slo.spans import read_spans
 from tritonsmith.perf.summary import UNSTABLE_SHARE, summarise
-from tritonsmith.perf.sweep import find_analyzer, only_model, run_sweep
+from tritonsmith.perf.sweep import find_analyzer, is_decoupled, only_model, read_configs, run_sweep
 from tritonsmith.perf.target import Target, embedded_target
 from tritonsmith.perf.variants import parse_variation, require_variations
 
@@ -54,11 +59,18 @@ class SweepOptions:
     protocol: Literal["grpc", "http"]
     seed: int
     output: Path
+    slo: tuple[str, ...] = ()
+    mix: str | None = None
+    trace: Path | None = None
+    speed: str = "1x"
+    price_per_hour: float = 0.0
 
 
 def measure(options: SweepOptions) -> Sweep:
     """Run the sweep that the options ask for; what is wrong with them is told before a server is started."""
-    loads, variations = read_loads(options), tuple(parse_variation(text) for text in options.vary)
+    limits_ms, spans = read_search(options)
+    loads = tuple(Load(span.kind, span.start or span.low) for span in spans) or read_loads(options)
+    variations = tuple(parse_variation(text) for text in options.vary)
     goals = read_goals(options.goals)
     require_inputs(options)
     if not options.url:
@@ -78,10 +90,38 @@ def measure(options: SweepOptions) -> Sweep:
             variations=variations,
             goals=goals,
             prompts=prompts,
+            slo=limits_ms,
+            price_per_hour=options.price_per_hour,
         )
+        if spans:
+            return search(plan, spans, target, folder)
         console.say(f"{plan.model}: {plan.cells} cells, about {plan.seconds:.0f} s")
         with console.progress("sweep", plan.cells) as progress:
             return run_sweep(plan, target, folder, progress)
+
+
+def read_search(options: SweepOptions) -> tuple[dict[str, float], tuple[Span, ...]]:
+    """Return the limits of --slo by metric ("p99_ms": 50), and what is searched for them; nothing without --slo.
+
+    Raises: UsageError.
+    """
+    limits = parse_limits(options.slo, "--slo", tuple(TIMES))
+    if not limits:
+        return {}, ()
+    if options.vary:
+        hint = "`tritonsmith tune` finds the best configuration under limits"
+        raise UsageError("--slo and --vary exclude each other", hint=hint)
+    return {limit.metric: limit.at_most for limit in limits}, read_spans(options.concurrency, options.request_rate)
+
+
+def search(plan: SweepPlan, spans: Sequence[Span], target: Target, folder: Path) -> Sweep:
+    """Find the highest load within the plan's limits."""
+    if {"ttft_ms", "tpot_ms"} & plan.slo.keys() and not is_decoupled(read_configs(target.control, plan.model)):
+        hint = "limit p99 instead: --slo p99=50ms"
+        raise UsageError(f"--slo: '{plan.model}' is not decoupled, so its answers have no TTFT or TPOT", hint=hint)
+    console.say(f"{plan.model}: {' and '.join(map(str, spans))}, at most {plan.repeats} measurements of a level")
+    with console.progress("sweep", 0) as progress:
+        return run_search(plan, spans, target, folder, progress)
 
 
 def require_inputs(options: SweepOptions) -> None:
@@ -136,11 +176,27 @@ def show(sweep: Sweep, folder: Path, *, is_json: bool) -> str:
     return f"{table_text(sweep)}\n\nreport: {page}\ndocument: {folder / DOCUMENT_NAME}"
 
 
+def require_answer(sweep: Sweep) -> None:
+    """End with 1 where not even the lowest load keeps the limits, with 7 where the highest cannot be told.
+
+    Raises: AnswerIsNo, UnstableError.
+    """
+    for answer in sweep.answers:
+        if answer.outcome == "none":
+            raise AnswerIsNo(answer_line(sweep.plan, answer))
+        if answer.outcome == "unclear":
+            hint = "measure longer: a longer --window-ms or more --repeats; or on a quieter machine"
+            raise UnstableError(answer_line(sweep.plan, answer), hint=hint)
+
+
 def require_stable(sweep: Sweep) -> None:
-    """End with 7 where a point is unstable.
+    """End with 7 where a point is unstable; a search has weighed that itself.
 
     Raises: UnstableError.
     """
+    if sweep.plan.slo:
+        require_answer(sweep)
+        return
     unstable = [name_of(point) for point in summarise(sweep) if point.is_unstable]
     if unstable:
         raise UnstableError(

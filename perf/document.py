@@ -5,6 +5,8 @@ Versions of the schema; the earlier ones are still read, but cells of before 3 a
 - 2: `caches` in a measurement (a 1 does not say what came from the response cache), `notices`
 - 3: `streams` in a measurement (a 2 does not say how the answers of a decoupled model came), `goals` in the plan
 - 4: `pipelines`, to be drawn; cells are those of 3, and kept
+- 5: `slo`, `replay`, `price_per_hour` in the plan, `answers`; `kept`, `replayed`, `joules_per_request` of measurements;
+  `place` of cells; cells are those of 3, and kept
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -25,9 +27,13 @@ from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import Environment
 from tritonsmith.perf.measure.measurement import Measurement
 from tritonsmith.perf.measure.streams import NO_GOALS, Goals
+from tritonsmith.perf.slo.core import Answer
+from tritonsmith.perf.trace import Replay
 
-Schema = Literal["tritonsmith.sweep/1", "tritonsmith.sweep/2", "tritonsmith.sweep/3", "tritonsmith.sweep/4"]
-SCHEMA: Schema = "tritonsmith.sweep/4"
+Schema = Literal[
+    "tritonsmith.sweep/1", "tritonsmith.sweep/2", "tritonsmith.sweep/3", "tritonsmith.sweep/4", "tritonsmith.sweep/5"
+]
+SCHEMA: Schema = "tritonsmith.sweep/5"
 CELL_SCHEMA: Schema = "tritonsmith.sweep/3"  # the version in which a cell last changed
 DOCUMENT_NAME, CELL_FOLDER = "sweep.json", "cells"
 Scalar = bool | int | float | str
@@ -45,7 +51,9 @@ class Variation:
 class SweepPlan:
     """What to measure. `input_data` is a perf_analyzer input file; without one, plausible tensors are made up.
 
-    `goals` judge what was measured; another goal measures nothing anew.
+    `goals` judge what was measured; another goal measures nothing anew. With `slo`, limits by metric ("p99_ms": 50),
+    the loads are those that the search for the highest one within the limits came to, and `repeats` the most that it
+    measures of each. With `replay` the load is a recorded trace. `price_per_hour` is of the machine.
     """
 
     model: str
@@ -59,6 +67,9 @@ class SweepPlan:
     variations: tuple[Variation, ...] = ()
     goals: Goals = NO_GOALS  # since schema 3
     prompts: str = ""  # since schema 3: how those in `input_data` were made, in words
+    slo: Mapping[str, float] = field(default_factory=dict)  # these three since schema 5
+    replay: Replay | None = None
+    price_per_hour: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.loads:
@@ -81,6 +92,14 @@ class SweepPlan:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a cell was measured: the host's name, and what kind of machine it is."""
+
+    host: str
+    environment: Environment
+
+
+@dataclass(frozen=True)
 class Cell:
     """One measured cell: one load, one variant (field -> value), one repeat."""
 
@@ -90,6 +109,7 @@ class Cell:
     started_at: str  # UTC, ISO 8601
     command: tuple[str, ...]
     measurement: Measurement
+    place: Place | None = None  # since schema 5; None: on the machine of the sweep's `environment`
 
 
 @dataclass(frozen=True)
@@ -97,7 +117,7 @@ class Sweep:
     """A whole sweep; `cells` holds what was measured so far, in the order of measuring.
 
     `notices` says what the server that we started changed or added to serve the models on this machine.
-    `pipelines` is what was measured, to be drawn, by the variant's name.
+    `pipelines` is what was measured, to be drawn, by the variant's name. `answers` are those to the plan's `slo`.
     """
 
     plan: SweepPlan
@@ -108,6 +128,7 @@ class Sweep:
     schema: Schema = SCHEMA
     notices: tuple[str, ...] = ()  # since schema 2
     pipelines: Mapping[str, Graph] = field(default_factory=dict)  # since schema 4
+    answers: tuple[Answer, ...] = ()  # since schema 5
 
     @property
     def measured_s(self) -> float:
@@ -116,7 +137,9 @@ class Sweep:
 
     @property
     def is_complete(self) -> bool:
-        """Return whether every planned cell was measured."""
+        """Return whether every planned cell was measured; a search is, once it has its answers."""
+        if self.plan.slo:
+            return bool(self.answers)
         return len(self.cells) == self.plan.cells
 
 
@@ -189,5 +212,7 @@ def cell_digest(plan: SweepPlan, load: Load, variant: Mapping[str, Scalar], repe
         "window_ms": plan.window_ms,
         "protocol": plan.protocol,
         "seed": plan.seed,
+        **({"slo": dict(sorted(plan.slo.items()))} if plan.slo else {}),  # cells count what kept these limits
+        **({"replay": asdict(plan.replay)} if plan.replay else {}),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]

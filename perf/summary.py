@@ -95,7 +95,7 @@ def summarise(sweep: Sweep) -> list[Point]:
         summarise_point(
             (variant, labels.get(variant, "")),
             [cell.measurement for cell in sorted(cells, key=lambda cell: cell.repeat)],
-            sweep.plan.repeats,
+            len(cells) if sweep.plan.slo else sweep.plan.repeats,  # a search measures as often as it must
             sweep.plan.goals,
         )
         for (variant, _), cells in ordered

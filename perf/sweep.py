@@ -35,11 +35,16 @@ from tritonsmith.perf.document import (
     write_cell,
     write_sweep,
 )
-from tritonsmith.perf.measure.analyzer import AnalyzerRun, AnalyzerTool, analyzer_version, run_analyzer
+from tritonsmith.perf.energy import joules_between, read_joules
+from tritonsmith.perf.executors.core import CellTask, Executor
+from tritonsmith.perf.executors.local import LocalExecutor
+from tritonsmith.perf.executors.places import differing_places, environment_of
+from tritonsmith.perf.measure.analyzer import AnalyzerResult, AnalyzerRun, AnalyzerTool, analyzer_version, run_analyzer
 from tritonsmith.perf.measure.input_data import INPUT_NAME, made_up_rows, require_input_data, write_input_data
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.measure.machine import Environment, machine_load, read_cpu_ticks, read_environment
-from tritonsmith.perf.measure.measurement import compose_measurement
+from tritonsmith.perf.measure.machine import Environment, MachineLoad, machine_load, read_cpu_ticks, read_environment
+from tritonsmith.perf.measure.measurement import Measurement, compose_measurement
+from tritonsmith.perf.measure.replayed import compare_replay
 from tritonsmith.perf.measure.server_statistics import (
     caches_between,
     composing_models,
@@ -65,6 +70,7 @@ class Bench:
     configs: Mapping[str, Mapping[str, Any]]  # of the model and of all its steps, as served, by name
     steps: tuple[str, ...]  # the models that compute: an ensemble's, else the model itself
     input_data: Path
+    arrivals_s: tuple[float, ...] = ()  # of a trace that is replayed, from its start
 
     @property
     def served(self) -> dict[str, ModelConfig]:
@@ -88,23 +94,32 @@ def run_sweep(plan: SweepPlan, target: Target, folder: Path, progress: Progress)
 
     Raises: ServerError, UnstableError, UsageError, ToolMissingError; what was measured until then is kept.
     """
-    bench = _set_up(plan, target, folder)
-    sweep = _with_kept_cells(_new_sweep(bench), folder)
+    bench = set_up(plan, target, folder)
+    sweep = begin_sweep(bench)
+    return measure_sweep(sweep, missing_tasks(sweep, bench), here(bench), folder, progress)
+
+
+def measure_sweep(
+    sweep: Sweep, tasks: Sequence[CellTask], executor: Executor, folder: Path, progress: Progress
+) -> Sweep:
+    """Measure tasks of a sweep with an executor and return the sweep with their cells, each written as it comes.
+
+    Raises: TritonsmithError, the executor's; what was measured until then is kept.
+    """
+    plan, seconds = sweep.plan, sweep.plan.seconds
     write_sweep(sweep, folder)
     # kept cells count as if they had taken their time now, so that the time left is right
-    progress.started_s -= len(sweep.cells) * plan.seconds / plan.cells
+    progress.started_s -= len(sweep.cells) * seconds / plan.cells
     try:
-        with _configurations(bench) as configure:
-            for repeat, variant, loads in measuring_order(plan):
-                missing = _missing(sweep, loads, variant, repeat)
-                if missing:
-                    configure(variant)
-                for load in missing:
-                    progress.update(len(sweep.cells), f"{variant_name(variant)} {load}, repeat {repeat + 1}".strip())
-                    cell = _measure_cell(bench, sweep.identity, load, variant, repeat)
-                    notices = _merged(sweep.notices, target.notices(bench.configs))
-                    sweep = replace(sweep, cells=(*sweep.cells, cell), notices=notices)
-                    write_sweep(sweep, folder)
+        begun: Callable[[CellTask], None] = lambda task: progress.update(len(sweep.cells), str(task))  # noqa: E731
+        with contextlib.closing(executor.measure(tasks, begun)) as measured:
+            for one in measured:
+                if one.cell.place:  # it was written elsewhere
+                    write_cell(one.cell, folder)
+                cells = (*sweep.cells, one.cell)
+                notices = _merged(sweep.notices, one.notices, differing_places(cells))
+                sweep = replace(sweep, cells=cells, notices=notices, environment=environment_of(sweep, cells))
+                write_sweep(sweep, folder)
     except (TritonsmithError, KeyboardInterrupt, SystemExit):
         if sweep.cells:
             have = f"{len(sweep.cells)} of {plan.cells} cells"
@@ -112,6 +127,50 @@ def run_sweep(plan: SweepPlan, target: Target, folder: Path, progress: Progress)
         raise
     progress.update(len(sweep.cells))
     return sweep
+
+
+def here(bench: Bench) -> LocalExecutor:
+    """Return what measures on a bench."""
+    return LocalExecutor(
+        configurations=lambda: _configurations(bench),
+        measure_cell=lambda task: measure_cell(bench, task.identity, task.load, task.variant, task.repeat),
+        notices=lambda: bench.target.notices(bench.configs),
+    )
+
+
+def begin_sweep(bench: Bench, *, is_spread: bool = False) -> Sweep:
+    """Return the sweep with the cells that were measured before.
+
+    With `is_spread` it is measured on any machines of a cluster: then this one is no part of the cells' names, and
+    what its server changed does not matter.
+    """
+    sweep = new_sweep(bench)
+    if is_spread:
+        anywhere = replace(sweep.environment, cpu="any of a cluster", cores=0)
+        identity = identity_of(bench.target, bench.configs, bench.input_data, anywhere)
+        sweep = replace(sweep, identity=identity, notices=())
+    return _with_kept_cells(sweep, bench.folder)
+
+
+def missing_tasks(sweep: Sweep, bench: Bench) -> list[CellTask]:
+    """Return what is left to measure, in measuring order."""
+    sent = CellTask(
+        digest="",
+        identity=sweep.identity,
+        plan=replace(sweep.plan, input_data=None),
+        load=sweep.plan.loads[0],
+        variant={},
+        repeat=0,
+        input_sha256=hashlib.sha256(bench.input_data.read_bytes()).hexdigest(),
+        url=bench.target.http_url,
+    )
+    have = {cell.digest for cell in sweep.cells}
+    return [
+        replace(sent, digest=digest, load=load, variant=variant, repeat=repeat)
+        for repeat, variant, loads in measuring_order(sweep.plan)
+        for load in loads
+        if (digest := cell_digest(sweep.plan, load, variant, repeat, sweep.identity)) not in have
+    ]
 
 
 def only_model(control: Control) -> str:
@@ -158,7 +217,11 @@ def _fingerprint(path: Path) -> bytes:
     return hashlib.sha256(path.read_bytes()).digest()
 
 
-def _set_up(plan: SweepPlan, target: Target, folder: Path) -> Bench:
+def set_up(plan: SweepPlan, target: Target, folder: Path) -> Bench:
+    """Read what the server has of the model and its steps, and make up inputs where none are given.
+
+    Raises: ServerError, UsageError, ToolMissingError.
+    """
     undo_leftovers(target)
     configs = read_configs(target.control, plan.model, plan.version)
     require_variations(plan.variations, configs)
@@ -185,7 +248,8 @@ def read_configs(control: Control, model: str, version: str = "") -> dict[str, d
     return configs
 
 
-def _new_sweep(bench: Bench) -> Sweep:
+def new_sweep(bench: Bench) -> Sweep:
+    """Return the sweep without a cell: what is measured, and where."""
     server = str(bench.target.control.server_metadata().get("version", "unknown"))
     environment = read_environment(server, analyzer_version(bench.tool))
     identity = identity_of(bench.target, bench.configs, bench.input_data, environment)
@@ -222,7 +286,7 @@ def _configurations(bench: Bench) -> Iterator[Callable[[Mapping[str, Scalar]], N
         def configure(variant: Mapping[str, Scalar]) -> None:
             nonlocal is_warm, is_shown
             if changes.bring(changed_configs(variant, changes.base), where=variant_name(variant)) or not is_warm:
-                task = _task(bench, _warmup_load(bench.plan))
+                task = task_of(bench, warmup_load(bench.plan))
                 run_analyzer(bench.tool, task, bench.folder, is_shown=not is_shown)
                 is_warm = is_shown = True
 
@@ -259,32 +323,76 @@ def _merged(*lines: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(itertools.chain(*lines)))
 
 
-def _missing(sweep: Sweep, loads: Sequence[Load], variant: Mapping[str, Scalar], repeat: int) -> list[Load]:
-    have = {cell.digest for cell in sweep.cells}
-    return [load for load in loads if cell_digest(sweep.plan, load, variant, repeat, sweep.identity) not in have]
+@dataclass(frozen=True)
+class Observation:
+    """One run of perf_analyzer, and the server's counters (by model) around it."""
+
+    started_at: str
+    result: AnalyzerResult
+    before: Mapping[str, ModelCounters]
+    after: Mapping[str, ModelCounters]
+    machine: MachineLoad
+    joules: float | None = None  # that the GPUs took between the readings
 
 
-def _measure_cell(bench: Bench, identity: str, load: Load, variant: Mapping[str, Scalar], repeat: int) -> Cell:
+def measure_cell(bench: Bench, identity: str, load: Load, variant: Mapping[str, Scalar], repeat: int) -> Cell:
+    """Measure one cell and write it.
+
+    Raises: ServerError, UnstableError, UsageError.
+    """
+    return write_observed(bench, identity, load, variant, repeat, observe(bench, load, repeat))
+
+
+def observe(bench: Bench, load: Load, repeat: int) -> Observation:
+    """Run perf_analyzer once, between two readings of what the server and the machine count."""
     started_at, load_average = _now(), os.getloadavg()[0]
-    ticks, before = read_cpu_ticks(), _read_counters(bench)
-    result = run_analyzer(bench.tool, _task(bench, load, repeat), bench.folder)
-    after, machine = _read_counters(bench), machine_load(ticks, read_cpu_ticks(), load_average)
-    steps = tuple(step_between(name, before[name], after[name]) for name in bench.steps)
-    model = bench.plan.model
-    server_us = mean_request_us(before[model], after[model])
-    measurement = compose_measurement(load, result, server_us, steps, machine, caches_between(before, after))
+    joules = read_joules(bench.target.metrics_url)
+    ticks, before = read_cpu_ticks(), read_counters(bench)
+    result = run_analyzer(bench.tool, task_of(bench, load, repeat), bench.folder)
+    after, machine = read_counters(bench), machine_load(ticks, read_cpu_ticks(), load_average)
+    spent = joules_between(joules, read_joules(bench.target.metrics_url)) if joules else None
+    return Observation(started_at, result, before, after, machine, spent)
+
+
+def write_observed(
+    bench: Bench, identity: str, load: Load, variant: Mapping[str, Scalar], repeat: int, seen: Observation
+) -> Cell:
+    """Make a cell of what was observed, and write it."""
+    measurement = measurement_of(bench, load, seen)
     digest = cell_digest(bench.plan, load, variant, repeat, identity)
-    cell = Cell(digest, dict(variant), repeat, started_at, result.argv, measurement)
+    cell = Cell(digest, dict(variant), repeat, seen.started_at, seen.result.argv, measurement)
     write_cell(cell, bench.folder)
     return cell
 
 
-def _warmup_load(plan: SweepPlan) -> Load:
+def measurement_of(bench: Bench, load: Load, seen: Observation) -> Measurement:
+    """Return what an observation says."""
+    before, after, model = seen.before, seen.after, bench.plan.model
+    steps = tuple(step_between(name, before[name], after[name]) for name in bench.steps)
+    requests = after[model].requests - before[model].requests
+    measurement = compose_measurement(
+        load,
+        seen.result,
+        mean_request_us(before[model], after[model]),
+        steps,
+        seen.machine,
+        caches_between(before, after),
+        bench.plan.slo,
+    )
+    return replace(
+        measurement,
+        joules_per_request=None if seen.joules is None or not requests else round(seen.joules / requests, 6),
+        replayed=compare_replay(bench.arrivals_s, seen.result.profile) if bench.arrivals_s else None,
+    )
+
+
+def warmup_load(plan: SweepPlan) -> Load:
     """Return the highest concurrency; a rate could overload the server and leave it with a queue."""
     return Load("concurrency", max((load.value for load in plan.loads if load.kind == "concurrency"), default=4))
 
 
-def _task(bench: Bench, load: Load, repeat: int = 0) -> AnalyzerRun:
+def task_of(bench: Bench, load: Load, repeat: int = 0) -> AnalyzerRun:
+    """Return what perf_analyzer is to measure for one cell."""
     plan, target = bench.plan, bench.target
     is_grpc = bench.is_decoupled or plan.protocol == "grpc"
     return AnalyzerRun(
@@ -297,6 +405,7 @@ def _task(bench: Bench, load: Load, repeat: int = 0) -> AnalyzerRun:
         input_data=bench.input_data,
         is_decoupled=bench.is_decoupled,
         seed=1000 * plan.seed + repeat,
+        arrivals_s=bench.arrivals_s,
         advice="" if plan.input_data else _made_up_advice(bench),
     )
 
@@ -310,7 +419,8 @@ def _made_up_advice(bench: Bench) -> str:
     )
 
 
-def _read_counters(bench: Bench) -> dict[str, ModelCounters]:
+def read_counters(bench: Bench) -> dict[str, ModelCounters]:
+    """Read the counters of the model and of its steps."""
     return {name: parse_counters(bench.target.control.statistics(name), name) for name in bench.configs}
 
 

@@ -30,6 +30,14 @@ class Target:
         return self.server.prepared.repository if self.server else None
 
     @property
+    def metrics_url(self) -> str:
+        """Where it answers metrics: our own server's, else Triton's default, two ports after HTTP's."""
+        if self.server:
+            return self.server.metrics_url if self.server.options.allow_metrics else ""
+        host, _, port = self.http_url.rpartition(":")
+        return f"{host}:{int(port) + 2}" if port.isdigit() else ""
+
+    @property
     def control(self) -> Control:
         """Its control endpoints."""
         return Control(self.http_url)
@@ -54,7 +62,9 @@ class Target:
                 _load_fitted(self.server, name, config)
         except ServerError as problem:
             reason = _reason(name, problem.message, self.server, offset)
-            raise ServerError(f"model '{name}' does not load: {reason}", where=where, hint=problem.hint) from None
+            raise ServerError(
+                f"model '{name}' does not load: {reason}", where=where, hint=problem.hint
+            ) from problem.__cause__
 
     def restore(self, name: str, config: Mapping[str, Any]) -> None:
         """Load a model as it was; `config` is what the server said of it then.

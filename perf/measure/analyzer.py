@@ -72,6 +72,7 @@ class AnalyzerRun:
     input_data: Path | None = None
     is_decoupled: bool = False
     seed: int = 0  # of the arrivals of a request rate
+    arrivals_s: tuple[float, ...] = ()  # of a trace that is replayed once, within the windows
     advice: str = ""  # where the server fails a request, and nothing else is known about why
 
     @property
@@ -137,6 +138,14 @@ def arrival_gaps_us(rate_per_s: float, measured_s: float, seed: int) -> list[int
     return [max(1, int(gap)) for gap in np.diff(arrivals_us, prepend=0)]
 
 
+def schedule_us(task: AnalyzerRun) -> list[int]:
+    """Return the gaps between a rate's requests; of a trace, those between its own."""
+    if not task.arrivals_s:
+        return arrival_gaps_us(task.load.value, task.measured_s, task.seed)
+    arrivals_us = np.rint(np.asarray(task.arrivals_s) * 1e6)
+    return [max(1, int(gap)) for gap in np.diff(arrivals_us)]
+
+
 def analyzer_version(tool: AnalyzerTool) -> str:
     """Return perf_analyzer's version, e.g. "2.51.0"."""
     done = run([tool.program, "--version"], timeout_s=20, env=tool.environment, is_shown=False)
@@ -175,7 +184,7 @@ def _run_once(tool: AnalyzerTool, task: AnalyzerRun, folder: Path, attempt: int,
     where = f"{task.model} at {task.load}"
     with _scratch(folder) as scratch:
         if task.load.kind == "request_rate":
-            gaps_us = arrival_gaps_us(task.load.value, task.measured_s, task.seed)
+            gaps_us = schedule_us(task)
             with writing(folder):
                 Path(scratch, SCHEDULE_NAME).write_text("\n".join(map(str, gaps_us)) + "\n", encoding="ascii")
         before_s = _children_cpu_s()

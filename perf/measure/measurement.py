@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from tritonsmith.perf.measure.analyzer import AnalyzerResult
+from tritonsmith.perf.measure.kept import Kept, count_kept
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import MachineLoad
 from tritonsmith.perf.measure.profile import Floats, Profile
+from tritonsmith.perf.measure.replayed import Replayed
 from tritonsmith.perf.measure.streams import Streams, measure_streams
 from tritonsmith.perf.statistics import quantile, requests_needed
 
@@ -57,6 +60,12 @@ class Step:
         return self.queue_us + self.compute_input_us + self.compute_infer_us + self.compute_output_us
 
     @property
+    def queue_to_compute(self) -> float | None:
+        """Return how long requests waited for each second that they were computed; None where none was computed."""
+        compute_us = self.total_us - self.queue_us
+        return self.queue_us / compute_us if compute_us else None
+
+    @property
     def mean_batch_size(self) -> float:
         """Return requests' rows per execution."""
         executions = sum(self.batch_sizes.values())
@@ -103,6 +112,9 @@ class Measurement:
     attempts: int
     caches: tuple[CacheUse, ...] = ()  # since schema 2
     streams: Streams | None = None  # since schema 3; of decoupled models
+    kept: tuple[Kept, ...] = ()  # these since schema 5; one for each limit that was asked for
+    joules_per_request: float | None = None  # of the GPUs, idle time included; where the server reports it
+    replayed: Replayed | None = None  # of a trace
 
     @property
     def overhead_us(self) -> float:
@@ -128,8 +140,12 @@ def compose_measurement(
     steps: tuple[Step, ...],
     machine: MachineLoad,
     caches: tuple[CacheUse, ...] = (),
+    limits_ms: Mapping[str, float] = MappingProxyType({}),
 ) -> Measurement:
-    """Put together what perf_analyzer, the server and the machine said about one run."""
+    """Put together what perf_analyzer, the server and the machine said about one run.
+
+    How many requests kept each of `limits_ms` (by metric: "p99_ms") is counted.
+    """
     profile = result.profile
     is_decoupled = "Response Throughput" in result.columns
     latency = summarise_latencies(profile.latencies_us)
@@ -153,6 +169,7 @@ def compose_measurement(
         attempts=result.attempts,
         caches=caches,
         streams=measure_streams(profile) if is_decoupled else None,
+        kept=count_kept(load, profile, limits_ms),
     )
 
 

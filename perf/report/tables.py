@@ -11,6 +11,7 @@ from typing import Any
 from tritonsmith.generator import console
 from tritonsmith.perf.document import Sweep, as_json
 from tritonsmith.perf.measure.profile import TokenSource
+from tritonsmith.perf.report.answers import answer_lines
 from tritonsmith.perf.report.numbers import interval_words, ms_between, rate_between
 from tritonsmith.perf.summary import LATENCIES, Estimate, Point, StreamPoint, summarise
 
@@ -29,7 +30,8 @@ def table_text(sweep: Sweep) -> str:
     points = summarise(sweep)
     rows = [(name_of(point), *_numbers(point)) for point in points]
     tables = [console.table(HEADER, rows), *(console.table(*one) for one in stream_tables(sweep, points))]
-    remarks = [f"{name_of(point)}: {remark}" for point in points for remark in point.remarks]
+    remarks = [*answer_lines(sweep)]
+    remarks += [f"{name_of(point)}: {remark}" for point in points for remark in point.remarks]
     notices = [f"measured with: {line}" for line in sweep.notices]
     return "\n".join(["\n\n".join(tables), "", intervals_note(sweep, points), *notices, *remarks])
 

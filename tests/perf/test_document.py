@@ -36,7 +36,7 @@ def test_a_sweep_is_read_as_it_was_written(make_sweep: Callable[..., Sweep], tmp
 
 
 def test_the_document_names_its_schema(make_sweep: Callable[..., Sweep], tmp_path: Path) -> None:
-    assert json.loads(write_sweep(make_sweep(), tmp_path).read_bytes())["schema"] == "tritonsmith.sweep/4"
+    assert json.loads(write_sweep(make_sweep(), tmp_path).read_bytes())["schema"] == "tritonsmith.sweep/5"
 
 
 def test_the_document_keeps_what_was_measured_to_be_drawn(
@@ -59,7 +59,7 @@ def test_a_document_without_pipelines_is_read(make_drawn_sweep: Callable[..., Sw
 
 def test_another_schema_is_refused(make_sweep: Callable[..., Sweep], tmp_path: Path) -> None:
     path = write_sweep(make_sweep(), tmp_path)
-    path.write_text(path.read_text().replace("tritonsmith.sweep/4", "tritonsmith.sweep/5"))
+    path.write_text(path.read_text().replace("tritonsmith.sweep/5", "tritonsmith.sweep/6"))
     with pytest.raises(RepositoryError, match=r"sweep/5.* is not"):
         read_sweep(path)
 

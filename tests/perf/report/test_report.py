@@ -183,7 +183,7 @@ def test_the_markdown_is_one_table(make_sweep: MakeSweep) -> None:
 
 def test_the_json_is_the_document_and_its_points(make_sweep: MakeSweep) -> None:
     document = json.loads(render_report(make_sweep(), "json"))
-    assert document["schema"] == "tritonsmith.sweep/4"
+    assert document["schema"] == "tritonsmith.sweep/5"
     assert [point["load"]["value"] for point in document["points"]] == [1, 8, 100]
     assert document["points"][0]["throughput_per_s"]["interval"]["coverage"] == 0.9375
 

@@ -1,0 +1,1 @@
+"""The highest load under a service level objective."""
