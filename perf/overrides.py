@@ -13,7 +13,8 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from tritonsmith.perf.files import writing
 from tritonsmith.perf.target import Target
 
 Served = Mapping[str, Mapping[str, Any]]  # by model its configuration as the server gives it
+LOAD_WIDTH = 4  # models, at once
 FRESH = "tritonsmith_generation"  # a metric tag: the one difference that Triton honours and no model sees
 
 
@@ -53,26 +55,24 @@ class Overrides:
 
         Raises: ServerError where a model does not load; the one before it serves on.
         """
-        has_loaded = False
-        for name, config in (self.base | dict(changed)).items():
-            wanted = _with_tag(config, _tag(self.current[name]))
-            is_ensemble = bool(config.ensemble_scheduling.step)
-            if (is_fresh and not is_ensemble) or _instances(wanted) < _instances(self.current[name]) - 1:
-                wanted = _with_tag(config, "b" if _tag(self.current[name]) == "a" else "a")
-            if wanted != self.current[name]:
-                self._load(name, wanted, where)
-                has_loaded = True
-        return has_loaded
+        wanted = {
+            name: self._tagged(name, config, is_fresh=is_fresh) for name, config in (self.base | dict(changed)).items()
+        }
+        stages = self._stages(wanted)
+        for names in stages:
+            if self._journal:
+                for name in names:
+                    self._journal.note(self.original, name, wanted[name])
+            self._at_once(names, lambda name: self.target.load(name, as_json(wanted[name]), where=where), wanted)
+        return bool(stages)
 
     def undo(self) -> None:
         """Let the server serve what it did; what it does not take stays written down, for the next command.
 
         Raises: ServerError.
         """
-        for name, config in self.base.items():
-            if self.current[name] != config and not self._is_dead():
-                self.target.restore(name, self.original[name])
-                self.current[name] = config
+        for names in [] if self._is_dead() else self._stages(self.base):
+            self._at_once(names, lambda name: self.target.restore(name, self.original[name]), self.base)
         if self._journal:
             self._journal.remove()
 
@@ -87,11 +87,41 @@ class Overrides:
             self.target.server.process.wait(timeout=0.02)
         return self.target.server.process.returncode is not None
 
-    def _load(self, name: str, config: ModelConfig, where: str) -> None:
-        if self._journal:
-            self._journal.note(self.original, name, config)
-        self.target.load(name, as_json(config), where=where)
-        self.current[name] = config
+    def _tagged(self, name: str, config: ModelConfig, *, is_fresh: bool) -> ModelConfig:
+        """Return the configuration with the tag that it has now, or with another, which starts all of it anew."""
+        now = self.current[name]
+        is_computing = not config.ensemble_scheduling.step
+        if is_computing and (is_fresh or _instances(config) < _instances(now) - 1):
+            return _with_tag(config, "b" if _tag(now) == "a" else "a")
+        return _with_tag(config, _tag(now))
+
+    def _stages(self, wanted: Mapping[str, ModelConfig]) -> list[list[str]]:
+        """Return what is to be loaded, one stage after the other, in the order that Triton accepts.
+
+        No step may have a smaller largest batch than its ensemble: an ensemble shrinks before its steps and grows
+        after them.
+        """
+        changed = [name for name, config in wanted.items() if config != self.current[name]]
+        ensembles = [name for name in changed if wanted[name].ensemble_scheduling.step]
+        first = [name for name in ensembles if wanted[name].max_batch_size < self.current[name].max_batch_size]
+        steps = [name for name in changed if name not in ensembles]
+        last = [[name] for name in reversed(ensembles) if name not in first]  # a pipeline stands before what it holds
+        return [stage for stage in ([[name] for name in first] + [steps] + last) if stage]
+
+    def _at_once(self, names: Sequence[str], load: Callable[[str], None], wanted: Mapping[str, ModelConfig]) -> None:
+        """Load models side by side; what fails is loaded next time in any case.
+
+        Raises: ServerError, the first.
+        """
+        problems = []
+        with ThreadPoolExecutor(LOAD_WIDTH) as pool:
+            loads = {name: pool.submit(load, name) for name in names}
+        for name, done in loads.items():
+            problem = done.exception()
+            self.current[name] = wanted[name] if problem is None else ModelConfig()
+            problems += [problem] if problem else []
+        if problems:
+            raise problems[0]
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from tritonsmith.backends.client.counters import ModelCounters
 from tritonsmith.generator.errors import ServerError
 from tritonsmith.perf.measure.analyzer import AnalyzerRun
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.simulate import Contention, ServiceTimes, cores
+from tritonsmith.perf.simulate import Contention, ServiceTimes
 from tritonsmith.perf.simulate.calibration import Probe, calibrate
 from tritonsmith.perf.tune.bench import Bench
 from tritonsmith.perf.tune.core import Candidate
@@ -33,7 +33,7 @@ from tritonsmith.perf.variants import changed_configs
 WINDOW_MS = 90
 ROUNDS_OF_ONE, ROUNDS_OF_SEVERAL = 3, 2
 SAMPLES = 400  # of the latencies of a probe that are written down
-SLOWED = 1.1  # instances that slow each other down by less do not want the same cores
+SLOWED = 1.25  # instances that slow each other down by less do not want the same cores
 Asked = Callable[[Mapping[str, Any], Callable[[], Mapping[str, Any]]], Mapping[str, Any]]
 _COUNTERS = TypeAdapter(ModelCounters)
 
@@ -71,7 +71,7 @@ def probe_models(bench: Bench, candidates: Sequence[Candidate], asked: Asked) ->
         is_first = work.model not in {model for model, _ in services}
         service, slowed = _calibrated(bench, asked, tasks[work.model], work, rounds if is_first else 1)
         services[work.model, work.key] = service
-        for count, factor in slowed.items():
+        for count, factor in slowed.items() if service.is_contending else ():
             slowdowns[count] = max(factor, slowdowns.get(count, 1.0))
     latency_us = float(np.median([probe.latencies_us.mean() for probe in alone]))
     return Calibrated(bench.task.model, base, services, contention_of(slowdowns), latency_us, bench.calls)
@@ -135,8 +135,6 @@ def instances_of(config: ModelConfig) -> int:
 def contention_of(slowdowns: Mapping[int, float]) -> Contention:
     """Return how much slower so many busy instances are, from what was seen of some numbers; linear between them."""
     known = {1: 1.0, **slowdowns}
-    if max(known.values()) <= SLOWED:
-        return cores(max(known))
     counts = sorted(known)
     factors = np.maximum.accumulate(np.interp(range(1, counts[-1] + 1), counts, [known[count] for count in counts]))
     return Contention(tuple(map(float, factors)))
