@@ -1,0 +1,119 @@
+"""What measures on another host: it serves the repository that was sent to it and turns tasks into cells."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import platform
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tritonsmith.backends.server.embedded import embedded_server
+from tritonsmith.backends.server.leftovers import run_folder
+from tritonsmith.generator.errors import ServerError, TritonsmithError
+from tritonsmith.perf.document import Place, SweepPlan
+from tritonsmith.perf.executors.core import CellTask, Measured, read_task, write_measured
+from tritonsmith.perf.executors.local import Configure, LocalExecutor
+from tritonsmith.perf.executors.parcel import Parcel, unpack
+from tritonsmith.perf.measure.analyzer import analyzer_version
+from tritonsmith.perf.measure.machine import Environment, read_environment
+from tritonsmith.perf.sweep import find_analyzer, here, set_up
+from tritonsmith.perf.target import embedded_target
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker gets once: the repository, the requests, and the plan, whose `input_data` is None.
+
+    `environment` is the planner's; the versions in it have to be the worker's too.
+    """
+
+    plan: SweepPlan
+    parcel: Parcel
+    input_data: bytes
+    environment: Environment
+
+
+class Worker:
+    """Serves a repository and measures cells with it, one after the other.
+
+    One worker of a host works at a time, whoever sent it: they would disturb one another. All that it makes lies in a
+    folder that goes with its process, the server too, `kill -9` included.
+    """
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+
+    def host(self) -> str:
+        """Return the name of the host, which tells that the worker is there."""
+        return platform.node()
+
+    def serve(self, job: Job, hashes: Sequence[str], *contents: bytes) -> None:
+        """Unpack the repository, whose contents come with their hashes, and start its server.
+
+        Raises: TritonsmithError, without leaving anything.
+        """
+        with one_at_a_time(), ExitStack() as stack:
+            place = Place(self.host(), read_environment(job.environment.server, analyzer_version(find_analyzer())))
+            require_versions(place, job.environment)
+            folder = stack.enter_context(run_folder())
+            unpack(job.parcel, dict(zip(hashes, contents, strict=True)), folder / "repository")
+            (folder / "requests.json").write_bytes(job.input_data)
+            server = stack.enter_context(embedded_server(folder / "repository"))
+            plan = replace(job.plan, input_data=folder / "requests.json")
+            (folder / "sweep").mkdir()
+            self._executor: LocalExecutor = here(set_up(plan, embedded_target(server), folder / "sweep"))
+            self._configure: Configure = stack.enter_context(self._executor.configurations())
+            self._place, self._parcel = place, job.parcel.digest
+            self._stack = stack.pop_all()
+
+    def measure(self, task: bytes) -> bytes:
+        """Return the document of what a task's document asks to measure.
+
+        Raises: TritonsmithError that names the host.
+        """
+        return write_measured(self._measured(read_task(task)))
+
+    def close(self) -> None:
+        """End the server and remove what was made."""
+        self._stack.close()
+
+    def _measured(self, task: CellTask) -> Measured:
+        if task.parcel != self._parcel:
+            raise ServerError(f"{task}: this worker serves another repository", where=self._place.host)
+        try:
+            with one_at_a_time():
+                self._configure(task.variant)
+                cell = self._executor.measure_cell(task)
+        except TritonsmithError as problem:
+            problem.where = f"{self._place.host}: {problem.where}".removesuffix(": ")
+            raise
+        return Measured(replace(cell, place=self._place), self._executor.notices())
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Wait until no other worker of this host measures; the kernel lets go of it, however we end."""
+    path = Path(tempfile.gettempdir(), f"tritonsmith-measuring-{os.getuid()}")
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def require_versions(place: Place, planner: Environment) -> None:
+    """Refuse a host with other versions than those that the cells are named by.
+
+    Raises: ServerError that names what differs.
+    """
+    names = ("tritonsmith", "perf_analyzer")
+    pairs = [(name, getattr(place.environment, name), getattr(planner, name)) for name in names]
+    different = [f"{name} {there} there, {ours} here" for name, there, ours in pairs if there != ours]
+    if different:
+        raise ServerError("; ".join(different), where=place.host, hint="install the same version on all hosts")
