@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "infer": ("tritonsmith.backends.commands:infer", "Send one request to a model, typed from its metadata."),
     "export": ("tritonsmith.backends.commands:export", "Write a Hugging Face Llama as an engine for the laptop."),
     "sweep": ("tritonsmith.perf.commands:sweep", "Measure a model with perf_analyzer over levels of load."),
+    "simulate": ("tritonsmith.perf.commands:simulate", "Predict latency from service times, without a server."),
     "gate": ("tritonsmith.perf.commands:gate", "Compare a candidate with a baseline: pass, regress or inconclusive."),
     "report": ("tritonsmith.perf.commands:report", "Turn a sweep into HTML, Markdown, CSV or JSON."),
     "doctor": ("tritonsmith.backends.commands:doctor", "Say which tools this machine has; --install completes them."),

@@ -1,4 +1,4 @@
-"""The verbs of this layer: sweep, gate, report."""
+"""The verbs of this layer: simulate, sweep, gate, report."""
 
 from __future__ import annotations
 
@@ -11,6 +11,45 @@ from tritonsmith.generator import console
 from tritonsmith.generator.errors import UsageError
 
 DEFAULT_CONCURRENCY = "1,2,4,8"
+
+
+@click.command()
+@click.argument("path", required=False, type=click.Path(path_type=Path), metavar="[SPEC or REPOSITORY]")
+@click.option(
+    "--service",
+    multiple=True,
+    metavar="TIMES",
+    help="[MODEL:]ROWS=TIME,..,~SPREAD, e.g. 1=2ms,8=4.8ms,~20%; or a sweep's folder or document.",
+)
+@click.option("--url", help="HOST:PORT of a running server's HTTP, to read times from its statistics.")
+@click.option("--model", "-m", help="Which model is asked.  [default: the only ensemble, else the only model]")
+@click.option("--vary", multiple=True, metavar="FIELD=V,V", help="E.g. models.digits.instance_group.count=1,2.")
+@click.option("--concurrency", help=f"Requests in flight, e.g. 1,2,4.  [default: {DEFAULT_CONCURRENCY}]")
+@click.option("--request-rate", help="Requests sent per second, e.g. 100,200.")
+@click.option(
+    "--arrivals",
+    default="poisson",
+    show_default=True,
+    metavar="KIND",
+    help="poisson, bursty, constant; or a file of recorded ones: a line SECONDS or SECONDS,ROWS each.",
+)
+@click.option("--cores", type=click.IntRange(0), default=0, help="Cores for instances on the CPU.  [default: no limit]")
+@click.option(
+    "--replicas-for", type=click.FloatRange(0, min_open=True), metavar="RATE", help="Requests/s to size a fleet for."
+)
+@click.option("--slo", metavar="QUANTILE=TIME", help="What its answers must keep to, e.g. p99=50ms.")
+@click.option("--down", type=click.IntRange(0), default=0, help="How many of its replicas may be down.  [default: 0]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of arrivals and durations.")
+@click.option("--json", "is_json", is_flag=True, help="Print all as JSON.")
+def simulate(is_json: bool, **options: Any) -> None:
+    """Predict latency and throughput from service times by batch size; without a server.
+
+    Triton's schedulers are simulated event by event: batchers, instances, ensembles. Ends with 1 where no number of
+    replicas keeps to the --slo.
+    """
+    from tritonsmith.perf.simulate import cli
+
+    console.result(cli.answer(cli.SimulateOptions(**options), is_json=is_json))
 
 
 @click.command()

@@ -11,10 +11,13 @@ from tritonsmith.backends.client.counters import ModelCounters
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.simulate.outcome import Floats
 from tritonsmith.perf.simulate.service import Contention, Overhead, ServiceTimes, service_times
-from tritonsmith.perf.statistics import median, quantile
+from tritonsmith.perf.statistics import median
 
 FEWEST = 5  # executions of a batch size, for their mean to count
 LEAST_FACTOR = 0.2  # of a duration: a latency can be shorter than the mean overhead
+# Of what a request costs outside of the models. What few requests at a time show is the order in which they arrive
+# again after a batch was answered: batches of 1 to 6 rows where 6 clients send, not 1 and 5 in turn.
+OUTSIDE_VARIATION = 0.5
 SLOWED = 1.1  # two instances that slow each other down by less do not want the same cores
 
 
@@ -40,10 +43,10 @@ def calibrate(probes: Sequence[Probe]) -> Calibration:
     """Return what one instance showed at several concurrencies, 1 among them, the highest more than fill its batches.
 
     Several probes of one concurrency are better than a long one: where they differ, the middle counts. Times by batch
-    size are from all probes. At the highest concurrency the instance never waits for requests:
-    what compute times do not account for is its handover. At concurrency 1 nothing waits: what a request took beyond
-    the model and the handover is overhead, and how latencies vary, in the probe with the middle p99, is how durations
-    do.
+    size are from all probes, that of one row from those at concurrency 1. At the highest concurrency the instance never
+    waits for requests: what compute times do not account for is its handover. At concurrency 1 nothing waits: what a
+    request took beyond the model is overhead, and how latencies vary is how durations do; of each quantile the probes'
+    median counts, so that stalls which few probes had are left out, as they are of a median over repeats.
 
     Raises: UsageError.
     """
@@ -53,14 +56,15 @@ def calibrate(probes: Sequence[Probe]) -> Calibration:
     most = max(probe.clients for probe in probes)
     service = _middle_times([probe.counters for probe in probes])
     alone_us = median([service_times(probe.counters).mean_of(1) for probe in alone])
-    latencies_us = sorted(alone, key=_p99_us)[len(alone) // 2].latencies_us  # a stall in one probe is left out
+    latencies_us = _middle_latencies([probe.latencies_us for probe in alone])
     outside_us = max(0.0, median([float(np.mean(probe.latencies_us)) for probe in alone]) - alone_us)
     unaccounted_us = median([_unaccounted_us(probe) for probe in probes if probe.clients == most])
-    handover_us = min(unaccounted_us, outside_us)
+    handover_us = min(unaccounted_us, outside_us)  # the one client that was alone did not wait for it
     factors = np.maximum((latencies_us - outside_us) / alone_us, LEAST_FACTOR)
+    means_us = {**service.mean_us, 1: alone_us}  # among other batches one row finds cold caches, and takes longer
     return Calibration(
-        replace(service, observed=tuple(factors.tolist()), handover_us=handover_us),
-        Overhead(outside_us - handover_us),
+        replace(service, mean_us=means_us, observed=tuple(factors.tolist()), handover_us=handover_us),
+        Overhead(outside_us, OUTSIDE_VARIATION),
     )
 
 
@@ -90,8 +94,12 @@ def _middle_times(all_counters: Sequence[ModelCounters]) -> ServiceTimes:
     return ServiceTimes({size: median(means) for size, means in sorted(kept.items())})
 
 
-def _p99_us(probe: Probe) -> float:
-    return quantile(probe.latencies_us, 0.99)
+def _middle_latencies(probes_us: Sequence[Floats]) -> Floats:
+    """Return latencies whose every quantile is the median of the probes'."""
+    count = min(map(len, probes_us))
+    shares = (np.arange(count) + 0.5) / count
+    middle: Floats = np.median([np.quantile(latencies_us, shares) for latencies_us in probes_us], axis=0)
+    return middle
 
 
 def _unaccounted_us(busiest: Probe) -> float:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from tritonsmith.perf.simulate.clock import Clock
 from tritonsmith.perf.simulate.request import Request
-from tritonsmith.perf.simulate.service import Durations
+from tritonsmith.perf.simulate.service import Durations, nanoseconds
 from tritonsmith.perf.simulate.system import SimulatedModel
 
 
@@ -63,6 +63,7 @@ class Instances:
         self.count = model.instances
         self._clock = clock
         self._draw = durations.draw
+        self._handover_ns = nanoseconds(model.service.handover_us)
         self._start_work = clock.work if model.service.is_contending else self._sleep
         self._limiter = limiter
         self._merge_limit = model.max_batch_size
@@ -135,6 +136,13 @@ class Instances:
         self.busy_ns += self._clock.now - self._started.pop(instance)
         if payload.batcher is not None:
             payload.batcher.payload_done(payload)
+        if self._handover_ns:
+            self._clock.at(self._clock.now + self._handover_ns, self._free, instance)
+        else:
+            self._free(instance)
+
+    def _free(self, instance: int) -> None:
+        """Take the next payload, which may have grown until now."""
         if self._limiter is not None:
             self._limiter.release(self, instance)
         self._consumers += 1

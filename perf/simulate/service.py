@@ -28,8 +28,8 @@ class ServiceTimes:
     is given: relative durations of one row, as measured. A batch that takes k times as long as one row is hit by what
     disturbs a machine k times as often, not k times as hard: it gets the mean of k of them.
 
-    `handover_us` is what an execution takes besides: threads are woken, the backend is entered; the instance has its
-    batch by then, but nothing counts it as compute time.
+    `handover_us` is what an execution takes besides, once its answers are out: statistics are kept, threads are woken,
+    the next batch is fetched, which grows until then; nothing counts it as compute time.
     `is_contending`: it needs a core, so it is slowed down by others that do; an execution on a GPU, or one that
     sleeps, does not.
     """
@@ -112,7 +112,6 @@ class Durations:
 
     def __post_init__(self) -> None:
         self._row_ns = self.service.mean_of(1) * 1e3 if self.service.observed else 0.0
-        self._handover_ns = nanoseconds(self.service.handover_us)
         self.factors = factors(self.service, np.random.default_rng(self.seed))
 
     def draw(self, rows: int) -> int:
@@ -121,9 +120,9 @@ class Durations:
         if mean_ns is None:
             mean_ns = self.means_ns[rows] = self.service.mean_of(rows) * 1e3
         if not self._row_ns:
-            return int(mean_ns * next(self.factors) + 0.5) + self._handover_ns
+            return int(mean_ns * next(self.factors) + 0.5)
         count = min(MOST_DRAWS, int(mean_ns / self._row_ns + 0.5)) or 1
-        return int(mean_ns * sum(islice(self.factors, count)) / count + 0.5) + self._handover_ns
+        return int(mean_ns * sum(islice(self.factors, count)) / count + 0.5)
 
 
 def factors(service: ServiceTimes, random: np.random.Generator) -> Iterator[float]:

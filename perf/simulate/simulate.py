@@ -142,8 +142,9 @@ def _entry(entries: dict[str, Entry], traffic: Traffic, system: System) -> Entry
         raise UsageError(f"no model '{traffic.model}' is described", hint=f"there are {', '.join(entries)}")
     model = system.models[traffic.model]
     limit = model.max_batch_size if isinstance(model, SimulatedModel) else 0
-    if traffic.rows > max(1, limit) and isinstance(model, SimulatedModel):
-        raise UsageError(f"requests of {traffic.rows} rows exceed '{traffic.model}': max_batch_size {limit}")
+    rows = max(traffic.arrivals.rows, default=1) if isinstance(traffic.arrivals, Trace) else traffic.rows
+    if rows > max(1, limit) and isinstance(model, SimulatedModel):
+        raise UsageError(f"requests of {rows} rows exceed '{traffic.model}': max_batch_size {limit}")
     if isinstance(entries[traffic.model], SequenceScheduler) and traffic.sequence_length < 1:
         raise UsageError(f"'{traffic.model}' batches sequences", hint="give the traffic a sequence_length")
     return entries[traffic.model]

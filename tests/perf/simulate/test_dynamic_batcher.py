@@ -164,3 +164,12 @@ def test_a_saturated_closed_loop_fills_its_batches(constant_us: Constant) -> Non
     outcome = simulate(system, Traffic("m", ClosedLoop(64)))
     assert outcome.models["m"].mean_batch_size == pytest.approx(8, rel=0.01)
     assert outcome.throughput_per_s == pytest.approx(16_000, rel=0.01)
+
+
+@pytest.mark.parametrize(("handover_us", "answered_us"), [(0, [1000, 2000, 3000]), (200, [1000, 2200, 2200])])
+def test_a_batch_grows_until_the_instance_is_handed_over(
+    replay: Replay, handover_us: float, answered_us: list[float]
+) -> None:
+    service = ServiceTimes({1: 1000.0, 64: 1000.0}, handover_us=handover_us)
+    model = SimulatedModel(service, 8, 1, DynamicBatching())
+    assert replay(model, [0, 500, 1100])[0] == answered_us
