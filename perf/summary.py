@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from tritonsmith.perf.cost import cost_per_million
 from tritonsmith.perf.document import Cell, Sweep
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.measurement import CacheUse, Measurement, Step
 from tritonsmith.perf.measure.profile import TokenSource
+from tritonsmith.perf.measure.replayed import Replayed
 from tritonsmith.perf.measure.streams import NO_GOALS, Goals, Quantiles, Streams, good_requests
 from tritonsmith.perf.statistics import Interval, median, median_interval, relative_spread, requests_needed
 from tritonsmith.perf.variants import variant_name
@@ -77,6 +79,11 @@ class Point:
     is_unstable: bool
     remarks: tuple[str, ...]
     streams: StreamPoint | None = None  # of decoupled models
+    queue_to_compute: Mapping[str, float] = field(default_factory=dict)  # by step that computed anything
+    cost_per_million_requests: float | None = None  # at this load; None without a price
+    cost_per_million_tokens: float | None = None
+    joules_per_request: float | None = None  # of the GPUs; None where the server does not tell
+    replayed: tuple[Replayed, ...] = ()  # by repeat, where the load is a recorded trace
 
     @property
     def is_streamed(self) -> bool:
@@ -97,6 +104,7 @@ def summarise(sweep: Sweep) -> list[Point]:
             [cell.measurement for cell in sorted(cells, key=lambda cell: cell.repeat)],
             len(cells) if sweep.plan.slo else sweep.plan.repeats,  # a search measures as often as it must
             sweep.plan.goals,
+            sweep.plan.price_per_hour,
         )
         for (variant, _), cells in ordered
     ]
@@ -117,9 +125,16 @@ def knee(points: Sequence[Point]) -> Point:
 
 
 def summarise_point(
-    variant: tuple[str, str], repeats: Sequence[Measurement], planned: int, goals: Goals = NO_GOALS
+    variant: tuple[str, str],
+    repeats: Sequence[Measurement],
+    planned: int,
+    goals: Goals = NO_GOALS,
+    price_per_hour: float = 0.0,
 ) -> Point:
     """Return one point from its repeats, of which `planned` were wanted; `variant` is its name and label."""
+    steps, streams = merge_steps(repeats), summarise_streams(repeats, goals)
+    ratios = {step.model: step.queue_to_compute for step in steps}
+    joules = [one.joules_per_request for one in repeats if one.joules_per_request is not None]
     throughput = estimate(repeats, lambda one: one.throughput_per_s)
     latencies = {name: estimate(repeats, lambda one, name=name: getattr(one.latency, name)) for name in LATENCIES}  # type: ignore[misc]
     is_unstable = max(throughput.relative_spread, latencies["p50_us"].relative_spread) > UNSTABLE_SHARE
@@ -134,7 +149,7 @@ def summarise_point(
         responses_per_s=estimate(repeats, lambda one: one.responses_per_s),
         first_response_p50_us=estimate(repeats, lambda one: one.first_response_p50_us),
         unreliable=tuple(sorted({name for one in repeats for name in one.latency.unreliable})),
-        steps=merge_steps(repeats),
+        steps=steps,
         caches=merge_caches(repeats),
         client_us=median([one.client_send_us + one.client_receive_us for one in repeats]),
         overhead_us=median([one.overhead_us for one in repeats]),
@@ -143,7 +158,12 @@ def summarise_point(
         steal_share=max(one.machine.steal_share for one in repeats),
         is_unstable=is_unstable,
         remarks=tuple(_remarks(repeats, planned, throughput, latencies["p50_us"], is_unstable)),
-        streams=summarise_streams(repeats, goals),
+        streams=streams,
+        queue_to_compute={model: round(ratio, 4) for model, ratio in ratios.items() if ratio is not None},
+        cost_per_million_requests=cost_per_million(price_per_hour, throughput.value),
+        cost_per_million_tokens=cost_per_million(price_per_hour, streams.output_tokens_per_s.value if streams else 0),
+        joules_per_request=median(joules) if len(joules) == len(repeats) else None,
+        replayed=tuple(one.replayed for one in repeats if one.replayed),
     )
 
 

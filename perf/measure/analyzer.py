@@ -242,7 +242,7 @@ def failure(done: Completed, where: str, advice: str = "") -> TritonsmithError:
         message = f"perf_analyzer cannot write its export: {file_size_limit()}"
         return UsageError(message, where=where, hint="raise the limit: ulimit -f unlimited; or shorten --window-ms")
     if done.returncode < 0:
-        return EndedError(f"perf_analyzer was ended by signal {-done.returncode}:\n{said}", where=where)
+        return EndedError(f"perf_analyzer was ended by signal {-done.returncode}:\n{said}".rstrip(":\n"), where=where)
     if done.returncode in (STABILITY_ERROR, NO_VALID_REQUESTS) or "No valid requests" in said:
         return UnstableError(f"perf_analyzer has no stable measurement:\n{said}", where=where, hint="raise --window-ms")
     if "init manager inputs" in said:

@@ -13,7 +13,9 @@ from markupsafe import Markup
 from tritonsmith.ensembles.draw.svg import style_sheet
 from tritonsmith.perf.document import Sweep
 from tritonsmith.perf.measure.load import Load
+from tritonsmith.perf.report.answers import answer_lines
 from tritonsmith.perf.report.charts import SERIES, row_label
+from tritonsmith.perf.report.extras import extra_notes, extra_table
 from tritonsmith.perf.report.numbers import duration, interval_words, significant
 from tritonsmith.perf.report.sections import by_variant, sections
 from tritonsmith.perf.report.tables import TOKENS_BY
@@ -44,6 +46,8 @@ def render_html(sweep: Sweep) -> str:
         is_any_unreliable=any(point.unreliable for point in points),
         groups=[{"variant": _title(group[0]), "rows": list(map(_row, group))} for group in by_variant(points)],
         streams=_stream_table(sweep, points),
+        extras=_extras(points),
+        answers=answer_lines(sweep),
         facts=_facts(sweep),
         method=_method(sweep),
         commands=_commands(sweep),
@@ -140,6 +144,12 @@ def _stream_table(sweep: Sweep, points: Sequence[Point]) -> dict[str, Any]:
         "columns": ["Tokens/s", "Each", *columns, *(["Goodput/s"] if sweep.plan.goals else [])],
         "rows": [{"load": _where(point), "cells": list(_stream_cells(one))} for point, one in streamed],
     }
+
+
+def _extras(points: Sequence[Point]) -> dict[str, Any]:
+    """Return the table of waiting, costs and energy; empty where there is nothing to tell."""
+    table = extra_table(points, [_where(point) for point in points])
+    return {"columns": table[0], "rows": table[1], "note": extra_notes(table[0])} if table else {}
 
 
 def _stream_cells(streams: StreamPoint) -> Iterator[dict[str, Any]]:

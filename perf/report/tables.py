@@ -12,6 +12,7 @@ from tritonsmith.generator import console
 from tritonsmith.perf.document import Sweep, as_json
 from tritonsmith.perf.measure.profile import TokenSource
 from tritonsmith.perf.report.answers import answer_lines
+from tritonsmith.perf.report.extras import WAITING, extra_notes, extra_table, waiting_words
 from tritonsmith.perf.report.numbers import interval_words, ms_between, rate_between
 from tritonsmith.perf.summary import LATENCIES, Estimate, Point, StreamPoint, summarise
 
@@ -30,10 +31,12 @@ def table_text(sweep: Sweep) -> str:
     points = summarise(sweep)
     rows = [(name_of(point), *_numbers(point)) for point in points]
     tables = [console.table(HEADER, rows), *(console.table(*one) for one in stream_tables(sweep, points))]
-    remarks = [*answer_lines(sweep)]
+    remarks = answer_lines(sweep)
     remarks += [f"{name_of(point)}: {remark}" for point in points for remark in point.remarks]
     notices = [f"measured with: {line}" for line in sweep.notices]
-    return "\n".join(["\n\n".join(tables), "", intervals_note(sweep, points), *notices, *remarks])
+    extra = extra_table(points, [name_of(point) for point in points])
+    waiting = ["", console.table(*extra), "", extra_notes(extra[0])] if extra else []
+    return "\n".join(["\n\n".join(tables), "", intervals_note(sweep, points), *notices, *remarks, *waiting])
 
 
 def stream_tables(sweep: Sweep, points: Sequence[Point]) -> Iterator[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
@@ -73,16 +76,22 @@ def render_markdown(sweep: Sweep) -> str:
     lines = [
         f"### {sweep.plan.model}",
         "",
-        "| " + " | ".join((*HEADER, "mean batch", "remarks")) + " |",
-        "|---|--:|--:|--:|--:|---|",
+        "| " + " | ".join((*HEADER, "mean batch", WAITING, "remarks")) + " |",
+        "|---|--:|--:|--:|--:|--:|---|",
     ]
     for point in points:
         batches = ", ".join(f"{step.model} {step.mean_batch_size:.2f}" for step in point.steps)
-        cells = (name_of(point), *_numbers(point), batches, "; ".join(point.remarks))
+        cells = (name_of(point), *_numbers(point), batches, waiting_words(point), "; ".join(point.remarks))
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     for header, rows in stream_tables(sweep, points):
         lines += ["", "| " + " | ".join(header) + " |", "|---|" + "--:|" * (len(header) - 1)]
         lines += ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
+    if extra := extra_table(points, [name_of(point) for point in points], without=WAITING):
+        header, cells_of = extra
+        lines += ["", "| " + " | ".join(header) + " |", "|---|" + "--:|" * (len(header) - 1)]
+        lines += ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in cells_of]
+        lines += ["", extra_notes(header)]
+    lines += [line for answer in answer_lines(sweep) for line in ("", f"**{answer}**")]
     server = f"tritonserver {machine.server}, perf_analyzer {machine.perf_analyzer}"
     notices = "".join(f"; {line}" for line in sweep.notices)
     lines += ["", f"{intervals_note(sweep, points)} {machine.cpu}, {machine.cores} cores; {server}{notices}."]
@@ -115,7 +124,12 @@ def intervals_note(sweep: Sweep, points: Sequence[Point]) -> str:
     if not points:
         return "Nothing is measured yet."
     coverage = min(point.throughput_per_s.interval.coverage for point in points)
-    note = f"Medians over {sweep.plan.repeats} repeats; in brackets {interval_words(coverage)}."
+    if sweep.plan.slo:
+        counts = [point.repeats for point in points]
+        times = f"{min(counts)} to {max(counts)} times" if min(counts) < max(counts) else f"{max(counts)} times"
+        note = f"Each level was measured until it was clear, {times}: medians, and in brackets the range."
+    else:
+        note = f"Medians over {sweep.plan.repeats} repeats; in brackets {interval_words(coverage)}."
     is_any_doubtful = any("p99_us" in point.unreliable for point in points)
     streams = [point.streams for point in points if point.streams]
     if streams:
@@ -166,6 +180,9 @@ def _csv_row(point: Point) -> dict[str, Any]:
         times = ("queue_us", "compute_input_us", "compute_infer_us", "compute_output_us")
         row |= {f"{step.model}.{name}": getattr(step, name) for name in times}
         row[f"{step.model}.mean_batch_size"] = round(step.mean_batch_size, 3)
+    row |= {f"{model}.queue_to_compute": ratio for model, ratio in point.queue_to_compute.items()}
+    for name in ("cost_per_million_requests", "cost_per_million_tokens", "joules_per_request"):
+        row |= {name: getattr(point, name)} if getattr(point, name) is not None else {}
     for use in point.caches:
         row |= {f"{use.model}.cache_hits": use.hits, f"{use.model}.cache_misses": use.misses}
     return {**row, "remarks": "; ".join(point.remarks)}

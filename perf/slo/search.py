@@ -10,6 +10,7 @@ from tritonsmith.perf.slo.core import Answer, Belief, Level, Outcome, Span
 from tritonsmith.perf.slo.evidence import believe, mean_of, share_of
 
 RATE_STEP = 0.05  # to which a rate is found
+CONFIRMED_CELLS = 3
 WIDE_STEP = 0.25  # an answer that leaves more than this open is none
 
 
@@ -25,10 +26,20 @@ def next_level(span: Span, levels: Sequence[Level], limits_ms: Mapping[str, floa
     if not levels:
         return span.start
     if failing is None:
-        return None if holding == span.high else min(span.high, 2 * (holding or span.low))
+        if holding == span.high:
+            return _to_confirm(tried[holding], most_cells)
+        return min(span.high, 2 * (holding or span.low))
     if holding is None:
         return None if failing == span.low else max(span.low, _rounded(span, failing / 2))
-    return _between(span, holding, failing)
+    return _between(span, holding, failing) or _to_confirm(tried[holding], most_cells)
+
+
+def _to_confirm(level: Level, most_cells: int) -> float | None:
+    """Return the level that would be the answer, until it was measured often enough to be one.
+
+    It is the one that looked best: what was luck does not happen thrice. What it turns out to be is searched on.
+    """
+    return level.value if level.cells < min(CONFIRMED_CELLS, most_cells) else None
 
 
 def conclude(span: Span, levels: Sequence[Level], limits_ms: Mapping[str, float]) -> Answer:
