@@ -91,7 +91,7 @@ def _facts(spec: Spec, model: ModelSpec, configs: Mapping[str, ModelConfig], fin
         return facts_of_file(model, findings) if model.file else None
     if "python" in model.places:
         return facts_of_folder(model, model.python, findings) if model.python else None
-    if not {"backend", "platform"} & model.fields.entries.keys():
+    if not {"backend", "platform"} & model.fields.without_nulls().entries.keys():
         key = f"models.{model.name}"
         hint = "give one of file, python, ensemble; or backend and files for a backend of your own"
         findings.append(error("nothing says what the model is", model.place, key=key, remedy=hint))

@@ -23,10 +23,16 @@ def merge_models(lower: Mapping, upper: Mapping) -> Mapping:
         if isinstance(model, Scalar) and model.is_null:
             merged.pop(name, None)
         elif isinstance(below, Mapping) and isinstance(model, Mapping):
-            merged[name] = merge_message(below, model, ModelConfig.DESCRIPTOR)
+            merged[name] = _with_nulls(merge_message(below, model, ModelConfig.DESCRIPTOR), model)
         else:
             merged[name] = model
     return Mapping(merged, upper.place, {**lower.keys, **upper.keys})
+
+
+def _with_nulls(merged: Mapping, upper: Mapping) -> Mapping:
+    """Return a model with the nulls of its upper layer: they delete what facts from files say, too."""
+    nulls = {key: node for key, node in upper.entries.items() if isinstance(node, Scalar) and node.is_null}
+    return Mapping({**merged.entries, **nulls}, merged.place, merged.keys)
 
 
 def merge_message(lower: Mapping, upper: Mapping, descriptor: Descriptor | None) -> Mapping:

@@ -143,7 +143,8 @@ class Filler:
 
     def _refuse_two_of_one(self, descriptor: Descriptor, tree: Mapping, key: str) -> None:
         for oneof in descriptor.oneofs:
-            given = [member.name for member in oneof.fields if member.name in tree.entries]
+            fields = tree.without_nulls().entries
+            given = [member.name for member in oneof.fields if member.name in fields]
             if len(given) > 1:
                 first, second = given[0], given[1]
                 message = f"'{second}' excludes '{first}' (line {tree.place_of(first).line}): give one of them"

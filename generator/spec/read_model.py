@@ -35,8 +35,8 @@ class ModelReader:
         if not isinstance(node, tree.Mapping):
             self.values.error(f"expected a mapping, got {tree.kind_of(node)}", node.place, key, "{file: model.onnx}")
             return None
+        fields = {k: v for k, v in node.entries.items() if k not in MODEL_KEYS}  # a null deletes what a file says
         node = node.without_nulls()
-        fields = {k: v for k, v in node.entries.items() if k not in MODEL_KEYS}
         self._refuse_what_excludes(node, key)
         return ModelSpec(
             name=name,

@@ -2,13 +2,13 @@
 
 What is written is found by comparing: the configurations that the spec builds with those that were picked. Each
 difference is one value, set in the text; then the text is read and built again, until nothing differs. So an ensemble
-follows its steps by itself, and what a shared anchor changed elsewhere is set back there.
+follows its steps by itself, unless it says otherwise, and what a shared anchor changed elsewhere is set back there.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,30 +87,32 @@ def _with_pick(spec: Path, text: str, pick: Candidate, profile: str) -> str:
     for field, file in chosen.items():
         name = field.removeprefix("models.").removesuffix(f".{FILENAME}")
         text = yaml_edit.set_value(text, (*prefix, name, "file", *_version(read, name)), file)
-    is_first = True
+    computing = {name for name, config in wanted.items() if not config.ensemble_scheduling.step}
+    text = _changed(text, prefix, _built(spec, text, profile), wanted, computing)
     for _ in range(ROUNDS):
-        built = _built(spec, text, profile)
-        changes = list(_changes(built, wanted, has_ensembles=not is_first))
-        if not changes and not is_first:
+        try:
+            now = _built(spec, text, profile)
+        except SpecError:  # an ensemble that says its own max_batch_size contradicts its steps until it is changed too
+            now = built
+        if now == wanted:
             return text
-        for model, path, value, lacking in changes:
-            text = yaml_edit.set_value(text, (*prefix, model, *path), value, lacking=lacking)
-        is_first = False
+        text = _changed(text, prefix, now, wanted, wanted)
     where = f"profile '{profile}' of the spec" if profile else "spec"
     raise UsageError(f"{pick.name} cannot be written into the {where}", where=str(spec), hint="write it by hand")
 
 
-Change = tuple[str, yaml_edit.Path, Any, Any]  # model, path in it, value, and the whole list where the path goes in one
-
-
-def _changes(
-    built: Mapping[str, ModelConfig], wanted: Mapping[str, ModelConfig], *, has_ensembles: bool
-) -> Iterator[Change]:
-    """Yield what differs; at first not of ensembles, most of whose fields follow from their steps."""
-    for name, config in wanted.items():
-        if has_ensembles or not config.ensemble_scheduling.step:
-            for path, value, lacking in _differences(built[name], config):
-                yield name, path, value, lacking
+def _changed(
+    text: str,
+    prefix: tuple[str, ...],
+    built: Mapping[str, ModelConfig],
+    wanted: Mapping[str, ModelConfig],
+    models: Collection[str],
+) -> str:
+    """Return the text with what differs in some models set to what is wanted."""
+    for name in (name for name in wanted if name in models):
+        for path, value, lacking in _differences(built[name], wanted[name]):
+            text = yaml_edit.set_value(text, (*prefix, name, *path), value, lacking=lacking)
+    return text
 
 
 def _differences(before: Message, after: Message) -> Iterator[tuple[yaml_edit.Path, Any, Any]]:
@@ -157,14 +159,11 @@ def _configs(spec: Spec) -> dict[str, ModelConfig]:
 
 
 def _built(spec: Path, text: str, profile: str) -> dict[str, ModelConfig]:
-    """Return the configurations that a text builds in the place of the spec's."""
-    read = read_spec(spec, profile=profile, expand=expand_pipeline, locate=find_python_model, text=text)
-    try:
-        return _configs(read)
-    except SpecError as problem:
-        shown = problem.findings[0].message if problem.findings else problem.message
-        where, hint = str(spec), "write it by hand"
-        raise UsageError(f"the pick cannot be written: {shown}", where=where, hint=hint) from None
+    """Return the configurations that a text builds in the place of the spec's.
+
+    Raises: SpecError.
+    """
+    return _configs(read_spec(spec, profile=profile, expand=expand_pipeline, locate=find_python_model, text=text))
 
 
 def _chosen_files(spec: Spec, pick: Candidate) -> dict[str, str]:

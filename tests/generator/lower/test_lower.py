@@ -410,3 +410,19 @@ def test_a_step_knows_where_it_was_written(
 ) -> None:
     found = built(write_spec(STEPS)).models[model].origins[path]
     assert (found.line, found.column) == place
+
+
+def test_null_deletes_what_a_folders_configuration_says(write_spec: WriteSpec, tmp_path: Path) -> None:
+    folder = tmp_path / "post"
+    folder.mkdir()
+    (folder / "model.py").write_text("class TritonPythonModel:\n    pass\n")
+    (folder / "config.pbtxt").write_text(
+        "max_batch_size: 4 dynamic_batching {} "
+        'input { name: "x" data_type: TYPE_FP32 dims: 1 } output { name: "y" data_type: TYPE_FP32 dims: 1 }'
+    )
+    assert config_of(write_spec("models: {m: {python: post}}")).HasField("dynamic_batching")
+    assert not config_of(write_spec("models: {m: {python: post, dynamic_batching: null}}")).HasField("dynamic_batching")
+    profile = "models: {m: {python: post}}\nprofiles: {p: {models: {m: {dynamic_batching: null}}}}"
+    repository = lower(read_spec(write_spec(profile), profile="p"))
+    config = repository.models["m"].config
+    assert config is not None and not config.HasField("dynamic_batching")
