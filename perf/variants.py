@@ -19,7 +19,7 @@ from tritonsmith.perf.document import Scalar, SweepPlan, Variation
 from tritonsmith.perf.measure.load import Load
 
 Variant = dict[str, Scalar]
-NOTHING, EMPTY = "null", "{}"  # values of a field that has fields of its own: left out, and given without any
+NOTHING, EMPTY = "null", "{}"  # values of a field that has fields of its own: left out, and given
 _COMMA = re.compile(r",(?![^\[]*\])")  # one that is not within brackets
 CHEAP = "instance_group"  # 0.1 s to change on a live server; any other field costs a full reload
 
@@ -27,8 +27,8 @@ CHEAP = "instance_group"  # 0.1 s to change on a live server; any other field co
 def parse_variation(text: str) -> Variation:
     """Read "models.classifier.instance_group.count=1,2,4".
 
-    The value of a field that is a list stands in brackets: "...preferred_batch_size=[4],[4,8]". `null` and `{}` leave
-    out and give a field that has fields of its own: "...dynamic_batching=null,{}".
+    The value of a field that is a list stands in brackets: "...preferred_batch_size=[4],[4,8]". `null` leaves
+    out a field that has fields of its own, `{}` gives it where it is not there: "...dynamic_batching=null,{}".
     Raises: UsageError.
     """
     field, separator, values = text.partition("=")
@@ -95,7 +95,7 @@ def split_field(field: str, models: Iterable[str]) -> tuple[str, tuple[str, ...]
 def set_field(message: Message, path: Sequence[str], value: Scalar) -> list[Finding]:
     """Set one field, in a list of every entry (of a new one where it is empty); return what is wrong with that.
 
-    A list's value is its text: "[4,8]". "null" and "{}" leave out and give a field that has fields of its own.
+    A list's value is its text: "[4,8]". "null" leaves out a field that has fields of its own, "{}" gives it.
     """
     return assign(message, path, _node(value))
 

@@ -14,7 +14,7 @@ from tritonsmith.generator.spec.message import Filler, descriptor_of
 def assign(message: Message, path: Sequence[str], value: tree.Node) -> list[Finding]:
     """Set one field, in a list of every entry (of a new one where it is empty); return what is wrong with that.
 
-    A field with fields of its own takes null, which leaves it out, and {}, which gives it without any.
+    A field with fields of its own takes null, which leaves it out, and {}, which gives it where it is not there.
     """
     name, *rest = path
     member = descriptor_of(message).fields_by_name.get(name)
@@ -31,8 +31,11 @@ def assign(message: Message, path: Sequence[str], value: tree.Node) -> list[Find
     if member.is_repeated or not (is_left_out or (isinstance(value, tree.Mapping) and not value.entries)):
         hint = f"vary one of them: {', '.join(part.fields_by_name)}"
         return [error(f"'{name}' has fields of its own", value.place, remedy=hint)]
-    message.ClearField(name)
-    return [] if is_left_out else _fill(message, name, value)
+    if is_left_out:
+        message.ClearField(name)
+    else:
+        getattr(message, name).SetInParent()
+    return []
 
 
 def _fill(message: Message, name: str, value: tree.Node, *, is_list: bool = False) -> list[Finding]:

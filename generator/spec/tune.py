@@ -20,7 +20,7 @@ from tritonsmith.generator.suggest import did_you_mean
 VARIANTS = "variants"  # the one word of `vary:` that is no field of ModelConfig
 LatencyMetric = Literal["mean_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms"]
 Positive = Annotated[float, Field(gt=0)]
-# One value of a field: a scalar's text, a list's texts, {} for a message without fields, null for none.
+# One value of a field: a scalar's text, a list's texts, {} for a message that is there, null for none.
 Value = str | tuple[str, ...] | dict[str, Any] | None
 
 

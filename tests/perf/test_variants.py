@@ -120,3 +120,19 @@ def test_a_misspelt_model_is_named_with_a_suggestion() -> None:
 def test_what_model_configuration_does_not_have_is_refused(field: str, value: Scalar, said: str) -> None:
     with pytest.raises(UsageError, match=f"--vary models.a.{field}={value}: {said}"):
         varied(field, value)
+
+
+def test_lists_stand_in_brackets() -> None:
+    variation = parse_variation("models.m.dynamic_batching.preferred_batch_size=[],[4],[4, 8]")
+    assert variation.values == ("[]", "[4]", "[4,8]")
+    changed = changed_configs({variation.field: "[4,8]"}, {"m": ModelConfig()})
+    assert list(changed["m"].dynamic_batching.preferred_batch_size) == [4, 8]
+
+
+def test_a_field_with_fields_is_left_out_by_null_and_given_by_braces() -> None:
+    served = {"m": ModelConfig(dynamic_batching={"max_queue_delay_microseconds": 5}), "n": ModelConfig()}
+    field = "models.m.dynamic_batching"
+    assert parse_variation(f"{field}=null,{{}}").values == ("null", "{}")
+    assert not changed_configs({field: "null"}, served)["m"].HasField("dynamic_batching")
+    assert changed_configs({field: "{}"}, served)["m"] == served["m"]
+    assert changed_configs({"models.n.dynamic_batching": "{}"}, served)["n"].HasField("dynamic_batching")
