@@ -27,8 +27,12 @@ VERBS: dict[str, tuple[str, str]] = {
     "export": ("tritonsmith.backends.commands:export", "Write a Hugging Face Llama as an engine for the laptop."),
     "sweep": ("tritonsmith.perf.commands:sweep", "Measure a model with perf_analyzer over levels of load."),
     "simulate": ("tritonsmith.perf.commands:simulate", "Predict latency from service times, without a server."),
+    "tune": ("tritonsmith.perf.commands:tune", "Find the best configuration under a goal; write it into the spec."),
     "gate": ("tritonsmith.perf.commands:gate", "Compare a candidate with a baseline: pass, regress or inconclusive."),
-    "report": ("tritonsmith.perf.commands:report", "Turn a sweep into HTML, Markdown, CSV or JSON."),
+    "report": (
+        "tritonsmith.perf.commands:report",
+        "Turn what sweep, tune or gate found into HTML, Markdown and the like.",
+    ),
     "doctor": ("tritonsmith.backends.commands:doctor", "Say which tools this machine has; --install completes them."),
 }
 

@@ -1,4 +1,4 @@
-"""The verbs of this layer: simulate, sweep, gate, report."""
+"""The verbs of this layer: simulate, sweep, tune, gate, report."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tritonsmith.generator import console
 from tritonsmith.generator.errors import UsageError
 
 DEFAULT_CONCURRENCY = "1,2,4,8"
+DEFAULT_TUNED = "1,2,4,8,16"  # concurrencies at which configurations are compared
 
 
 @click.command()
@@ -83,6 +84,15 @@ def simulate(is_json: bool, **options: Any) -> None:
 @click.option(
     "--goal", "goals", multiple=True, metavar="TIME=MS", help="For the goodput: ttft_ms, tpot_ms, latency_ms."
 )
+@click.option(
+    "--slo",
+    multiple=True,
+    metavar="METRIC=TIME",
+    help="Find the highest load with p50, p90, p95, p99, mean, ttft, tpot within e.g. p99=50ms; loads are LOW..HIGH.",
+)
+@click.option("--trace", type=click.Path(path_type=Path), help="Replay recorded arrivals: CSV, JSON lines, or seconds.")
+@click.option("--speed", default="1x", show_default=True, help="Of the trace's replay.")
+@click.option("--price-per-hour", type=click.FloatRange(0), default=0.0, help="Of the machine, for costs per million.")
 @click.option("--protocol", type=click.Choice(["grpc", "http"]), default="grpc", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order and the arrivals.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("build/sweep"), show_default=True)
@@ -101,8 +111,66 @@ def sweep(is_json: bool, **options: Any) -> None:
 
 
 @click.command()
+@click.argument("spec", type=click.Path(path_type=Path), required=False)
+@click.option("--url", help="HOST:PORT of a running server's HTTP; without a SPEC nothing is written.")
+@click.option("--grpc-url", help="HOST:PORT of its gRPC.  [default: --url's host, port + 1]")
+@click.option("--model", "-m", help="Which model is tuned.  [default: the only ensemble, else the only model]")
+@click.option(
+    "--objective",
+    type=click.Choice(["throughput", "latency", "goodput", "cost"]),
+    help="What the best is the best for.  [default: the spec's, else throughput]",
+)
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="METRIC=MOST",
+    help="What must hold: mean, p50, p90, p95, p99, ttft, tpot=50ms; memory=2GiB.",
+)
+@click.option("--concurrency", help=f"Requests in flight, e.g. 1,4,16.  [default: {DEFAULT_TUNED}]")
+@click.option("--request-rate", help="Requests sent per second, e.g. 100,200; instead of --concurrency.")
+@click.option("--vary", multiple=True, metavar="FIELD=V,V", help="E.g. models.digits.max_batch_size=8,32.")
+@click.option(
+    "--budget-s",
+    type=click.FloatRange(10, 86_400),
+    default=120.0,
+    show_default=True,
+    help="For all of it, the server's start and stop included.",
+)
+@click.option(
+    "--input", "-i", "inputs", multiple=True, metavar="NAME=VALUE", help="As for infer; @FOLDER and @*.png are rows."
+)
+@click.option("--input-data", type=click.Path(path_type=Path), help="A perf_analyzer input-data JSON file.")
+@click.option(
+    "--prompts", type=click.Path(path_type=Path), help="Prompts for a model of text, one JSON value per line."
+)
+@click.option("--price-per-hour", type=click.FloatRange(0, min_open=True), help="Of this machine, for the cost.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the search and the arrivals.")
+@click.option("--profile", default="", help="Tune with this profile of the spec; the change is written into it.")
+@click.option("--patch", "--dry-run", "is_patch", is_flag=True, help="Leave the spec as it is; show what would change.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("build/tune"), show_default=True)
+@click.option("--json", "is_json", is_flag=True, help="Print the document as JSON.")
+def tune(is_json: bool, **options: Any) -> None:
+    """Find the best configuration of SPEC (./tritonsmith.yaml) under a goal, and write it into the spec.
+
+    One server is started and changed while it runs; what cannot win is left early. Ends with 1 where no configuration
+    keeps the limits, with 7 where the budget was out before anything could be told apart. The same command goes on
+    where it was interrupted.
+    """
+    from tritonsmith.perf.tune import cli
+    from tritonsmith.perf.tune.options import TuneOptions
+
+    done = cli.tune(TuneOptions(**options))
+    console.result(cli.show(done, options["output"], is_json=is_json))
+    cli.require_pick(done)
+
+
+@click.command()
 @click.argument("candidate", default="model_repository")
-@click.option("--baseline", help="What it is compared with: a model repository, or a git revision such as main.")
+@click.option("--baseline", help="A model repository, a git revision such as main, or a stored baseline, FILE.json.")
+@click.option(
+    "--save-baseline", type=click.Path(path_type=Path), help="Measure CANDIDATE alone and add it to this FILE.json."
+)
 @click.option(
     "--repository",
     type=click.Path(path_type=Path),
@@ -151,6 +219,9 @@ def gate(is_json: bool, is_markdown: bool, **options: Any) -> None:
 
     if is_json and is_markdown:
         raise UsageError("--json and --markdown exclude each other", hint="gate.md and gate.json are written anyway")
+    if (path := options["save_baseline"]) is not None:
+        console.result(cli.show_saved(cli.save_baseline(cli.GateOptions(**options), path), path))
+        return
     done = cli.compare(cli.GateOptions(**options))
     form = "json" if is_json else "markdown" if is_markdown else "text"
     console.result(cli.show(done, options["output"], form=form))
@@ -164,13 +235,13 @@ def gate(is_json: bool, is_markdown: bool, **options: Any) -> None:
 @click.option("--csv", is_flag=True, help="Print one row per point.")
 @click.option("--json", is_flag=True, help="Print the document and its points.")
 def report(path: Path, **forms: bool) -> None:
-    """Turn the sweep in PATH (its folder or document) into a report; without an option, write report.html beside it."""
-    from tritonsmith.perf.document import read_sweep
-    from tritonsmith.perf.report.write import render_report, write_report
+    """Turn what sweep, tune or gate left in PATH (a folder or a document) into a report.
+
+    Without an option the page is written beside the document.
+    """
+    from tritonsmith.perf.report.documents import report_on
 
     chosen = [form for form, is_chosen in forms.items() if is_chosen]
     if len(chosen) > 1:
         raise UsageError(f"--{' and --'.join(chosen)} exclude each other", hint="print one, then the other")
-    done = read_sweep(path)
-    folder = path if path.is_dir() else path.parent
-    console.result(render_report(done, chosen[0]) if chosen else str(write_report(done, folder / "report.html")))
+    console.result(report_on(path, chosen[0] if chosen else ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from tritonsmith.generator import console
@@ -31,9 +32,25 @@ def as_text(tuning: Tuning) -> str:
     return "\n".join(lines)
 
 
+def as_markdown(tuning: Tuning) -> str:
+    """Return the pick, the best configurations and the change to the spec, for a pull request."""
+    header, rows = _rows(tuning)
+    lines = [f"### {_escaped(words.headline(tuning))}", "", _escaped(words.result(tuning)), ""]
+    lines += ["| " + " | ".join(header) + " |", "|---|" + "--:|" * (len(header) - 2) + "---|"]
+    lines += ["| " + " | ".join(map(_escaped, row)) + " |" for row in rows]
+    lines += ["", f"{_escaped(words.time_spent(tuning))}."]
+    lines += ["", "```diff", tuning.change.rstrip(), "```"] if tuning.change else []
+    return "\n".join(lines) + "\n"
+
+
 def _table(tuning: Tuning) -> str:
-    header = ("configuration", words.value_name(tuning.plan.wish), "at", "predicted", "seconds", "")
-    rows = [
+    header, rows = _rows(tuning)
+    return console.table(header, rows)
+
+
+def _rows(tuning: Tuning) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    header = ("configuration", words.value_name(tuning.plan.wish), "at", "predicted", "seconds", "fate")
+    rows: list[tuple[str, ...]] = [
         (
             one.candidate.name,
             words.value(one),
@@ -44,7 +61,11 @@ def _table(tuning: Tuning) -> str:
         )
         for one in tuning.found.standings[:MOST_ROWS]
     ]
-    return console.table(header, rows)
+    return header, rows
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\|<>*_`\[\]])", r"\\\1", text).replace("\n", " ")
 
 
 def _section(title: str, sentences: Iterator[str]) -> list[str]:

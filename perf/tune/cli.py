@@ -1,0 +1,240 @@
+"""The verb tune: from options to a server and candidates; what it writes, prints, and how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from tritonsmith.backends.server.embedded import embedded_server
+from tritonsmith.ensembles.commands import DEFAULT_SPEC
+from tritonsmith.generator import console
+from tritonsmith.generator.errors import AnswerIsNo, TritonsmithError, UnstableError
+from tritonsmith.perf.cli_sweep import grpc_beside
+from tritonsmith.perf.folder import sweep_folder
+from tritonsmith.perf.measure.analyzer import AnalyzerTool, analyzer_version
+from tritonsmith.perf.measure.given_inputs import write_given_inputs
+from tritonsmith.perf.measure.input_data import INPUT_NAME, made_up_rows, write_input_data
+from tritonsmith.perf.measure.machine import read_environment
+from tritonsmith.perf.prompting import PromptWishes, write_prompts
+from tritonsmith.perf.sweep import find_analyzer, only_model, read_configs
+from tritonsmith.perf.target import Target, embedded_target
+from tritonsmith.perf.tune.arena import live_arena
+from tritonsmith.perf.tune.core import Arena, Candidate, Found, Predict, Wish
+from tritonsmith.perf.tune.document import DOCUMENT_NAME, Expectation, Phase, TunePlan, Tuning, as_json, write_tuning
+from tritonsmith.perf.tune.options import (
+    TuneOptions,
+    read_variations,
+    read_wish,
+    require_inputs,
+    require_place,
+    words_of,
+    words_of_inputs,
+)
+from tritonsmith.perf.tune.page import write_page
+from tritonsmith.perf.tune.search import search
+from tritonsmith.perf.tune.space import Space, candidates_of
+from tritonsmith.perf.tune.subject import Subject, built_subject, model_of, served_subject
+from tritonsmith.perf.tune.text import as_text
+from tritonsmith.perf.tune.watched import Watched
+from tritonsmith.perf.tune.write_back import patch_of, write_pick
+
+END_S = 2.0  # of the budget: to write what was found, and to end the server and this process
+
+
+@dataclass
+class Clock:
+    """Where a tuning's seconds go; phases grow while it runs."""
+
+    begun_s: float = field(default_factory=time.monotonic)
+    started_at: str = field(
+        default_factory=lambda: datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+    )
+    phases: list[Phase] = field(default_factory=list)
+    earlier_s: float = 0.0  # spent by runs of this tuning before this one
+
+    def add(self, name: str, until_s: float) -> None:
+        """Add the phase that ended when so many seconds of tuning were spent, those of earlier runs included."""
+        self.phases.append(Phase(name, round(until_s - self.spent_s, 2)))
+
+    @property
+    def spent_s(self) -> float:
+        """Return the seconds of all phases."""
+        return sum(phase.seconds for phase in self.phases)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What came of the search on a server, before anything is written."""
+
+    plan: TunePlan
+    found: Found
+    server: str
+    expectations: tuple[Expectation, ...]
+    notices: tuple[str, ...]
+
+
+def tune(options: TuneOptions) -> Tuning:
+    """Find what the options ask for and write it into the spec; what is wrong with them is told before a server starts.
+
+    Raises: UsageError, SpecError, RepositoryError, ToolMissingError, ServerError; what was measured until then is kept.
+    """
+    clock = Clock()
+    require_place(options)
+    require_inputs(options)
+    tool, spec = find_analyzer(), options.spec or (None if options.url else DEFAULT_SPEC)
+    with sweep_folder(options.output) as folder:
+        subject = built_subject(spec, folder, options.profile) if spec else None
+        wish = read_wish(options, subject.wanted if subject else None)
+        space = _space(subject, options) if subject else None
+        try:
+            measured = _measure(options, wish, subject, space, tool, folder, clock)
+        except (TritonsmithError, KeyboardInterrupt, SystemExit):
+            console.tip(f"what was measured is kept in {folder}; the same command goes on from there")
+            raise
+        tuning = _written(options, measured, spec, tool, clock)
+        write_tuning(tuning, folder)
+        return tuning
+
+
+def show(tuning: Tuning, folder: Path, *, is_json: bool) -> str:
+    """Write the page and return what is printed."""
+    page = write_page(tuning, folder)
+    if is_json:
+        return json.dumps(as_json(tuning), indent=2)
+    return f"{as_text(tuning)}\n\nreport: {page}\ndocument: {folder / DOCUMENT_NAME}"
+
+
+def require_pick(tuning: Tuning) -> None:
+    """End with 7 where the budget was out before anything could be told apart, with 1 where nothing keeps the limits.
+
+    Why was said already.
+
+    Raises: AnswerIsNo, UnstableError.
+    """
+    if tuning.is_inconclusive:
+        raise UnstableError("")
+    if tuning.found.pick is None:
+        raise AnswerIsNo("")
+
+
+def _space(subject: Subject, options: TuneOptions) -> Space:
+    """Return the candidates of a subject, and say what was left out of them."""
+    model = options.model or model_of(subject.repository)
+    variations = read_variations(options, subject.wanted)
+    cores = len(os.sched_getaffinity(0))
+    space = candidates_of(subject.repository, model, variations, cores=cores, variants=subject.variants)
+    for note in space.notes:
+        console.say(f"note: {note}")
+    for reason, count in space.dropped.items():
+        console.say(f"note: {count} combination{'s'[: count != 1]} left out: {reason}")
+    return space
+
+
+def _measure(
+    options: TuneOptions,
+    wish: Wish,
+    subject: Subject | None,
+    space: Space | None,
+    tool: AnalyzerTool,
+    folder: Path,
+    clock: Clock,
+) -> Measured:
+    with _target(options, subject) as target, contextlib.ExitStack() as stack:
+        model = options.model or (model_of(subject.repository) if subject else only_model(target.control))
+        space = space or _space(served_subject(target, model), options)
+        inputs = _write_inputs(options, model, target, folder.absolute() / INPUT_NAME)
+        arena = stack.enter_context(
+            live_arena(
+                target, model, inputs, tool, folder, limits=wish.limits, begun_s=clock.begun_s, seed=options.seed
+            )
+        )
+        clock.add("build and start" if subject else "start", arena.spent_s)
+        console.say(f"{model}: {len(space.candidates)} configurations, {options.budget_s:g} s at most")
+        predict = arena.calibrate(space.candidates)
+        clock.add("calibration", arena.spent_s)
+        found = _search(arena, space.candidates, wish, predict, options)
+        clock.add("search", found.spent_s)
+        clock.earlier_s = max(0.0, found.spent_s - (time.monotonic() - clock.begun_s))
+        plan = TunePlan(
+            model=model,
+            wish=wish,
+            budget_s=options.budget_s,
+            seed=options.seed,
+            spec=str(options.spec or ("" if options.url else DEFAULT_SPEC)),
+            profile=options.profile,
+            url=options.url or "",
+            vary=tuple(map(words_of, read_variations(options, subject.wanted if subject else None))),
+            input_data=words_of_inputs(options),
+        )
+        version = str(target.control.server_metadata().get("version", "unknown"))
+        notices = target.notices(list(read_configs(target.control, model)))
+        measured = Measured(plan, found, version, tuple(_expectations(found, predict)), notices)
+        if target.server is not None:
+            target.server.process.kill()  # no request is in flight, and nobody else uses it: nothing is to be undone
+        return measured
+
+
+def _search(arena: Arena, candidates: Sequence[Candidate], wish: Wish, predict: Predict, options: TuneOptions) -> Found:
+    with console.progress("tune", round(options.budget_s)) as progress:
+        watched, budget_s = Watched(arena, progress), options.budget_s - END_S
+        return search(candidates, wish, watched, predict, budget_s=budget_s, seed=options.seed)
+
+
+def _expectations(found: Found, predict: Predict) -> Iterator[Expectation]:
+    """Yield what is predicted wherever something was measured."""
+    candidates = {standing.candidate.name: standing.candidate for standing in found.standings}
+    for name, load in dict.fromkeys((trial.candidate, trial.load) for trial in found.trials if not trial.failure):
+        yield Expectation(name, load, predict(candidates[name], load))
+
+
+def _written(options: TuneOptions, measured: Measured, spec: Path | None, tool: AnalyzerTool, clock: Clock) -> Tuning:
+    """Return the tuning; its pick is in the spec then, where one is to be written."""
+    tuning = Tuning(
+        plan=measured.plan,
+        environment=read_environment(measured.server, analyzer_version(tool)),
+        found=measured.found,
+        started_at=clock.started_at,
+        seconds=0.0,
+        phases=(),
+        expectations=measured.expectations,
+        notices=measured.notices,
+    )
+    pick, change, is_written = measured.found.pick, "", False
+    if pick is not None and spec is not None:
+        change = patch_of(spec, pick, profile=options.profile)
+        if change and not options.is_patch and not tuning.is_inconclusive:
+            is_written = write_pick(spec, pick, profile=options.profile)
+    clock.add("end", max(clock.spent_s, clock.earlier_s + time.monotonic() - clock.begun_s))
+    return replace(
+        tuning, seconds=round(clock.spent_s, 1), phases=tuple(clock.phases), change=change, is_written=is_written
+    )
+
+
+def _write_inputs(options: TuneOptions, model: str, target: Target, path: Path) -> Path:
+    """Write the input data, once a server can say what the model takes, and return its file."""
+    if options.input_data:
+        return options.input_data.absolute()
+    if options.inputs:
+        return write_given_inputs(options.inputs, model, target.http_url, path)
+    prompts, _ = write_prompts(PromptWishes(file=options.prompts, seed=options.seed), model, target, path)
+    if prompts:
+        return prompts
+    rows = made_up_rows(target.control.metadata(model), target.control.config(model), options.seed)
+    return write_input_data(path, rows)
+
+
+@contextlib.contextmanager
+def _target(options: TuneOptions, subject: Subject | None) -> Iterator[Target]:
+    """Give the running server that is named, else one of our own for what was built."""
+    if options.url:
+        http_url = options.url.removeprefix("http://").rstrip("/")
+        yield Target(http_url, options.grpc_url or grpc_beside(options.url))
+    elif subject is not None and subject.folder is not None:
+        with embedded_server(subject.folder) as server:
+            yield embedded_target(server)

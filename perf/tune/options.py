@@ -1,0 +1,125 @@
+"""The options of the verb `tune`, over what the spec's `tune:` says: the wish, and what varies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritonsmith.generator.errors import UsageError
+from tritonsmith.generator.spec.tune import Tune
+from tritonsmith.perf.cli_sweep import parse_levels
+from tritonsmith.perf.commands import DEFAULT_TUNED
+from tritonsmith.perf.document import Variation
+from tritonsmith.perf.limits import TIMES, parse_limits
+from tritonsmith.perf.measure.given_inputs import expand_inputs
+from tritonsmith.perf.measure.input_data import require_input_data
+from tritonsmith.perf.measure.load import Load
+from tritonsmith.perf.tune.core import Objective, Wish
+from tritonsmith.perf.tune.from_spec import limits_of, loads_of, variations_of
+from tritonsmith.perf.variants import parse_variation
+
+
+@dataclass(frozen=True)
+class TuneOptions:
+    """The options of the verb, as given."""
+
+    spec: Path | None
+    url: str | None
+    grpc_url: str | None
+    model: str | None
+    objective: Objective | None
+    limits: tuple[str, ...]
+    concurrency: str | None
+    request_rate: str | None
+    vary: tuple[str, ...]
+    budget_s: float
+    inputs: tuple[str, ...]
+    input_data: Path | None
+    prompts: Path | None
+    price_per_hour: float | None
+    seed: int
+    profile: str
+    is_patch: bool
+    output: Path
+
+
+def read_wish(options: TuneOptions, wanted: Tune | None = None) -> Wish:
+    """Return what is wanted: what the options say, else what the spec's `tune:` does.
+
+    Raises: UsageError for what is no limit or no load, and where the objective lacks what it is about.
+    """
+    wanted = wanted or Tune()
+    given = parse_limits(options.limits, "--limit")
+    limits = {limit.metric: limit for limit in (*limits_of(wanted), *given)}
+    wish = Wish(
+        options.objective or wanted.objective,
+        tuple(limits.values()),
+        _loads(options, wanted),
+        latency_metric=wanted.latency_metric,
+        price_per_hour=options.price_per_hour or wanted.price_per_hour,
+    )
+    if wish.objective == "goodput" and not limits.keys() & set(TIMES.values()):
+        raise UsageError("good answers keep a limit on time, and none is given", hint="e.g. --limit p99=50ms")
+    if wish.objective == "cost" and not wish.price_per_hour:
+        raise UsageError("a cost needs a price", hint="--price-per-hour 2.5")
+    if options.price_per_hour and wish.objective != "cost":
+        raise UsageError(f"a {wish.objective} has no price", hint="--objective cost, or leave out --price-per-hour")
+    return wish
+
+
+def read_variations(options: TuneOptions, wanted: Tune | None = None) -> tuple[Variation, ...]:
+    """Return what varies: the options' fields, else those of the spec's `tune:`; without any, what usually pays does.
+
+    Raises: UsageError.
+    """
+    if options.vary:
+        return tuple(parse_variation(text) for text in options.vary)
+    return variations_of(wanted) if wanted else ()
+
+
+def require_inputs(options: TuneOptions) -> None:
+    """Refuse inputs that need no server to be refused.
+
+    Raises: UsageError.
+    """
+    names = {"--input": options.inputs, "--input-data": options.input_data, "--prompts": options.prompts}
+    given = [name for name, value in names.items() if value]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} exclude each other", hint="one of them says what is sent")
+    expand_inputs(options.inputs)
+    if options.input_data:
+        require_input_data(options.input_data)
+
+
+def require_place(options: TuneOptions) -> None:
+    """Refuse options on a spec where there is none, and on a server where none is named.
+
+    Raises: UsageError.
+    """
+    if options.url and not options.spec and (options.profile or options.is_patch):
+        given = "--profile" if options.profile else "--patch"
+        raise UsageError(f"{given} is about a spec, and none is given", hint="tritonsmith tune SPEC --url HOST:PORT")
+    if options.grpc_url and not options.url:
+        raise UsageError("--grpc-url without --url", hint="--url HOST:PORT names the running server")
+
+
+def words_of_inputs(options: TuneOptions) -> str:
+    """Return in words which inputs were given; empty where they are made up."""
+    if options.inputs:
+        return " ".join(options.inputs)
+    file = options.input_data or options.prompts
+    return file.name if file else ""
+
+
+def words_of(variation: Variation) -> str:
+    """Return a variation as `--vary` takes it."""
+    return f"{variation.field}={','.join(map(str, variation.values))}"
+
+
+def _loads(options: TuneOptions, wanted: Tune) -> tuple[Load, ...]:
+    if options.concurrency and options.request_rate:
+        message = "--concurrency and --request-rate exclude each other here"
+        raise UsageError(message, hint="a configuration is the best for one kind of load")
+    given = parse_levels(options.concurrency or "", options.request_rate or "")
+    loads = given or loads_of(wanted) or parse_levels(DEFAULT_TUNED, "")
+    return tuple(sorted(loads, key=lambda load: load.value))
