@@ -12,7 +12,9 @@ import fcntl
 import hashlib
 import json
 import os
+import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +24,8 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.client.control import Control
+from tritonsmith.backends.server.embedded import Server
+from tritonsmith.backends.server.leftovers import STUB, run_processes
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError, UsageError
 from tritonsmith.generator.home import state_folder
@@ -30,6 +34,7 @@ from tritonsmith.perf.target import Target
 
 Served = Mapping[str, Mapping[str, Any]]  # by model its configuration as the server gives it
 LOAD_WIDTH = 4  # models, at once
+WATCH_S = 0.1
 FRESH = "tritonsmith_generation"  # a metric tag: the one difference that Triton honours and no model sees
 
 
@@ -131,7 +136,11 @@ def overrides(target: Target, served: Served) -> Iterator[Overrides]:
     Raises: UsageError where another command is changing the same server.
     """
     with contextlib.ExitStack() as stack:
-        journal = None if target.server else stack.enter_context(_locked(target))
+        journal = None
+        if target.server is not None:
+            stack.enter_context(_processes_end_with(target.server))
+        else:
+            journal = stack.enter_context(_locked(target))
         changes = Overrides(target, served, journal)
         try:
             yield changes
@@ -231,6 +240,31 @@ def _locked(target: Target) -> Iterator[Journal]:
         yield Journal(path, target.control)
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def _processes_end_with(server: Server) -> Iterator[None]:
+    """End the server's Python processes at once where the server is killed meanwhile.
+
+    They have inherited its sockets: a load, or perf_analyzer, would wait for an answer to the end of its time limit.
+    """
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(WATCH_S):
+            if server.process.poll() is not None:
+                for pid in run_processes(server.prepared.view.parent, (STUB,)):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        watcher.join()
 
 
 def _give_back(target: Target, name: str, original: Mapping[str, Any], submitted: list[Mapping[str, Any]]) -> None:

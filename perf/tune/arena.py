@@ -31,7 +31,7 @@ from tritonsmith.perf.sweep import identity_of, is_decoupled, read_configs
 from tritonsmith.perf.target import Target
 from tritonsmith.perf.tune.bench import Bench
 from tritonsmith.perf.tune.calibrate import probe_models
-from tritonsmith.perf.tune.core import Candidate, Limit, Predict, Trial
+from tritonsmith.perf.tune.core import Candidate, Limit, Trial
 from tritonsmith.perf.tune.journal import Journal, identity_digest
 from tritonsmith.perf.tune.predict import Predictor
 from tritonsmith.perf.variants import changed_configs
@@ -142,7 +142,7 @@ class LiveArena:
             self._asked(question, lambda: self._trial(candidate, load, window_ms, is_fresh=is_fresh))
         )
 
-    def calibrate(self, candidates: Sequence[Candidate]) -> Predict:
+    def calibrate(self, candidates: Sequence[Candidate]) -> Predictor:
         """Probe the models that the candidates change, and return what predicts any of them at any load.
 
         Raises: ServerError where the server is gone, or perf_analyzer does not work.
