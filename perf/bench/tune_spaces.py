@@ -10,6 +10,7 @@ import itertools
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.simulate import (
@@ -30,7 +31,7 @@ from tritonsmith.perf.simulate.outcome import Outcome
 from tritonsmith.perf.tune.core import Candidate, Limit, Objective, Prediction, Wish
 from tritonsmith.perf.tune.wishes import limit_metrics, score_of
 
-REQUESTS = 3000
+REQUESTS, KEPT = 2000, 2048
 CONCURRENCIES = (1, 2, 4, 8, 16)
 
 
@@ -104,6 +105,7 @@ def _other(machine: Machine, mismatch: float, draw: random.Random) -> Machine:
     return replace(machine, steps=steps, slowdown=slowdown, overhead_us=machine.overhead_us * draw.uniform(0.7, 1.5))
 
 
+@lru_cache(maxsize=KEPT)
 def _simulate(candidate: Candidate, load: Load, machine: Machine) -> Outcome:
     models: dict[str, SimulatedModel | SimulatedEnsemble] = {}
     for number, ((fixed, row), contends) in enumerate(zip(machine.steps, machine.contending, strict=True)):

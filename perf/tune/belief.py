@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[Any]
 
-MISMATCHES = (0.03, 0.06, 0.12, 0.25, 0.6)  # standard deviations of a prediction's own error that are considered
+MISMATCHES = (0.04, 0.07, 0.12, 0.25, 0.6)  # standard deviations of a prediction's own error that are considered
 ERRORS = (0.03, 0.06, 0.1, 0.17, 0.3)  # and of a run's error, at REFERENCE_S
 COMMON, TILT = 0.5, 0.3  # all predictions off by one factor; differences between candidates exaggerated by all alike
 GENERATION, DRIFT, DRIFT_TRIALS, COLD = 0.03, 0.03, 8.0, 0.05

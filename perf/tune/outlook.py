@@ -20,8 +20,8 @@ Floats = npt.NDArray[Any]
 DRAWS = 400
 BROKEN = -50.0  # the score of a load whose limits do not hold: e^-50 times anything is nothing
 TAIL_SPREAD, TAILS_OF = 0.25, {"p99_ms": 0.01, "ttft_ms": 0.01, "tpot_ms": 0.01, "p95_ms": 0.05, "p90_ms": 0.1}
-SURE = 0.75  # a load is proposed only where its limits hold with this probability, if any does
-RATHER = 0.5
+RATHER = 0.5  # a load is proposed only where its limits hold with this probability
+CAUTION = 1.5  # scores lost for every factor of e by which that is less than sure
 
 
 @dataclass(frozen=True)
@@ -61,17 +61,16 @@ class Outlook:
         }
 
     def proposal(self, number: int, allowed: frozenset[Load] | None = None) -> tuple[Load, float] | None:
-        """Return the load to run a candidate at, and its mean score: the best whose limits hold quite surely.
+        """Return the load to run a candidate at, and its mean score; None where limits rather hold at no load.
 
-        Where none surely holds, the best of those that rather do; None where none does. `allowed` restricts loads.
+        A higher load is worth a doubt whether its limits hold, but only so much. `allowed` restricts loads.
         """
         columns = [c for c in self.columns(number) if allowed is None or self.points[c][1] in allowed]
-        for level in (SURE, RATHER):
-            kept = [column for column in columns if self.holds[column] >= level]
-            if kept:
-                best = max(kept, key=lambda column: float(self.objective[column]))
-                return self.points[best][1], float(self.objective[best])
-        return None
+        kept = {c: self.objective[c] + CAUTION * np.log(self.holds[c]) for c in columns if self.holds[c] >= RATHER}
+        if not kept:
+            return None
+        best = max(kept, key=lambda column: float(kept[column]))
+        return self.points[best][1], float(self.objective[best])
 
 
 def survey(

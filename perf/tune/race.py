@@ -14,8 +14,8 @@ from tritonsmith.perf.tune.field import count_key, reload_key
 from tritonsmith.perf.tune.outlook import RATHER, Outlook
 
 ALIKE = 0.01  # scores this close are no reason to go on
-OUT = 0.01  # a candidate that beats the leader by more than that with a smaller probability is eliminated
-LOSS, LOSS_CHANCE, MEAN_LOSS = 0.02, 0.03, 0.002  # decided: a better one is further ahead with a small chance only
+OUT = 0.005  # a candidate that beats the leader by more than that with a smaller probability is eliminated
+LOSS, LOSS_CHANCE, MEAN_LOSS = 0.02, 0.01, 0.001  # decided: a better one is further ahead with a small chance only
 
 
 def central_scores(outlook: Outlook) -> dict[int, float]:

@@ -24,7 +24,7 @@ from tritonsmith.perf.tune.confirm import Pair
 from tritonsmith.perf.tune.core import Arena, Candidate, Found, Predict, Trial, Wish
 from tritonsmith.perf.tune.costs import Costs, kind_of_step, measured_s
 from tritonsmith.perf.tune.field import Field, contenders, feature_codes
-from tritonsmith.perf.tune.outlook import Outlook, survey
+from tritonsmith.perf.tune.outlook import TAILS_OF, Outlook, survey
 from tritonsmith.perf.tune.race import (
     OUT,
     bracket,
@@ -37,12 +37,12 @@ from tritonsmith.perf.tune.race import (
     likeliest_load,
 )
 from tritonsmith.perf.tune.standings import Evidence, conclude
-from tritonsmith.perf.tune.wishes import score_of
+from tritonsmith.perf.tune.wishes import limit_metrics, score_of
 
 FIRST_LOOK_SHARE = 0.45  # of what is left of the budget, at most, for looking at each candidate once
-SHORTEST_MS, LONGEST_MS, GROWTH = 120, 600, 1.5
-REQUESTS = 40  # expected in the shortest window's measurement
-TRIALS_OF_VISIT = 2
+SHORTEST_MS, LONGEST_MS, GROWTH = 120, 350, 1.5
+REQUESTS, REQUESTS_OF_TAILS = 40, 250  # expected of the shortest measurement; the second where limits are on quantiles
+TRIALS_OF_VISIT = 3
 MOST_FAILURES = 2
 
 
@@ -192,7 +192,8 @@ class _Search:
     def _window_ms(self, number: int, load: Load) -> int:
         """Return a window for enough requests, longer at each visit."""
         rate = max(1e-3, self.field.prediction(number, load).throughput_per_s)
-        shortest = min(LONGEST_MS, max(SHORTEST_MS, REQUESTS / rate / measured_s(1)))
+        requests = REQUESTS_OF_TAILS if limit_metrics(self.field.wish).keys() & TAILS_OF.keys() else REQUESTS
+        shortest = min(LONGEST_MS, max(SHORTEST_MS, requests / rate / measured_s(1)))
         return round(min(LONGEST_MS, shortest * GROWTH ** max(0, self.visits.get(number, 1) - 1)))
 
     def _visit_s(self, number: int) -> float:

@@ -14,7 +14,7 @@ from tritonsmith.perf.tune.field import Field
 from tritonsmith.perf.tune.outlook import BROKEN, Outlook
 from tritonsmith.perf.tune.wishes import score_of, value_of
 
-TIED = 0.01  # the thriftiest is picked of those whose estimates are as close as that to the leader's
+TIED = 0.005  # the thriftiest is picked of those whose estimates are as close as that to the leader's
 TIE_CHANCE = 0.05  # and that are the better one with at least this probability
 LEVEL = 0.025
 
