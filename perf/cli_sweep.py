@@ -24,6 +24,7 @@ from tritonsmith.perf.measure.lengths import parse_lengths
 from tritonsmith.perf.measure.load import MAX_LOAD, Load, LoadKind
 from tritonsmith.perf.measure.streams import Goals
 from tritonsmith.perf.prompting import PromptWishes, write_prompts
+from tritonsmith.perf.replay import replay_plan, run_replay
 from tritonsmith.perf.report.answers import answer_line
 from tritonsmith.perf.report.tables import as_report_json, name_of, table_text
 from tritonsmith.perf.report.write import write_report
@@ -33,6 +34,7 @@ from tritonsmith.perf.slo.spans import read_spans
 from tritonsmith.perf.summary import UNSTABLE_SHARE, summarise
 from tritonsmith.perf.sweep import find_analyzer, is_decoupled, only_model, read_configs, run_sweep
 from tritonsmith.perf.target import Target, embedded_target
+from tritonsmith.perf.trace import parse_speed, read_trace, replayed_times
 from tritonsmith.perf.variants import parse_variation, require_variations
 
 
@@ -69,6 +71,7 @@ class SweepOptions:
 def measure(options: SweepOptions) -> Sweep:
     """Run the sweep that the options ask for; what is wrong with them is told before a server is started."""
     limits_ms, spans = read_search(options)
+    times_s = read_replay(options)
     loads = tuple(Load(span.kind, span.start or span.low) for span in spans) or read_loads(options)
     variations = tuple(parse_variation(text) for text in options.vary)
     goals = read_goals(options.goals)
@@ -95,9 +98,37 @@ def measure(options: SweepOptions) -> Sweep:
         )
         if spans:
             return search(plan, spans, target, folder)
+        if times_s and options.trace:
+            plan = replay_plan(plan, options.trace.name, times_s, parse_speed(options.speed))
         console.say(f"{plan.model}: {plan.cells} cells, about {plan.seconds:.0f} s")
         with console.progress("sweep", plan.cells) as progress:
+            if times_s:
+                return run_replay(plan, times_s, target, folder, progress)
             return run_sweep(plan, target, folder, progress)
+
+
+def read_replay(options: SweepOptions) -> tuple[float, ...]:
+    """Return when the requests of --trace are to be sent, in seconds; nothing without it.
+
+    Raises: UsageError.
+    """
+    if options.trace is None:
+        if options.speed != "1x":
+            raise UsageError("--speed is that of a --trace", hint="name one: --trace FILE")
+        return ()
+    for name in ("concurrency", "request_rate", "slo"):
+        if getattr(options, name):
+            raise UsageError(f"--{name.replace('_', '-')} and --trace exclude each other", hint="a trace is a load")
+    arrivals = read_trace(options.trace)
+    models = sorted({one.model for one in arrivals if one.model})
+    if len(models) > 1:
+        hint = "one model's requests each in a file of their own can be replayed"
+        raise UsageError(f"--trace: {options.trace} has requests for {', '.join(models)}", hint=hint)
+    if any(one.prompt_tokens or one.output_tokens for one in arrivals):
+        console.say(
+            "note: the trace's arrivals are replayed, not its lengths; --prompt-tokens, --output-tokens say them"
+        )
+    return replayed_times(arrivals, parse_speed(options.speed))
 
 
 def read_search(options: SweepOptions) -> tuple[dict[str, float], tuple[Span, ...]]:

@@ -405,7 +405,7 @@ def task_of(bench: Bench, load: Load, repeat: int = 0) -> AnalyzerRun:
         input_data=bench.input_data,
         is_decoupled=bench.is_decoupled,
         seed=1000 * plan.seed + repeat,
-        arrivals_s=bench.arrivals_s,
+        arrivals_s=bench.arrivals_s if load.kind == "request_rate" else (),  # not of the warm-up
         advice="" if plan.input_data else _made_up_advice(bench),
     )
 

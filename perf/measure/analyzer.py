@@ -11,7 +11,7 @@ import resource
 import signal
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ from tritonsmith.perf.measure.profile import (
 CSV_NAME, PROFILE_NAME, SCHEDULE_NAME = "load.csv", "profile.json", "intervals.txt"
 SCRATCH_PREFIX = ".measuring-"
 STABILITY_ERROR, NO_VALID_REQUESTS = 2, 3
+LEAD_REQUESTS, LEAD_PAUSE_S = 8, 0.3  # before a trace that is replayed
 MAX_ARRIVALS = 1_000_000  # of a schedule, which perf_analyzer begins again at its end
 ATTEMPTS = 3
 # One streaming export in ten is cut off, of models with a dozen outputs one in four; some are emptied by a NaN.
@@ -122,7 +123,9 @@ def analyzer_argv(program: Path | str, task: AnalyzerRun) -> list[str]:
     argv += ["--input-data", str(task.input_data) if task.input_data else "random"]
     # Always three windows, always data: a stability of its own makes perf_analyzer throw an unstable measurement
     # away. -r 2 always fails. Works in 2.51 though its usage does not name it: --warmup-request-count.
-    argv += ["-p", str(task.window_ms), "-s", "999", "-r", "3", "--warmup-request-count", str(task.warmup_requests)]
+    argv += ["-p", str(task.window_ms), "-s", "999", "-r", "3"]
+    # Warm-up requests would use up the beginning of a trace; it has a lead of its own.
+    argv += [] if task.arrivals_s else ["--warmup-request-count", str(task.warmup_requests)]
     return [*argv, "-f", CSV_NAME, "--verbose-csv", "--profile-export-file", PROFILE_NAME]
 
 
@@ -139,11 +142,38 @@ def arrival_gaps_us(rate_per_s: float, measured_s: float, seed: int) -> list[int
 
 
 def schedule_us(task: AnalyzerRun) -> list[int]:
-    """Return the gaps between a rate's requests; of a trace, those between its own."""
+    """Return the gap before each of a rate's requests; of a trace, those of its own after a lead of some more.
+
+    The lead opens the connections, of which each costs 20 ms. The schedule begins again at its end, so the last gap is
+    longer than what is left of the windows.
+    """
     if not task.arrivals_s:
         return arrival_gaps_us(task.load.value, task.measured_s, task.seed)
-    arrivals_us = np.rint(np.asarray(task.arrivals_s) * 1e6)
-    return [max(1, int(gap)) for gap in np.diff(arrivals_us)]
+    gaps_us = np.diff(np.rint(np.asarray(task.arrivals_s) * 1e6))
+    lead = [*[10_000] * LEAD_REQUESTS, round(LEAD_PAUSE_S * 1e6)]
+    return [*lead, *(max(1, int(gap)) for gap in gaps_us), round((task.measured_s + 1) * 1e6)]
+
+
+def replay_window_ms(seconds: float) -> int:
+    """Return the window of which three take a trace of so many seconds, its lead and the last answers."""
+    return round(1000 * (seconds + LEAD_REQUESTS * 0.01 + LEAD_PAUSE_S + 0.5) / 3.6) + 1
+
+
+def without_lead(profile: Profile) -> Profile:
+    """Return the requests of a trace without those of the lead; the windows become thirds of the trace's own time."""
+    order = np.argsort(profile.sent_ns, kind="stable")
+    is_kept = np.ones(len(order), dtype=bool)
+    is_kept[order[:LEAD_REQUESTS]] = False
+    is_of_kept = np.repeat(is_kept, profile.responses)
+    start, end = profile.sent_ns[is_kept].min(), profile.finished_ns[is_kept].max()
+    return replace(
+        profile,
+        sent_ns=profile.sent_ns[is_kept],
+        responses=profile.responses[is_kept],
+        arrived_ns=profile.arrived_ns[is_of_kept],
+        tokens=profile.tokens[is_of_kept],
+        window_ends_ns=np.linspace(start, end, 4).astype(np.int64),
+    )
 
 
 def analyzer_version(tool: AnalyzerTool) -> str:
@@ -206,6 +236,8 @@ def _run_once(tool: AnalyzerTool, task: AnalyzerRun, folder: Path, attempt: int,
     columns = rows[-1] if rows else {}
     if "Response Throughput" in columns:  # decoupled models only
         profile = without_final_flags(profile, columns["Response Throughput"] / columns["Inferences/Second"])
+    if task.arrivals_s and len(profile.sent_ns) > LEAD_REQUESTS:
+        profile = without_lead(profile)
     is_behind = "not able to keep up" in done.stderr + done.stdout
     return AnalyzerResult(profile, columns, done.argv, cores, attempt, is_behind)
 

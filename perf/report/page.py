@@ -184,6 +184,7 @@ def _facts(sweep: Sweep) -> list[tuple[str, str]]:
         ("System", f"Linux {machine.kernel}, glibc {machine.glibc}, Python {machine.python}"),
         *([("Measured with", "; ".join(sweep.notices))] if sweep.notices else []),
         ("Input", plan.prompts or (plan.input_data.name if plan.input_data else made_up)),
+        *([("Replayed", str(plan.replay))] if plan.replay else []),
         (
             "Cells",
             f"{len(sweep.cells)} of {plan.cells}, {window_ms * 3 / 1000:.2g} s each in three windows; seed {plan.seed}",

@@ -31,7 +31,7 @@ def table_text(sweep: Sweep) -> str:
     points = summarise(sweep)
     rows = [(name_of(point), *_numbers(point)) for point in points]
     tables = [console.table(HEADER, rows), *(console.table(*one) for one in stream_tables(sweep, points))]
-    remarks = answer_lines(sweep)
+    remarks = [*([f"replayed {sweep.plan.replay}"] if sweep.plan.replay else []), *answer_lines(sweep)]
     remarks += [f"{name_of(point)}: {remark}" for point in points for remark in point.remarks]
     notices = [f"measured with: {line}" for line in sweep.notices]
     extra = extra_table(points, [name_of(point) for point in points])
