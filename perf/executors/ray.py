@@ -20,12 +20,13 @@ from typing import Any, Literal
 
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError, ToolMissingError, TritonsmithError, UsageError
-from tritonsmith.perf.document import Scalar
+from tritonsmith.perf.document import Scalar, Sweep
 from tritonsmith.perf.executors.backlog import LOSSES_AT_MOST, Backlog
 from tritonsmith.perf.executors.core import CellTask, Measured, read_measured, write_task
 from tritonsmith.perf.executors.parcel import send_repository
 from tritonsmith.perf.executors.worker import Job, Worker
 from tritonsmith.perf.measure.machine import Environment
+from tritonsmith.perf.sweep import Bench, begin_sweep, missing_tasks
 
 START_LIMIT_S = 120.0  # until the first worker's process is there
 CLOSE_LIMIT_S = 40.0
@@ -59,12 +60,13 @@ class RayExecutor:
         if not tasks:
             return
         with connected(self.address) as ray:
+            nodes = chosen_nodes(ray, self.workers)
             parcel, contents = send_repository(self.repository, ray.put)
             tasks = [replace(task, url="", parcel=parcel.digest) for task in tasks]
             job = Job(tasks[0].plan, parcel, self._requests(tasks[0]), self.environment)
             crew = Crew(ray, ray.put(job), contents)
             try:
-                crew.start(chosen_nodes(ray, self.workers))
+                crew.start(nodes)
                 yield from crew.measure(Backlog(tasks), begun)
             finally:
                 crew.end()
@@ -274,3 +276,17 @@ def connected(address: str) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def plan_spread(bench: Bench, address: str, workers: int | None) -> tuple[Sweep, list[CellTask], RayExecutor]:
+    """Return a bench's sweep for a cluster, what is left of it, and what measures that.
+
+    The bench's server has then done its part: it is to be ended before anything is measured, here as elsewhere.
+    """
+    sweep = begin_sweep(bench, is_spread=True)
+    repository = bench.target.repository
+    if repository is None:
+        hint = "leave out --url: each worker serves --repository"
+        raise UsageError("--executor ray does not measure a running server", hint=hint)
+    executor = RayExecutor(repository, bench.input_data, sweep.environment, address, workers)
+    return sweep, missing_tasks(sweep, bench), executor

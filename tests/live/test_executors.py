@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
+import itertools
 import os
+import platform
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tritonsmith.backends.server.embedded import embedded_server
 from tritonsmith.generator import console
-from tritonsmith.generator.errors import ServerError, UsageError
+from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.document import Sweep, SweepPlan, Variation, read_sweep
-from tritonsmith.perf.executors.core import CellTask
-from tritonsmith.perf.executors.ray import PRIVATE, RayExecutor
+from tritonsmith.perf.executors.core import CellTask, Measured
+from tritonsmith.perf.executors.ray import PRIVATE, RayExecutor, chosen_nodes, connected, plan_spread
 from tritonsmith.perf.folder import sweep_folder
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.sweep import begin_sweep, measure_sweep, missing_tasks, set_up
+from tritonsmith.perf.summary import summarise
+from tritonsmith.perf.sweep import measure_sweep, set_up
 from tritonsmith.perf.target import embedded_target
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
@@ -43,8 +49,8 @@ PLAN = SweepPlan("passing", (ONE, TWO), repeats=3, window_ms=60, variations=(COU
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
+    os.environ.update(PRIVATE)  # before it is imported
     pytest.importorskip("ray", reason="the package ray is not installed")
-    os.environ.update(PRIVATE)
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
@@ -65,34 +71,112 @@ def repository(tmp_path: Path) -> Path:
     return folder
 
 
-class Run:
-    """A sweep of the repository that is about to be spread."""
+class Killing:
+    """An executor that kills the process of a worker, as it begins its fourth cell."""
 
-    def __init__(self, repository: Path, folder: Path, address: str, plan: SweepPlan = PLAN) -> None:
-        self.folder = folder
-        with embedded_server(repository) as server:
-            bench = set_up(plan, embedded_target(server), folder)
-            self.sweep = begin_sweep(bench, is_spread=True)
-            self.tasks = missing_tasks(self.sweep, bench)
-        self.executor = RayExecutor(repository, bench.input_data, self.sweep.environment, address)
+    def __init__(self, inner: RayExecutor) -> None:
+        self.inner = inner
+        self.begun: list[CellTask] = []
+        self.alive: list[str] = []
 
-    def finish(self) -> Sweep:
-        with console.progress("sweep", PLAN.cells) as progress:
-            return measure_sweep(self.sweep, self.tasks, self.executor, self.folder, progress)
+    def measure(self, tasks: Sequence[CellTask], begun: Callable[[CellTask], None]) -> Generator[Measured, None, None]:
+        def note(task: CellTask) -> None:
+            begun(task)
+            self.begun.append(task)
+            if len(self.begun) == 4:
+                self.alive = leftovers()
+                # the other one measures now, and this one waits for its turn
+                threading.Timer(0.3, os.kill, (measuring()[0], signal.SIGKILL)).start()
+
+        yield from self.inner.measure(tasks, note)
 
 
-def workers() -> list[int]:
-    """The processes of workers, by the name that Ray gives an actor's process."""
+def plan_for(
+    repository: Path, folder: Path, address: str, plan: SweepPlan = PLAN
+) -> tuple[Sweep, list[CellTask], RayExecutor]:
+    with embedded_server(repository) as server:
+        return plan_spread(set_up(plan, embedded_target(server), folder), address, workers=None)
+
+
+def measuring() -> list[int]:
     said = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    return [int(line.split()[0]) for line in said.splitlines() if "ray::Worker" in line]
+    return [int(line.split()[0]) for line in said.splitlines() if "ray::Worker.measure" in line]
 
 
-def test_a_sweep_is_spread_and_a_killed_workers_cells_come_from_another(
+def leftovers() -> list[str]:
+    """The command lines of workers, and of what they started: it has Ray's marks in its environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            argv = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            is_started = b"RAY_JOB_ID=" in (process / "environ").read_bytes() and not argv.startswith("ray::")
+            if argv.startswith("ray::Worker") or (argv and is_started):
+                found.append(argv)
+    return found
+
+
+def require_nothing_left() -> None:
+    deadline_s = time.monotonic() + 20
+    while leftovers() and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    assert leftovers() == []
+
+
+def test_cells_of_a_killed_worker_come_from_another_and_all_are_as_planned(
     repository: Path, tmp_path: Path, address: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with sweep_folder(tmp_path / "sweep") as folder:
-        run = Run(repository, folder, address)
-        t = time.time()
-        sweep = run.finish()
-        print(time.time() - t)
-    assert sweep.is_complete
+    with sweep_folder(tmp_path / "sweep") as folder, console.progress("sweep", PLAN.cells) as progress:
+        sweep, tasks, executor = plan_for(repository, folder, address)
+        killing = Killing(executor)
+        assert leftovers() == []
+        done = measure_sweep(sweep, tasks, killing, folder, progress)
+    assert "was lost" in capsys.readouterr().err
+    assert sum("bin/tritonserver" in argv for argv in killing.alive) == 2
+    assert len(killing.begun) == PLAN.cells + 1  # one was begun twice
+    assert done.is_complete
+    assert read_sweep(folder) == done
+    assert {cell.digest for cell in done.cells} == {task.digest for task in tasks}
+    assert {cell.place.host for cell in done.cells if cell.place} == {platform.node()}
+    assert done.environment.cores == len(os.sched_getaffinity(0))
+    assert done.notices == ()  # one kind of machine
+    assert [point.repeats for point in summarise(done)] == [3, 3, 3, 3]
+    spans = sorted((cell.started_at, cell.measurement.measured_s) for cell in done.cells)
+    starts_s = [datetime.datetime.fromisoformat(start).timestamp() for start, _ in spans]
+    gaps_s = [later - earlier for earlier, later in itertools.pairwise(starts_s)]
+    assert all(gap_s > measured_s for gap_s, (_, measured_s) in zip(gaps_s, spans, strict=False))  # in turns
+    require_nothing_left()
+
+
+def test_an_interrupted_sweep_keeps_its_cells_and_leaves_neither_worker_nor_server(
+    repository: Path, tmp_path: Path, address: str
+) -> None:
+    plan = SweepPlan("passing", (ONE,), repeats=3, window_ms=60)
+    with sweep_folder(tmp_path / "sweep") as folder, console.progress("sweep", plan.cells) as progress:
+        sweep, tasks, executor = plan_for(repository, folder, address, plan)
+        with pytest.raises(KeyboardInterrupt):
+            measure_sweep(sweep, tasks, Interrupted(executor), folder, progress)
+        require_nothing_left()
+        [kept] = read_sweep(folder).cells
+        again, left, _ = plan_for(repository, folder, address, plan)
+    assert again.cells == (kept,)
+    assert [task.digest for task in left] == [task.digest for task in tasks if task.digest != kept.digest]
+
+
+class Interrupted:
+    """An executor after whose first cell Ctrl-C is pressed."""
+
+    def __init__(self, inner: RayExecutor) -> None:
+        self.inner = inner
+
+    def measure(self, tasks: Sequence[CellTask], begun: Callable[[CellTask], None]) -> Generator[Measured, None, None]:
+        with contextlib.closing(self.inner.measure(tasks, begun)) as measured:
+            yield next(measured)
+            raise KeyboardInterrupt
+
+
+def test_more_workers_than_nodes_are_refused(address: str) -> None:
+    with (
+        connected(address) as ray,
+        pytest.raises(UsageError, match="--workers 3: the Ray cluster has 2 nodes with CPUs"),
+    ):
+        chosen_nodes(ray, 3)
