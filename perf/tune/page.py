@@ -87,7 +87,7 @@ def _numbers(tuning: Tuning) -> list[tuple[str, str, str, str]]:
 def _notes(tuning: Tuning) -> list[str]:
     notes = [words.headline(tuning)] if tuning.found.pick is None or tuning.is_inconclusive else []
     if tuning.found.is_out_of_budget:
-        notes.append("the budget was out before all was settled; a longer --budget-s continues from here")
+        notes.append("the budget was out before all was settled; a longer --budget-s settles more")
     return notes
 
 

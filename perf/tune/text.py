@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from tritonsmith.generator import console
 from tritonsmith.perf.tune import words
+from tritonsmith.perf.tune.core import Standing
 from tritonsmith.perf.tune.document import Tuning
 
 MOST_ROWS = 12  # of the table; the page has all
@@ -16,15 +17,16 @@ def as_text(tuning: Tuning) -> str:
     """Return the pick, the best configurations, what decided, where the time went and the change to the spec."""
     found = tuning.found
     lines = [words.headline(tuning), *_indented(filter(None, [words.result(tuning)])), "", _table(tuning)]
-    left = len(found.standings) - MOST_ROWS
+    left = len(_measured(tuning)) - MOST_ROWS
     lines += [f"and {left} more, in the report"] if left > 0 else []
     lines += _section("tied with", words.ties(tuning))
     lines += _section("eliminated", words.reasons(words.with_fate(found, "eliminated")))
     lines += _section("failed", words.reasons(words.with_fate(found, "failed")))
+    lines += _section("not measured", words.reasons(words.with_fate(found, "not measured")))
     lines += _section("pairs in fresh generations", map(words.confirmation, found.confirmations))
     lines += ["", words.time_spent(tuning)]
     if found.is_out_of_budget and found.pick is not None:
-        lines += ["the budget was out before all was settled; a longer --budget-s continues from here"]
+        lines += ["the budget was out before all was settled; a longer --budget-s settles more"]
     if tuning.change:
         lines += ["", "written:" if tuning.is_written else "not written:", tuning.change.rstrip()]
     elif found.pick is not None and tuning.plan.spec:
@@ -52,16 +54,20 @@ def _rows(tuning: Tuning) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     header = ("configuration", words.value_name(tuning.plan.wish), "at", "predicted", "seconds", "fate")
     rows: list[tuple[str, ...]] = [
         (
-            one.candidate.name,
+            words.short(one.candidate.name, tuning.plan.model),
             words.value(one),
             f"{one.load.value:g}" if one.load else "-",
             words.predicted(one),
             f"{one.seconds:.1f}",
             one.fate,
         )
-        for one in tuning.found.standings[:MOST_ROWS]
+        for one in _measured(tuning)[:MOST_ROWS]
     ]
     return header, rows
+
+
+def _measured(tuning: Tuning) -> list[Standing]:
+    return [one for one in tuning.found.standings if one.fate != "not measured"]
 
 
 def _escaped(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from tritonsmith.perf.report.numbers import significant
@@ -14,11 +15,21 @@ VALUE_NAMES: dict[Objective, str] = {
     "latency": "{quantile} ms",
     "cost": "per million",
 }
+_HOLDERS = re.compile(r"\b(instance_group|dynamic_batching|parameters)\.(?=\w)")
 
 
 def value_name(wish: Wish) -> str:
     """Return what the objective's value is called: "answers/s", "p99 ms"."""
     return VALUE_NAMES[wish.objective].format(quantile=wish.latency_metric.removesuffix("_ms"))
+
+
+def short(name: str, model: str) -> str:
+    """Return a candidate's name for a narrow column: without the tuned model's name and the names of what holds fields.
+
+    "digits.instance_group.count=2, digits.max_batch_size=8" is "count=2, max_batch_size=8".
+    """
+    fields = (field.removeprefix(f"{model}.") for field in name.split(", "))
+    return ", ".join(_HOLDERS.sub("", field) for field in fields)
 
 
 def goal(wish: Wish) -> str:

@@ -11,7 +11,7 @@ from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.tune.core import Limit, Wish
 from tritonsmith.perf.tune.document import Tuning, as_json, read_tuning, write_tuning
 from tritonsmith.perf.tune.text import as_text
-from tritonsmith.perf.tune.words import goal
+from tritonsmith.perf.tune.words import goal, short
 
 MakeTuning = Callable[..., Tuning]
 RATES = tuple(Load("request_rate", value) for value in (100, 400))
@@ -57,6 +57,13 @@ def test_the_text_names_the_pick_its_interval_the_tie_and_the_change(make_tuning
     assert "count=2 against classifier.instance_group.count=3: -0.8% (-3.9% to +2.1%) over 8 pairs" in text
     assert "build and start 3 s, calibration 20 s, search 71 s, end 2 s: 96 of 120 s" in text
     assert "written:\n--- a/tritonsmith.yaml" in text
+
+
+def test_narrow_columns_leave_out_the_model_and_what_holds_a_field() -> None:
+    name = "digits.instance_group.count=2, digits.max_batch_size=8, other.dynamic_batching.max_queue_delay=1"
+    assert short(name, "digits") == "count=2, max_batch_size=8, other.max_queue_delay=1"
+    assert short("digits.dynamic_batching=null", "digits") == "dynamic_batching=null"
+    assert short("as it is", "digits") == "as it is"
 
 
 def test_a_patch_that_was_only_printed_is_not_called_written(make_tuning: MakeTuning) -> None:
