@@ -129,7 +129,7 @@ def _why(one: Comparison) -> str:
     """Say in one sentence what stands between a comparison and "pass"."""
     share = one.tolerance or 0.0
     if one.low is None or one.high is None:
-        return f"{one.name}: {len(one.log_ratios)} pairs are too few to bound it"
+        return f"{one.name}: {len(one.log_ratios)} pairs are too few to bound it; a longer --budget-s makes more"
     between = f"{one.slowdown - 1:+.1%} ({one.low - 1:+.1%} to {one.high - 1:+.1%})"
     if one.word == "regress":
         return f"{one.name}: {between}, beyond the tolerance of {share:.1%}"

@@ -17,7 +17,7 @@ from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError, UnstableError
 from tritonsmith.perf.gate.core import Conditions, Run
 from tritonsmith.perf.gate.document import GatePlan
-from tritonsmith.perf.gate.pairs import Turn
+from tritonsmith.perf.gate.pairs import ORDERS, Turn
 from tritonsmith.perf.measure.analyzer import (
     AnalyzerResult,
     AnalyzerRun,
@@ -33,7 +33,9 @@ from tritonsmith.perf.measure.measurement import Measurement, compose_measuremen
 from tritonsmith.perf.measure.server_statistics import mean_request_us, step_between
 
 LEAST_WINDOW_MS, PROBE_MS = 60, 300
-ENOUGH_REQUESTS = 60  # in the three windows of a run, each 1.2 times what it is asked
+ENOUGH_REQUESTS, LEAST_REQUESTS = 60, 20  # in the three windows of a run, each 1.2 times what it is asked
+WANTED_PAIRS = 12  # that should fit into the budget, where that takes shorter windows
+START_S, RUN_START_S = 2.0, 0.06  # of a generation and of perf_analyzer, about
 LOST_STATISTICS = "failed to find the requested model version"
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -52,11 +54,19 @@ class Bench:
 
 def warm_up(bench: Bench, server: Server, load: Load) -> None:
     """Let a new server answer for a while; what it says is not looked at."""
-    run_analyzer(bench.tool, _task(bench, server, load, 0), bench.folder)
+    _run_twice_at_most(bench, _task(bench, server, load, 0))
+
+
+def pair_seconds(plan: GatePlan) -> float:
+    """Return how long a pair takes, about."""
+    runs = len(ORDERS[0]) * len(plan.loads)
+    return START_S + runs * (3.6 * plan.window_ms / 1000 + RUN_START_S)
 
 
 def choose_window_ms(bench: Bench, server: Server) -> int:
     """Return the shortest window in which the slowest load has enough requests for a median.
+
+    A load so slow that this leaves no time for a dozen pairs gets a shorter one, down to a third of the requests.
 
     Raises: ServerError, UnstableError where the model does not answer at all.
     """
@@ -68,7 +78,10 @@ def choose_window_ms(bench: Bench, server: Server) -> int:
         except UnstableError:  # not one request within a window
             slower = replace(probe, window_ms=10 * PROBE_MS)
             rates.append(run_analyzer(bench.tool, slower, bench.folder).profile.throughput_per_s)
-    return max(LEAST_WINDOW_MS, math.ceil(1000 * ENOUGH_REQUESTS / min(rates) / 3.6))
+    enough, least = (math.ceil(1000 * count / min(rates) / 3.6) for count in (ENOUGH_REQUESTS, LEAST_REQUESTS))
+    run_s = (bench.plan.budget_s / WANTED_PAIRS - START_S) / (len(ORDERS[0]) * len(bench.plan.loads)) - RUN_START_S
+    affordable = math.floor(1000 * run_s / 3.6)
+    return max(LEAST_WINDOW_MS, min(enough, max(least, affordable)))
 
 
 def measure_run(bench: Bench, servers: Iterable[Server], server: Server, pair: int, turn: Turn) -> Run:

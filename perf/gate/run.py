@@ -18,11 +18,11 @@ from tritonsmith.generator.errors import ServerError
 from tritonsmith.perf.files import writing
 from tritonsmith.perf.gate.core import Failure, Run, Side, Verdict
 from tritonsmith.perf.gate.decide import judge
-from tritonsmith.perf.gate.document import Gate
-from tritonsmith.perf.gate.measure import Bench, measure_run, warm_up
+from tritonsmith.perf.gate.document import Gate, GatePlan
+from tritonsmith.perf.gate.measure import Bench, measure_run, pair_seconds, warm_up
 from tritonsmith.perf.gate.pairs import PlannedPair, plan_pairs
 from tritonsmith.perf.gate.ratios import find_failures, log_ratios
-from tritonsmith.perf.gate.refusals import find_refusals
+from tritonsmith.perf.gate.refusals import find_refusals, too_short
 from tritonsmith.perf.gate.servers import SideError, generation
 from tritonsmith.perf.gate.settled import served_configs
 from tritonsmith.perf.gate.setup import Setting, Wish, find_setting
@@ -30,8 +30,6 @@ from tritonsmith.perf.gate.spending import LOOKS
 from tritonsmith.perf.gate.unfinished import Unfinished, find_unfinished, forget, keep
 from tritonsmith.perf.measure.analyzer import SCRATCH_PREFIX, AnalyzerTool, EndedError, HungError
 from tritonsmith.perf.measure.load import Load
-
-SMALLEST_PAIR_S = 1.0
 
 
 @dataclass
@@ -50,9 +48,9 @@ class Course:
         """Return how long it has taken so far."""
         return time.monotonic() - self.begun_s
 
-    def has_time(self, budget_s: float) -> bool:
+    def has_time(self, plan: GatePlan) -> bool:
         """Tell whether another pair, as long as the longest of the last three, ends within the budget."""
-        return self.seconds + max(self.pair_s[-3:], default=SMALLEST_PAIR_S) <= budget_s
+        return self.seconds + max(self.pair_s[-3:], default=pair_seconds(plan)) <= plan.budget_s
 
     def take_up(self, kept: Unfinished) -> None:
         """Go on where an interrupted gate was; the time that it took counts."""
@@ -85,16 +83,19 @@ def _taken_up(setting: Setting, course: Course, folder: Path) -> Setting:
     kept = find_unfinished(folder, setting.identity)
     if not kept or not setting.bench:
         return setting
-    console.say(f"note: {kept.pairs} pairs of an interrupted gate of the same two are kept")
+    console.say(f"note: pairs kept of an interrupted gate of the same two: {kept.pairs}")
     course.take_up(kept)
     plan = replace(setting.plan, window_ms=kept.window_ms)
     return replace(setting, plan=plan, bench=replace(setting.bench, plan=plan))
 
 
 def _measure_until_decided(wish: Wish, setting: Setting, course: Course, folder: Path, progress: Progress) -> Verdict:
-    verdict = _verdict(setting, course)
+    refusals = too_short(setting.plan.budget_s, course.seconds, pair_seconds(setting.plan)) if not course.runs else ()
+    verdict = _verdict(setting, course, refusals)
+    if verdict.refusals:
+        return verdict
     for planned in islice(plan_pairs(setting.plan.loads, setting.plan.seed), course.pairs, LOOKS[-1]):
-        if course.failures or not course.has_time(setting.plan.budget_s):
+        if course.failures or not course.has_time(setting.plan):
             break
         progress.update(course.pairs, f"pair {planned.number + 1}")
         setting = add_pair(wish, setting, course, planned)
@@ -180,12 +181,12 @@ def _warm_up_load(loads: Sequence[Load]) -> Load:
     return Load("concurrency", max((load.value for load in loads if load.kind == "concurrency"), default=4))
 
 
-def _verdict(setting: Setting, course: Course, *, is_last: bool = False) -> Verdict:
+def _verdict(setting: Setting, course: Course, refusals: Sequence[str] = (), *, is_last: bool = False) -> Verdict:
     return judge(
         log_ratios(course.runs),
         setting.plan.tolerances,
         failures=course.failures,
-        refusals=find_refusals(course.runs, setting.machine.cores),
+        refusals=[*refusals, *find_refusals(course.runs, setting.machine.cores)],
         is_last=is_last,
     )
 

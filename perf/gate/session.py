@@ -108,7 +108,7 @@ def _measure(
             if is_judged:  # a new baseline may answer otherwise than the one before
                 course.failures += wrong_outputs(unpack(stored.answers), setting.answers, wish.answers_within)
         for planned in islice(plan_pairs(setting.plan.loads, setting.plan.seed), GENERATIONS):
-            if course.failures or not course.has_time(setting.plan.budget_s):
+            if course.failures or not course.has_time(setting.plan):
                 break
             progress.update(course.pairs, f"generation {planned.number + 1}")
             setting = add_pair(wish, setting, course, _alone(planned))
