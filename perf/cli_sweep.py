@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,7 @@ from tritonsmith.generator.errors import AnswerIsNo, RepositoryError, UnstableEr
 from tritonsmith.generator.suggest import did_you_mean
 from tritonsmith.perf.commands import DEFAULT_CONCURRENCY
 from tritonsmith.perf.document import DOCUMENT_NAME, Sweep, SweepPlan
+from tritonsmith.perf.executors.cli import require_executor, spread
 from tritonsmith.perf.folder import sweep_folder
 from tritonsmith.perf.limits import TIMES, parse_limits
 from tritonsmith.perf.measure.given_inputs import expand_inputs, write_given_inputs
@@ -32,7 +33,7 @@ from tritonsmith.perf.slo.core import Span
 from tritonsmith.perf.slo.run import run_search
 from tritonsmith.perf.slo.spans import read_spans
 from tritonsmith.perf.summary import UNSTABLE_SHARE, summarise
-from tritonsmith.perf.sweep import find_analyzer, is_decoupled, only_model, read_configs, run_sweep
+from tritonsmith.perf.sweep import find_analyzer, is_decoupled, only_model, read_configs, run_sweep, set_up
 from tritonsmith.perf.target import Target, embedded_target
 from tritonsmith.perf.trace import parse_speed, read_trace, replayed_times
 from tritonsmith.perf.variants import parse_variation, require_variations
@@ -66,6 +67,9 @@ class SweepOptions:
     trace: Path | None = None
     speed: str = "1x"
     price_per_hour: float = 0.0
+    executor: Literal["local", "ray"] = "local"
+    ray_address: str | None = None
+    workers: int | None = None
 
 
 def measure(options: SweepOptions) -> Sweep:
@@ -76,10 +80,12 @@ def measure(options: SweepOptions) -> Sweep:
     variations = tuple(parse_variation(text) for text in options.vary)
     goals = read_goals(options.goals)
     require_inputs(options)
+    require_executor(options)
     if not options.url:
         require_variations(variations, models_of(options.repository))
     find_analyzer()
-    with sweep_folder(options.output) as folder, _target(options) as target:
+    with sweep_folder(options.output) as folder, ExitStack() as serving:
+        target = serving.enter_context(target_of(options))
         model = options.model or only_model(target.control)
         input_data, prompts = _input_data(options, model, target, folder)
         plan = SweepPlan(
@@ -100,6 +106,8 @@ def measure(options: SweepOptions) -> Sweep:
             return search(plan, spans, target, folder)
         if times_s and options.trace:
             plan = replay_plan(plan, options.trace.name, times_s, parse_speed(options.speed))
+        if options.executor == "ray":
+            return spread(options, set_up(plan, target, folder), serving)
         console.say(f"{plan.model}: {plan.cells} cells, about {plan.seconds:.0f} s")
         with console.progress("sweep", plan.cells) as progress:
             if times_s:
@@ -311,7 +319,8 @@ def _input_data(options: SweepOptions, model: str, target: Target, folder: Path)
 
 
 @contextmanager
-def _target(options: SweepOptions) -> Iterator[Target]:
+def target_of(options: SweepOptions) -> Iterator[Target]:
+    """Give the server that is named, else serve the repository meanwhile."""
     if options.url:
         http_url = options.url.removeprefix("http://").rstrip("/")
         yield Target(http_url, options.grpc_url or grpc_beside(options.url))

@@ -90,21 +90,41 @@ def simulate(is_json: bool, **options: Any) -> None:
     metavar="METRIC=TIME",
     help="Find the highest load with p50, p90, p95, p99, mean, ttft, tpot within e.g. p99=50ms; loads are LOW..HIGH.",
 )
+@click.option(
+    "--mix",
+    metavar="MODEL=PART,..",
+    help="Several models at once: a=70%,b=30% of --request-rate, or a=4,b=2 requests in flight.",
+)
 @click.option("--trace", type=click.Path(path_type=Path), help="Replay recorded arrivals: CSV, JSON lines, or seconds.")
 @click.option("--speed", default="1x", show_default=True, help="Of the trace's replay.")
 @click.option("--price-per-hour", type=click.FloatRange(0), default=0.0, help="Of the machine, for costs per million.")
 @click.option("--protocol", type=click.Choice(["grpc", "http"]), default="grpc", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order and the arrivals.")
+@click.option(
+    "--executor",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where cells are measured: here, or on the nodes of a Ray cluster.",
+)
+@click.option("--ray-address", metavar="HOST:PORT", help="Of the cluster's head.  [default: $RAY_ADDRESS, else here]")
+@click.option("--workers", type=click.IntRange(1), help="Nodes to measure on.  [default: all]")
 @click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("build/sweep"), show_default=True)
 @click.option("--json", "is_json", is_flag=True, help="Print the document as JSON.")
 def sweep(is_json: bool, **options: Any) -> None:
     """Measure MODEL (default: the only ensemble, else the only model) over levels of load.
 
     What was measured is kept: after an interruption the same command measures the rest. Ends with 7 where a point
-    varies by more than 25% between repeats; it is reported nevertheless.
+    varies by more than 25% between repeats; it is reported nevertheless. With --slo the highest load within limits is
+    found: 1 where not even the lowest keeps them, 7 where it cannot be told.
     """
-    from tritonsmith.perf import cli_sweep
+    from tritonsmith.perf import cli_mix, cli_sweep
 
+    if options["mix"]:
+        mixed = cli_mix.measure_mix(cli_sweep.SweepOptions(**options))
+        console.result(cli_mix.show_mix(mixed, options["output"], is_json=is_json))
+        cli_mix.require_stable_mix(mixed)
+        return
     done = cli_sweep.measure(cli_sweep.SweepOptions(**options))
     console.result(cli_sweep.show(done, options["output"], is_json=is_json))
     cli_sweep.require_stable(done)
