@@ -157,7 +157,7 @@ def missing_tasks(sweep: Sweep, bench: Bench) -> list[CellTask]:
     sent = CellTask(
         digest="",
         identity=sweep.identity,
-        plan=replace(sweep.plan, input_data=None),
+        plan=sweep.plan,
         load=sweep.plan.loads[0],
         variant={},
         repeat=0,

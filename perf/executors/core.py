@@ -21,7 +21,7 @@ class CellTask:
 
     What is measured is the server at `url` ("host:port" of its HTTP) or, where that is empty, the repository whose
     parcel has the digest `parcel`, served by whoever measures. `input_sha256` is of the requests' input file, which
-    lies somewhere else for each of them: the plan's `input_data` is None.
+    lies somewhere else for each of them: the plan's `input_data` only tells whether it was given.
     """
 
     digest: str

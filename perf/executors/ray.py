@@ -235,9 +235,9 @@ def chosen_nodes(ray: Any, workers: int | None) -> list[Mapping[str, Any]]:
         raise UsageError(f"--workers {workers}: the Ray cluster has {len(nodes)} nodes with CPUs", hint=hint)
     chosen = nodes[:workers]
     hosts = {node["NodeManagerHostname"] for node in chosen}
-    console.say(f"{len(chosen)} workers on {', '.join(sorted(hosts))}")
+    console.say(f"measuring on {', '.join(sorted(hosts))}")
     if len(hosts) < len(chosen):
-        console.say("note: workers on one host take turns")
+        console.say(f"note: {len(chosen)} nodes, some of them on one host: their workers take turns")
     return chosen
 
 

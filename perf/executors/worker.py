@@ -27,7 +27,7 @@ from tritonsmith.perf.target import embedded_target
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker gets once: the repository, the requests, and the plan, whose `input_data` is None.
+    """What a worker gets once: the repository, the requests (the plan's `input_data` is not here), and the plan.
 
     `environment` is the planner's; the versions in it have to be the worker's too.
     """
@@ -66,7 +66,8 @@ class Worker:
             server = stack.enter_context(embedded_server(folder / "repository"))
             plan = replace(job.plan, input_data=folder / "requests.json")
             (folder / "sweep").mkdir()
-            self._executor: LocalExecutor = here(set_up(plan, embedded_target(server), folder / "sweep"))
+            bench = set_up(plan, embedded_target(server), folder / "sweep")
+            self._executor: LocalExecutor = here(replace(bench, plan=job.plan))
             self._configure: Configure = stack.enter_context(self._executor.configurations())
             self._place, self._parcel = place, job.parcel.digest
             self._stack = stack.pop_all()
