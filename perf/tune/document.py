@@ -13,11 +13,12 @@ from tritonsmith.generator.errors import RepositoryError, UsageError
 from tritonsmith.perf.files import write_by_rename
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import Environment
-from tritonsmith.perf.tune.core import Found, Prediction, Wish
+from tritonsmith.perf.tune.core import Fate, Found, Prediction, Wish
 
 Schema = Literal["tritonsmith.tune/1"]
 SCHEMA: Schema = "tritonsmith.tune/1"
 DOCUMENT_NAME = "tune.json"
+ENDED: tuple[Fate, ...] = ("eliminated", "failed")
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,12 @@ class Tuning:
     @property
     def is_inconclusive(self) -> bool:
         """Return whether the budget was out before anything could be told apart."""
-        return self.found.is_out_of_budget and (self.found.pick is None or not _told_apart(self.found))
+        if not self.found.is_out_of_budget:
+            return False
+        if self.found.pick is None:
+            return not all(standing.fate in ENDED for standing in self.found.standings)
+        others = [standing for standing in self.found.standings if standing.fate != "picked"]
+        return bool(others) and not any(standing.fate in ENDED for standing in others)
 
 
 _TUNING = TypeAdapter(Tuning)
@@ -114,9 +120,3 @@ def as_json(tuning: Tuning) -> dict[str, Any]:
     """Return the document as plain JSON data."""
     document: dict[str, Any] = json.loads(_TUNING.dump_json(tuning))
     return document
-
-
-def _told_apart(found: Found) -> bool:
-    """Return whether the pick was told apart from another candidate, or there is no other."""
-    others = [standing for standing in found.standings if standing.fate != "picked"]
-    return not others or any(standing.fate in ("eliminated", "failed") for standing in others)

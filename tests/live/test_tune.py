@@ -72,6 +72,6 @@ def test_the_better_count_is_found_and_written_with_the_comments_kept(
 
 def test_a_limit_that_nothing_keeps_is_answered_with_no(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(AnswerIsNo):
-        run(spec, "--budget-s", "45", "--limit", "p50=1ms", "--json")
+        run(spec, "--budget-s", "25", "--limit", "p50=1ms", "--json")
     assert spec.read_text() == SPEC
     assert json.loads(capsys.readouterr().out)["found"]["pick"] is None

@@ -82,7 +82,9 @@ def test_out_of_budget_with_nothing_told_apart_is_inconclusive(make_tuning: Make
     untold = tuple(replace(one, fate="tied") if one.fate == "eliminated" else one for one in tuning.found.standings)
     untold = tuple(one for one in untold if one.fate != "failed")
     assert make_tuning(standings=untold, is_out_of_budget=True).is_inconclusive
-    assert make_tuning(pick=None, is_out_of_budget=True).is_inconclusive
+    assert make_tuning(pick=None, is_out_of_budget=True).is_inconclusive  # one was never measured
+    ended = tuple(replace(one, fate="eliminated") for one in tuning.found.standings)
+    assert not make_tuning(pick=None, standings=ended, is_out_of_budget=True).is_inconclusive
     assert not make_tuning(standings=untold).is_inconclusive  # all tied, and shown to be
     assert not make_tuning(is_out_of_budget=True).is_inconclusive  # one was eliminated
     assert not make_tuning(standings=untold[:1], is_out_of_budget=True).is_inconclusive  # there is no other
