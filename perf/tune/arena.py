@@ -17,8 +17,6 @@ from tritonsmith.perf.measure.analyzer import (
     AnalyzerRun,
     AnalyzerTool,
     EndedError,
-    HungError,
-    LostExportError,
     analyzer_version,
 )
 from tritonsmith.perf.measure.load import Load
@@ -38,7 +36,6 @@ from tritonsmith.perf.variants import changed_configs
 
 NOTABLE_S = 0.2
 TIME = {"time": "as it passes"}
-LONGER = 4  # times the window in which no request finished
 ON_LATENCY = ("mean_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms")
 _TRIAL = TypeAdapter(Trial)
 
@@ -169,10 +166,10 @@ class LiveArena:
             if self.bench.changes.bring(changed, where=candidate.name, is_fresh=is_fresh) or not self._is_warm:
                 self._generation, self._is_warm = self._generation + 1, True
                 self.bench.warm_up(load)
-            result, window_ms = self._run(load, window_ms)
+            seed = self.bench.task.seed + self._journal.answers
+            result, window_ms = self.bench.run_patiently(load, window_ms, seed)
             figures = figures_of(result, self._goals) | {"memory_mib": round(self.bench.memory_mib(), 1)}
-        except (HungError, LostExportError, EndedError):
-            self.bench.require_server()
+        except EndedError:  # twice: somebody means it
             raise
         except (ServerError, UnstableError) as problem:
             self.bench.require_server(problem)
@@ -182,16 +179,6 @@ class LiveArena:
         )
         answer: dict[str, Any] = _TRIAL.dump_python(trial)
         return answer
-
-    def _run(self, load: Load, window_ms: int) -> tuple[AnalyzerResult, int]:
-        """Measure, and once more for longer where no request finished within the windows."""
-        seed = self.bench.task.seed + self._journal.answers
-        try:
-            return self.bench.run(load, window_ms, seed), window_ms
-        except LostExportError:
-            raise
-        except UnstableError:
-            return self.bench.run(load, LONGER * window_ms, seed), LONGER * window_ms
 
 
 def figures_of(result: AnalyzerResult, goals: Goals) -> dict[str, Any]:

@@ -11,13 +11,21 @@ from pathlib import Path
 from tritonsmith.backends.client.counters import ModelCounters, parse_counters
 from tritonsmith.backends.server.leftovers import run_processes
 from tritonsmith.generator.errors import ServerError, TritonsmithError, UnstableError
-from tritonsmith.perf.measure.analyzer import AnalyzerResult, AnalyzerRun, AnalyzerTool, EndedError, run_analyzer
+from tritonsmith.perf.measure.analyzer import (
+    AnalyzerResult,
+    AnalyzerRun,
+    AnalyzerTool,
+    EndedError,
+    LostExportError,
+    run_analyzer,
+)
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.overrides import Overrides
 from tritonsmith.perf.target import Target
 
 WARMUP_MS = 40
 WARMUP_IN_FLIGHT = 4
+LONGER, LONGEST_MS = 4, 5000  # windows in which a request of a slow model finishes
 DYING_S = 1.0  # how long a server that crashes takes to end, once requests fail
 
 
@@ -46,6 +54,23 @@ class Bench:
         except EndedError:
             self.require_server()
             return run_analyzer(self.tool, whole, self.folder)
+
+    def run_patiently(
+        self, load: Load, window_ms: int, seed: int = 0, task: AnalyzerRun | None = None
+    ) -> tuple[AnalyzerResult, int]:
+        """Measure, and where no request finished within the windows in longer ones; return the windows it took, too.
+
+        Raises: ServerError, UnstableError, UsageError.
+        """
+        while True:
+            try:
+                return self.run(load, window_ms, seed, task), window_ms
+            except LostExportError:
+                raise
+            except UnstableError:
+                if window_ms >= LONGEST_MS:
+                    raise
+            window_ms = min(LONGEST_MS, LONGER * window_ms)
 
     def warm_up(self, load: Load, task: AnalyzerRun | None = None) -> None:
         """Let models that were just loaded answer for a moment: connections, first allocations, every instance.

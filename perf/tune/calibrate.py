@@ -8,13 +8,11 @@ costs outside of the models.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from google.protobuf.message import Message
 from pydantic import TypeAdapter
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
@@ -26,11 +24,13 @@ from tritonsmith.perf.simulate import Contention, ServiceTimes
 from tritonsmith.perf.simulate.calibration import Probe, calibrate
 from tritonsmith.perf.tune.bench import Bench
 from tritonsmith.perf.tune.core import Candidate
-from tritonsmith.perf.tune.predict import Calibrated
+from tritonsmith.perf.tune.predict import Calibrated, work_key
 from tritonsmith.perf.tune.step_inputs import step_inputs
 from tritonsmith.perf.variants import changed_configs
 
-WINDOW_MS = 90
+WINDOW_MS, LONGEST_MS = 90, 1000
+LATENCIES = 5  # in a window, of three that last a fifth longer
+MOST_CLIENTS = 192
 ROUNDS_OF_ONE, ROUNDS_OF_SEVERAL = 3, 2
 SAMPLES = 400  # of the latencies of a probe that are written down
 SLOWED = 1.25  # instances that slow each other down by less do not want the same cores
@@ -58,22 +58,25 @@ def probe_models(bench: Bench, candidates: Sequence[Candidate], asked: Asked) ->
     models = computing_models(bench.task.model, base)
     works = list(works_of(models, [base, *(base | changed_configs(c.variant, base) for c in candidates)], bench.calls))
     rounds = ROUNDS_OF_ONE if len(models) == 1 else ROUNDS_OF_SEVERAL
-    alone = [_probe(bench, asked, bench.task, None, 1, 1, n) for n in range(rounds)]
+    alone = [_probe(bench, asked, replace(bench.task, window_ms=WINDOW_MS), None, 1, 1, n) for n in range(rounds)]
     tasks = {name: replace(bench.task, model=name, version="") for name in models}
     if bench.task.model not in models:
         for name, path in step_inputs(bench, models).items():
             tasks[name] = replace(tasks[name], input_data=path)
     else:
         tasks = {bench.task.model: bench.task}
+    latency_us = float(np.median([probe.latencies_us.mean() for probe in alone]))
+    window_ms = round(min(LONGEST_MS, max(WINDOW_MS, LATENCIES * latency_us / 1e3)))
     services: dict[tuple[str, str], ServiceTimes] = {}
     slowdowns: dict[int, float] = {}
     for work in works:
         is_first = work.model not in {model for model, _ in services}
-        service, slowed = _calibrated(bench, asked, tasks[work.model], work, rounds if is_first else 1)
+        service, slowed = _calibrated(
+            bench, asked, replace(tasks[work.model], window_ms=window_ms), work, rounds if is_first else 1
+        )
         services[work.model, work.key] = service
         for count, factor in slowed.items() if service.is_contending else ():
             slowdowns[count] = max(factor, slowdowns.get(count, 1.0))
-    latency_us = float(np.median([probe.latencies_us.mean() for probe in alone]))
     return Calibrated(bench.task.model, base, services, contention_of(slowdowns), latency_us, bench.calls)
 
 
@@ -97,20 +100,6 @@ def works_of(
             of_model = [configs[name] for configs in ones]
             called = {other: ones[0][other] for other in calls.get(name, ()) if other in ones[0]}
             yield Work(name, key, probing_config(of_model), called, max(map(instances_of, of_model)))
-
-
-def work_key(name: str, configs: Mapping[str, ModelConfig], calls: Mapping[str, Sequence[str]]) -> str:
-    """Return what tells apart how a model computes: all but its instances, its largest batch and its scheduler.
-
-    Of the models that it calls everything counts: it waits for them while it computes.
-    """
-    own = ModelConfig()
-    own.CopyFrom(configs[name])
-    for field in ("instance_group", "max_batch_size", "dynamic_batching"):
-        own.ClearField(field)
-    called = [configs[other] for other in calls.get(name, ()) if other in configs]
-    parts: list[Message] = [own, *called]
-    return hashlib.sha256(b"".join(p.SerializeToString(deterministic=True) for p in parts)).hexdigest()[:12]
 
 
 def probing_config(configs: Sequence[ModelConfig]) -> ModelConfig:
@@ -144,15 +133,17 @@ def _calibrated(
     bench: Bench, asked: Asked, task: AnalyzerRun, work: Work, rounds: int
 ) -> tuple[ServiceTimes, dict[int, float]]:
     """Return the service times of one way to compute, and how much slower several instances were."""
-    batch = max(1, work.config.max_batch_size if work.config.HasField("dynamic_batching") else 1)
-    levels = sorted({1, max(2, batch // 2), batch + 1, 3 * batch + 1})
+    batch = work.config.max_batch_size if work.config.WhichOneof("scheduling_choice") else 1
+    levels = sorted({1, max(2, batch // 2), batch + 1, min(MOST_CLIENTS, 3 * batch + 1)})
     if rounds == 1:
         levels = [1, levels[-1]]
     probes = [_probe(bench, asked, task, work, 1, level, n) for n in range(rounds) for level in levels]
     service = calibrate(probes).service
     slowed: dict[int, float] = {}
     for count in sorted({2, work.most_instances} - {1}) if work.most_instances > 1 and rounds > 1 else ():
-        busy = [_probe(bench, asked, task, work, count, count * levels[-1], n) for n in range(rounds)]
+        busy = [
+            _probe(bench, asked, task, work, count, min(MOST_CLIENTS, count * levels[-1]), n) for n in range(rounds)
+        ]
         slowed[count] = max(1.0, float(np.median([slowdown(service, probe.counters) for probe in busy])))
     is_contending = not slowed or max(slowed.values()) > SLOWED
     return replace(service, is_contending=is_contending), slowed
@@ -189,7 +180,7 @@ def _probe(
             if bench.changes.bring(changed, where=f"probe of {task.model}") or number == 0:
                 bench.warm_up(load, task)
             before = bench.counters(task.model)
-            profile = bench.run(load, WINDOW_MS, task=task).profile
+            profile = bench.run_patiently(load, task.window_ms, task=task)[0].profile
         except ServerError as problem:
             bench.require_server(problem)
             raise
@@ -202,5 +193,8 @@ def _probe(
         }
 
     answer = asked(question, ask)
-    counters = _COUNTERS.validate_python(answer["counters"])
-    return Probe(clients, answer["throughput_per_s"], np.asarray(answer["latencies_us"]), counters)
+    counters, latencies_us = _COUNTERS.validate_python(answer["counters"]), np.asarray(answer["latencies_us"])
+    if not any(counters.batch_sizes.values()):  # a backend that reports no executions: each request is one
+        busy_ns = round(counters.requests * float(latencies_us.mean()) * 1e3)
+        counters = replace(counters, batch_sizes={1: counters.requests}, busy_ns={1: busy_ns})
+    return Probe(clients, answer["throughput_per_s"], latencies_us, counters)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from google.protobuf.message import Message
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.perf.measure.load import Load
@@ -25,10 +27,11 @@ from tritonsmith.perf.variants import changed_configs
 
 NEVER_MS = 1e6  # a latency where nothing is answered
 ALL_REQUESTS = 400_000  # simulated for all predictions together: some seconds
-FEWEST, MOST = 200, 4000  # for one
-PER_CLIENT = 6  # requests, at least
+FEWEST, MOST = 150, 4000  # for one
+PER_CLIENT = 4  # requests, at least
 SECONDS = 2.0  # of arrivals: past what a model can do, its queue grows while it is measured
 WARMUP_SHARE = 0.2
+SEQUENCE_LENGTH = 20  # perf_analyzer's own
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ class Predictor:
         return self._overhead
 
     def _simulated(self, configs: Mapping[str, ModelConfig], load: Load) -> Prediction:
-        requests = min(MOST, max(FEWEST, ALL_REQUESTS // max(1, self.candidates * self.loads)))
+        predictions = max(1, self.candidates * self.loads * len(self.calibrated.services))
+        requests = min(MOST, max(FEWEST, ALL_REQUESTS // predictions))
         if load.kind == "concurrency":
             requests = max(requests, round(PER_CLIENT * load.value))
         else:
@@ -89,8 +93,11 @@ class Predictor:
         within = dict(_within(found.model, configs))
         services = {name: self._service(name, configs) for name, one in within.items() if not _is_ensemble(one)}
         system = read_system(within, services, contention=found.contention, overhead=overhead)
-        arrivals = ClosedLoop(round(load.value)) if load.kind == "concurrency" else Poisson(load.value)
-        outcome = simulate(system, Traffic(found.model, arrivals), requests=requests, warmup_share=WARMUP_SHARE)
+        length = SEQUENCE_LENGTH if any(one.HasField("sequence_batching") for one in within.values()) else 0
+        is_closed = load.kind == "concurrency"
+        arrivals = ClosedLoop(round(load.value)) if is_closed else Poisson(load.value / max(1, length))
+        traffics = Traffic(found.model, arrivals, sequence_length=length)
+        outcome = simulate(system, traffics, requests=requests, warmup_share=WARMUP_SHARE)
         traffic = outcome.traffic[0]
         limit_ms = self.goals.latency_ms
         good = traffic.share_within(math.inf if limit_ms is None else limit_ms * 1e3)
@@ -99,12 +106,24 @@ class Predictor:
         return Prediction(rate, rate * good, _ms(traffic.mean_us), p50, p90, p95, p99)
 
     def _service(self, name: str, configs: Mapping[str, ModelConfig]) -> ServiceTimes:
-        from tritonsmith.perf.tune.calibrate import work_key
-
         services = self.calibrated.services
         key = work_key(name, configs, self.calibrated.calls)
         known = services.get((name, key))
         return known or next(service for (model, _), service in services.items() if model == name)
+
+
+def work_key(name: str, configs: Mapping[str, ModelConfig], calls: Mapping[str, Sequence[str]]) -> str:
+    """Return what tells apart how a model computes: all but its instances, its largest batch and its scheduler.
+
+    Of the models that it calls everything counts: it waits for them while it computes.
+    """
+    own = ModelConfig()
+    own.CopyFrom(configs[name])
+    for field in ("instance_group", "max_batch_size", "dynamic_batching"):
+        own.ClearField(field)
+    called = [configs[other] for other in calls.get(name, ()) if other in configs]
+    parts: list[Message] = [own, *called]
+    return hashlib.sha256(b"".join(p.SerializeToString(deterministic=True) for p in parts)).hexdigest()[:12]
 
 
 def _within(model: str, configs: Mapping[str, ModelConfig]) -> list[tuple[str, ModelConfig]]:
