@@ -122,19 +122,20 @@ class DynamicBatcher:
     def _run(self) -> None:
         """Form batches until there is nothing more to do; then wait."""
         self._state = RUNNING
+        queue, instances, prefetches = self._queue, self._instances, self.prefetches
         while True:
             if self._is_saturated or self._payload.is_stale:
                 self._payload = Payload(self, self._instance)
                 self._is_saturated = False
                 self._next_preferred = 0
-            if not self._queue:
+            if not queue:
                 self._wait(WAITING, self._poll_ns)
                 return
-            if not self._instances.has_room(prefetches=self.prefetches):
+            if not instances.has_room(prefetches=prefetches):
                 self._wait(WITHOUT_ROOM, self._poll_ns)
                 return
             wait_ns, count, rows = self._form_batch()
-            if self._queue.rejected:
+            if queue.rejected:
                 self._refuse_expired()
             if wait_ns:
                 self._wait(WAITING, wait_ns)

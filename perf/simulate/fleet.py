@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.perf.simulate.outcome import Outcome
 from tritonsmith.perf.simulate.simulate import simulate
-from tritonsmith.perf.simulate.system import System
+from tritonsmith.perf.simulate.system import SimulatedModel, System
 from tritonsmith.perf.simulate.traffic import ClosedLoop, Poisson, Traffic
 
 REQUESTS = 40_000  # of one simulation: 400 beyond a p99
 TOLERANCE = 0.01  # of the highest rate
-SATURATING_CLIENTS = 512
-IDLE_RATE_PER_S = 1e-3
+LEAST_US = 1e-3  # that a request takes
+IDLE_US = 1e6  # between requests of a client that is alone
+LEAST_SHARE = 1e-3  # of what keeps instances busy: a system that can do less under the limit cannot do it at all
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def highest_rate(
 ) -> float:
     """Return the highest Poisson rate per second at which the share of requests is answered within the limit.
 
-    Found by bisection to 1 %, between nothing and what saturates the system. Refused requests count as too late.
+    Found by bisection to 1 %, between nothing and what keeps all instances busy. Refused requests count as too late.
 
     Raises: AnswerIsNo where not even an idle system is fast enough.
     """
@@ -75,24 +78,47 @@ def highest_rate(
         f"'{model}' cannot answer {share:.4g} of its requests within {limit_us / 1e3:g} ms, however few there are",
         hint="allow more time, or make the model faster",
     )
-    if not _holds(_at_rate(system, model, IDLE_RATE_PER_S, rows, seed), limit_us, share):
+    idle = simulate(system, Traffic(model, ClosedLoop(1, IDLE_US), rows), requests=REQUESTS, seed=seed)
+    if not _holds(idle, limit_us, share):
         raise no
-    saturated = simulate(system, Traffic(model, ClosedLoop(SATURATING_CLIENTS), rows), seed=seed)
-    low, high = 0.0, saturated.throughput_per_s
-    while high - low > TOLERANCE * high:
-        if high <= IDLE_RATE_PER_S:
-            raise no
+    most_per_s = _most_per_s(system, model, rows)
+    low, high = 0.0, most_per_s
+    while high - low > TOLERANCE * high and high > LEAST_SHARE * most_per_s:
         middle = (low + high) / 2
         if _holds(_at_rate(system, model, middle, rows, seed), limit_us, share):
             low = middle
         else:
             high = middle
+    if not low:
+        raise no
     return low
+
+
+def _most_per_s(system: System, model: str, rows: int) -> float:
+    """Return a rate that the instances cannot exceed, each always busy with the batch size that suits it best."""
+    limits = []
+    for name, visits in Counter(_visited(system, model)).items():
+        one = system.models[name]
+        assert isinstance(one, SimulatedModel)
+        sizes = range(rows, max(rows, one.max_batch_size) + 1)
+        row_us = min(one.service.mean_of(size) / size for size in sizes)
+        limits.append(one.instances * 1e6 / max(row_us * rows * visits, LEAST_US))
+    return min(limits)
+
+
+def _visited(system: System, model: str) -> Iterator[str]:
+    """Yield each model that a request comes to, as often as it does."""
+    one = system.models[model]
+    if isinstance(one, SimulatedModel):
+        yield model
+    else:
+        for step in one.steps:
+            yield from _visited(system, step.model)
 
 
 def _holds(outcome: Outcome, limit_us: float, share: float) -> bool:
     return outcome.traffic[0].share_within(limit_us) >= share
 
 
-def _at_rate(system: System, model: str, rate_per_s: float, rows: int, seed: int, requests: int = REQUESTS) -> Outcome:
-    return simulate(system, Traffic(model, Poisson(rate_per_s), rows), requests=requests, seed=seed)
+def _at_rate(system: System, model: str, rate_per_s: float, rows: int, seed: int) -> Outcome:
+    return simulate(system, Traffic(model, Poisson(rate_per_s), rows), requests=REQUESTS, seed=seed)

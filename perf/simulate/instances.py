@@ -39,7 +39,9 @@ class Payload:
 
     def add(self, requests: list[Request], rows: int) -> None:
         """Take more requests."""
-        oldest_ns = min([request.enqueued_ns for request in requests]) if len(requests) > 1 else requests[0].enqueued_ns
+        oldest_ns = requests[0].enqueued_ns
+        if len(requests) > 1:
+            oldest_ns = min([request.enqueued_ns for request in requests])
         if not self.requests or oldest_ns < self.oldest_ns:
             self.oldest_ns = oldest_ns
         self.requests += requests

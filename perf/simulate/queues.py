@@ -12,28 +12,27 @@ from tritonsmith.perf.simulate.request import Request
 from tritonsmith.perf.simulate.system import QueuePolicy
 
 
-class Fifo:
+class Fifo(deque[Request]):
     """Requests in the order in which they came; none is ever refused."""
 
     def __init__(self) -> None:
-        self.requests: deque[Request] = deque()
+        super().__init__()
         self.rejected: list[Request] = []  # stays empty
-
-    def __len__(self) -> int:
-        return len(self.requests)
 
     def push(self, request: Request, now_ns: int) -> bool:
         """Add a request; return whether there was room."""
-        self.requests.append(request)
+        self.append(request)
         return True
 
     def candidates(self, now_ns: int) -> Iterable[Request]:
         """Return the requests in the order in which batches take them."""
-        return self.requests
+        return self
 
     def take(self, count: int) -> list[Request]:
         """Remove the first candidates."""
-        pop = self.requests.popleft
+        if count == 1:
+            return [self.popleft()]
+        pop = self.popleft
         return [pop() for _ in range(count)]
 
     def reject_expired(self, now_ns: int) -> None:

@@ -11,7 +11,9 @@ from tritonsmith.perf.simulate import (
     Outcome,
     Poisson,
     ServiceTimes,
+    SimulatedEnsemble,
     SimulatedModel,
+    Step,
     System,
     Traffic,
     cores,
@@ -86,6 +88,26 @@ def test_a_closed_loop_has_the_throughput_of_mean_value_analysis() -> None:
     traffic = Traffic("m", ClosedLoop(clients, think_us))
     measured = [simulate(server(1.0), traffic, requests=20_000, seed=seed).throughput_per_s for seed in SEEDS]
     assert_mean(measured, rate * 1e6)
+
+
+@pytest.mark.parametrize("load", [0.5, 2.0, 6.0])
+def test_the_dynamic_batcher_waits_as_the_general_bulk_service_rule_says(load: float) -> None:
+    """M/M(1,b)/1: an instance takes all that wait, up to b; n wait with probability p r^n while it is busy."""
+    most, arrivals, services = 8, load, 1.0
+    roots = np.roots([services, *[0.0] * (most - 1), -(arrivals + services), arrivals])
+    (ratio,) = (root.real for root in roots if abs(root.imag) < 1e-9 and 0 < root.real < 1 - 1e-9)
+    busy = 1 / (services / arrivals + 1 / (1 - ratio))
+    wait_us = SERVICE_US * busy * ratio / (1 - ratio) ** 2 / arrivals
+    service = ServiceTimes({1: SERVICE_US, most: SERVICE_US}, 1.0)
+    system = System({"m": SimulatedModel(service, most, 1, DynamicBatching())})
+    assert_mean([at_load(system, load, seed).models["m"].queue_us for seed in SEEDS], wait_us)
+
+
+def test_steps_in_a_row_take_as_long_as_a_tandem_of_queues() -> None:
+    models = {name: SimulatedModel(ServiceTimes({1: time_us}, 1.0)) for name, time_us in (("a", 1000.0), ("b", 500.0))}
+    system = System({**models, "e": SimulatedEnsemble((Step("a"), Step("b", frozenset({0}))))})
+    times = [simulate(system, Traffic("e", Poisson(600)), requests=20_000, seed=seed).mean_us for seed in SEEDS]
+    assert_mean(times, 1e6 / (1000 - 600) + 1e6 / (2000 - 600))
 
 
 def test_instances_are_busy_for_the_load_they_have() -> None:
