@@ -26,8 +26,8 @@ from tritonsmith.perf.tune.core import Candidate, Prediction
 from tritonsmith.perf.variants import changed_configs
 
 NEVER_MS = 1e6  # a latency where nothing is answered
-ALL_REQUESTS = 400_000  # simulated for all predictions together: some seconds
-FEWEST, MOST = 150, 4000  # for one
+ALL_REQUESTS = 200_000  # simulated for all predictions together: some seconds
+FEWEST, MOST = 120, 3000  # for one
 PER_CLIENT = 4  # requests, at least
 SECONDS = 2.0  # of arrivals: past what a model can do, its queue grows while it is measured
 WARMUP_SHARE = 0.2
@@ -119,8 +119,8 @@ def work_key(name: str, configs: Mapping[str, ModelConfig], calls: Mapping[str, 
     """
     own = ModelConfig()
     own.CopyFrom(configs[name])
-    for field in ("instance_group", "max_batch_size", "dynamic_batching"):
-        own.ClearField(field)
+    for schedule in ("instance_group", "max_batch_size", "dynamic_batching"):
+        own.ClearField(schedule)
     called = [configs[other] for other in calls.get(name, ()) if other in configs]
     parts: list[Message] = [own, *called]
     return hashlib.sha256(b"".join(p.SerializeToString(deterministic=True) for p in parts)).hexdigest()[:12]
