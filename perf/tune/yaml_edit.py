@@ -17,6 +17,7 @@ from tritonsmith.perf.tune import yaml_marks as marks
 
 Path = tuple[str | int, ...]
 _PLAIN = re.compile(r"[A-Za-z0-9_./+-][A-Za-z0-9_./+-]*")
+_COMMENT = re.compile(r"(?:^|\s)#[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 _NO_WORD = {"", "null", "~", "Null", "NULL", "-", "---", "..."}
 _INDENT = 2
 _BESIDE_DEPTH = 2  # from here on new mappings stand in braces: models and their names have lines of their own
@@ -122,7 +123,7 @@ def _all_keys(node: yaml.MappingNode) -> list[str]:
 
 
 def _exchanged(text: str, node: yaml.Node, key_end: int | None, new: Any) -> str:
-    """Return the text with a node's value exchanged; a comment behind the key of a block stays there."""
+    """Return the text with a node's value exchanged; comments of a block go behind it."""
     start, end = marks.value_start(node, text), marks.end_of(node, text)
     between = text[key_end:start] if key_end is not None else ""
     if "\n" not in between:
@@ -130,9 +131,15 @@ def _exchanged(text: str, node: yaml.Node, key_end: int | None, new: Any) -> str
         return text[:start] + gap + render(new) + text[end:]
     assert key_end is not None
     properties = "" if isinstance(node, marks.Alias) else text[node.start_mark.index : start].split("#")[0].strip()
-    comment = between.partition("\n")[0].partition("#")
-    shown = ": " + " ".join([*properties.split(), render(new)]) + (f"  # {comment[2].strip()}" if comment[1] else "")
+    comments = _COMMENT.findall(between) + (_COMMENT.findall(text[start:end]) if _is_plain_list(node) else [])
+    shown = ": " + " ".join([*properties.split(), render(new)]) + (f"  # {', '.join(comments)}" if comments else "")
     return text[:key_end] + shown + text[end:]
+
+
+def _is_plain_list(node: yaml.Node) -> bool:
+    """Whether a node is a list of words without quotes, in which every # begins a comment."""
+    items = node.value if isinstance(node, yaml.SequenceNode) else [None]
+    return all(isinstance(item, yaml.ScalarNode) and not item.style for item in items)
 
 
 def _added(text: str, root: yaml.MappingNode, node: yaml.MappingNode, path: Path, new: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-_PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*\s+)*")  # anchor and tag before a value
+_PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*\s+(?:#[^\n]*\n\s*)*)*")  # anchor and tag before a value
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 
 
