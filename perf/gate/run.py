@@ -135,13 +135,16 @@ def _measure_pair(wish: Wish, setting: Setting, planned: PlannedPair, runs: list
     Raises: SideError.
     """
     if setting.settled is not None:
+        are_same = False
         try:
             with generation(setting.settled, planned.first_started, are_settled=True) as servers:
-                if _serve_the_same(setting, servers):
+                are_same = _serve_the_same(setting, servers)
+                if are_same:
                     _measure_turns(setting, servers, planned, runs)
                     return setting
         except SideError:  # said again below where it is not the settling
-            pass
+            if are_same:
+                raise
         console.say("note: with completed configurations it is not served the same; each start completes them anew")
         setting = replace(setting, settled=None)
     with generation(wish.repositories, planned.first_started) as servers:

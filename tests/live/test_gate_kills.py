@@ -1,0 +1,122 @@
+"""Gates whose servers, whose perf_analyzer, or who themselves are killed while they measure."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.live, pytest.mark.slow]
+LIMIT_S = 60.0
+
+
+@pytest.fixture
+def start(tmp_path: Path, write_model: Callable[..., Path]) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+    """A function that starts a gate of two repositories, `a` the baseline and `b` the candidate."""
+    for name in ("a", "b"):
+        write_model(tmp_path / name, "double")
+    started: list[subprocess.Popen[str]] = []
+
+    def begin() -> subprocess.Popen[str]:
+        argv = [str(Path(sys.executable).parent / "tritonsmith"), "gate", str(tmp_path / "b")]
+        argv += [
+            "--baseline",
+            str(tmp_path / "a"),
+            "--budget-s",
+            "120",
+            "--window-ms",
+            "40",
+            "--output",
+            str(tmp_path / "gate"),
+        ]
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def children(parent: int) -> dict[int, str]:
+    """Return the command lines of a process's children."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == parent:
+                found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+    return found
+
+
+def wait_for(look: Callable[[], object]) -> None:
+    """Wait until there is something."""
+    deadline_s = time.monotonic() + LIMIT_S
+    while not look():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+def kept_pairs(folder: Path) -> list[int]:
+    """Return the numbers of the pairs that are kept."""
+    runs = json.loads((folder / "gate" / "unfinished.json").read_bytes())["runs"]
+    return sorted({run["pair"] for run in runs})
+
+
+def kill_child(parent: int, program: str, folder: Path) -> None:
+    """Kill the first child of this program, once pairs are measured."""
+    wait_for((folder / "unfinished.json").exists)
+    wait_for(lambda: any("perf_analyzer" in line.split(" ")[0] for line in children(parent).values()))
+    victims = [pid for pid, line in children(parent).items() if program in line.split(" ")[0]]
+    os.kill(victims[0], signal.SIGKILL)
+
+
+def test_a_killed_server_is_its_side_s_failure(start: Callable[[], subprocess.Popen[str]], tmp_path: Path) -> None:
+    process = start()
+    kill_child(process.pid, "tritonserver", tmp_path / "gate")
+    _, said = process.communicate(timeout=LIMIT_S)
+    if process.returncode == 6:  # it was the baseline's, while it warmed up
+        assert "the baseline" in said
+        return
+    [failure] = json.loads((tmp_path / "gate" / "gate.json").read_bytes())["verdict"]["failures"]
+    assert failure["kind"] == "missing point"
+    assert process.returncode == {"candidate": 1, "baseline": 7}[failure["side"]]
+
+
+def test_a_killed_perf_analyzer_is_nobody_s_failure(start: Callable[[], subprocess.Popen[str]], tmp_path: Path) -> None:
+    process = start()
+    kill_child(process.pid, "perf_analyzer", tmp_path / "gate")
+    before = len(kept_pairs(tmp_path))
+    wait_for(lambda: len(kept_pairs(tmp_path)) > before)  # a pair with a failure ends the gate instead
+    process.terminate()
+    _, said = process.communicate(timeout=LIMIT_S)
+    assert "ended by signal 9; measured again" in said
+    assert process.returncode == 143
+
+
+def test_a_killed_gate_goes_on_and_leaves_nothing(
+    start: Callable[[], subprocess.Popen[str]], tmp_path: Path, traces: Callable[[str], list[str]]
+) -> None:
+    process = start()
+    wait_for((tmp_path / "gate" / "unfinished.json").exists)
+    servers = " ".join(line for line in children(process.pid).values() if "tritonserver" in line)
+    process.kill()
+    process.communicate()
+    runs = set(re.findall(r"tritonsmith-run-\w+", servers))
+    wait_for(lambda: not any(found for run in runs for found in traces(run)))
+    before = kept_pairs(tmp_path)
+    again = start()
+    wait_for(lambda: len(kept_pairs(tmp_path)) > len(before))
+    again.terminate()
+    _, said = again.communicate(timeout=LIMIT_S)
+    assert f"pairs kept of an interrupted gate of the same two: {len(before)}" in said
+    assert kept_pairs(tmp_path)[: len(before) + 1] == list(range(len(before) + 1))
+    assert not list((tmp_path / "gate").glob(".measuring-*"))
