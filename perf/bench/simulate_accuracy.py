@@ -4,7 +4,8 @@ Two models, one that sleeps (batching pays) and one that computes (it does not),
 probes of each model with one instance, and one with two, calibrate the simulator; then every configuration is measured
 under every load, interleaved, and compared with what was simulated for it. Rates are set from the simulation: a share
 of what saturates the configuration. Goals: the median error of throughput is at most 10 %; that of p99 at most 25 %,
-or 1.5 times half the range of its repeats, where that is more.
+or 1.5 times half the range of its repeats, where that is more. `--grid FILE` measures nothing: it compares what the
+bench of `tune` measured with what `tune` had predicted of it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonsmith.backends.client.counters import ModelCounters, parse_counters
 from tritonsmith.backends.server.embedded import Server, embedded_server
 from tritonsmith.generator import console
+from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.manifests.server import ServerOptions
+from tritonsmith.perf.bench.accuracy import as_table, compare, grid_points, read_grids, summarize
 from tritonsmith.perf.bench.record import write_result
 from tritonsmith.perf.measure.analyzer import AnalyzerResult, AnalyzerRun, AnalyzerTool, run_analyzer
 from tritonsmith.perf.measure.input_data import write_input_data
@@ -42,7 +45,7 @@ from tritonsmith.perf.simulate import (
     simulate,
 )
 from tritonsmith.perf.simulate.calibration import Calibration, Probe, calibrate, with_contention
-from tritonsmith.perf.statistics import median, quantile
+from tritonsmith.perf.statistics import quantile
 from tritonsmith.perf.sweep import find_analyzer
 
 SCRIPTS = {
@@ -81,7 +84,6 @@ PROBED = (1, 3, 6, 24)  # concurrencies
 PROBE_ROUNDS = 5
 CONCURRENCIES = (1, 4, 16)
 RATE_SHARE = 0.6
-GOAL_THROUGHPUT, GOAL_P99, GOAL_HALF_RANGES = 0.10, 0.25, 1.5
 REPEATS, WINDOW_MS = 5, 300
 
 
@@ -140,8 +142,12 @@ class Bench:
 @click.command()
 @click.option("--repeats", default=REPEATS, show_default=True, help="Measurements of each point.")
 @click.option("--window-ms", default=WINDOW_MS, show_default=True, help="perf_analyzer's windows, three each.")
-def main(repeats: int, window_ms: int) -> None:
-    """Compare what the simulator predicts with what the real server does."""
+@click.option("--grid", "grids", multiple=True, type=click.Path(path_type=Path), help="What bench-tune measured.")
+def main(repeats: int, window_ms: int, grids: tuple[Path, ...]) -> None:
+    """Compare what the simulator predicts with what the real server does; with --grid, nothing is measured."""
+    if grids:
+        compare_grids(grids)
+        return
     ticks = read_cpu_ticks()
     with tempfile.TemporaryDirectory(prefix="tritonsmith-accuracy-") as folder:
         points = measure(Path(folder), repeats, window_ms)
@@ -149,7 +155,25 @@ def main(repeats: int, window_ms: int) -> None:
     summary = summarize(points)
     load = {"busy_share": machine.busy_share, "steal_share": machine.steal_share}
     write_result("simulate_accuracy", {"repeats": repeats, "window_ms": window_ms, **load, **summary, "points": points})
-    console.result(as_table(points) + "\n\n" + "\n".join(f"{key}: {value}" for key, value in summary.items()))
+    console.result(f"{as_table(points)}\n\n{summary_text(summary)}")
+
+
+def compare_grids(paths: Sequence[Path]) -> None:
+    """Print how far predictions of grids are off that were measured before, each grid by itself, and keep it."""
+    results: dict[str, Any] = {}
+    for path in paths:
+        for grid in read_grids(path):
+            points = list(grid_points(grid))
+            if not points:
+                raise UsageError(f"--grid: '{grid.title}' has nothing that was measured three times and predicted")
+            results[grid.title] = {**summarize(points), "points": points}
+            console.result(f"{as_table(points)}\n\n{summary_text(summarize(points))}\n")
+    write_result("simulate_accuracy_grid", results)
+
+
+def summary_text(summary: Mapping[str, Any]) -> str:
+    """Return the summary, a line each."""
+    return "\n".join(f"{key}: {value}" for key, value in summary.items())
 
 
 def measure(folder: Path, repeats: int, window_ms: int) -> list[dict[str, Any]]:
@@ -173,7 +197,7 @@ def measure(folder: Path, repeats: int, window_ms: int) -> list[dict[str, Any]]:
                         values = (profile.throughput_per_s, quantile(profile.latencies_us, 0.99))
                         measured.setdefault((setting, load), []).append(values)
     return [
-        compare(setting, load, predict(setting, load, calibrations, contention), values)
+        compare(str(setting), load, predict(setting, load, calibrations, contention), values)
         for (setting, load), values in measured.items()
     ]
 
@@ -216,73 +240,6 @@ def predict(
     arrivals = ClosedLoop(int(load.value)) if load.kind == "concurrency" else Poisson(load.value)
     outcome = simulate(system, Traffic(setting.target, arrivals))
     return outcome.throughput_per_s, outcome.p99_us
-
-
-def compare(
-    setting: Setting, load: Load, predicted: tuple[float, float], measured: Sequence[tuple[float, float]]
-) -> dict[str, Any]:
-    """Return one point: predicted, measured, errors relative to the measured medians, the error p99 may have."""
-    rates, p99s = ([float(values[part]) for values in measured] for part in (0, 1))
-    rate, p99 = median(rates), median(p99s)
-    allowed = max(GOAL_P99, GOAL_HALF_RANGES * (max(p99s) - min(p99s)) / 2 / p99)
-    return {
-        "setting": str(setting),
-        "load": str(load),
-        "predicted_per_s": round(predicted[0], 1),
-        "measured_per_s": round(rate, 1),
-        "throughput_error": round(predicted[0] / rate - 1, 4),
-        "predicted_p99_us": round(predicted[1]),
-        "measured_p99_us": round(p99),
-        "p99_range_us": [round(min(p99s)), round(max(p99s))],
-        "p99_error": round(predicted[1] / p99 - 1, 4),
-        "p99_allowed": round(allowed, 4),
-    }
-
-
-def summarize(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the median errors against their goals."""
-    p99_errors, allowed = [abs(point["p99_error"]) for point in points], [point["p99_allowed"] for point in points]
-    within = sum(error <= most for error, most in zip(p99_errors, allowed, strict=True))
-    return {
-        "median_throughput_error": round(median([abs(point["throughput_error"]) for point in points]), 4),
-        "goal_throughput_error": GOAL_THROUGHPUT,
-        "median_p99_error": round(median(p99_errors), 4),
-        "median_p99_allowed": round(median(allowed), 4),
-        "median_p99_error_of_allowed": round(
-            median([error / most for error, most in zip(p99_errors, allowed, strict=True)]), 4
-        ),
-        "p99_within_allowed": f"{within} of {len(points)}",
-    }
-
-
-def as_table(points: Sequence[Mapping[str, Any]]) -> str:
-    """Return the points as a table, the worst p99 first."""
-    header = [
-        "setting",
-        "load",
-        "predicted /s",
-        "measured /s",
-        "error",
-        "predicted p99",
-        "measured",
-        "error",
-        "allowed",
-    ]
-    rows = [
-        [
-            point["setting"],
-            point["load"],
-            f"{point['predicted_per_s']:.0f}",
-            f"{point['measured_per_s']:.0f}",
-            f"{point['throughput_error']:+.0%}",
-            f"{point['predicted_p99_us'] / 1e3:.1f}",
-            f"{point['measured_p99_us'] / 1e3:.1f}",
-            f"{point['p99_error']:+.0%}",
-            f"{point['p99_allowed']:.0%}",
-        ]
-        for point in sorted(points, key=lambda point: -abs(point["p99_error"]))
-    ]
-    return console.table(header, rows)
 
 
 def write_models(root: Path) -> None:
