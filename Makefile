@@ -8,7 +8,7 @@ VENV := $(if $(ACTIVE),$(ACTIVE),$(CURDIR)/.venv)
 BIN := $(VENV)/bin
 PACKAGES := generator backends ensembles perf
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev links quickstart test test-quick lint types format regen bench bench-onnx bench-inflight bench-streaming bench-soak bench-check bench-fuzz bench-simulate bench-simulate-accuracy bench-gate-simulated bench-tune-simulated bench-gate findings clean wheel
+.PHONY: help setup setup-dev links quickstart test test-quick lint types format regen bench bench-onnx bench-inflight bench-streaming bench-soak bench-check bench-fuzz bench-simulate bench-simulate-accuracy bench-gate-simulated bench-tune bench-tune-simulated bench-gate findings clean wheel
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -81,6 +81,9 @@ bench-check: setup-dev ## the check of 1,000 models against protobuf's own parse
 
 bench-fuzz: setup-dev ## 100,000 mutated configurations and specs end in findings or an error; minutes
 	$(BIN)/python -m tritonsmith.perf.bench.fuzz
+
+bench-tune: setup-dev ## tune's picks against measuring everything, on three pipelines; over an hour, resumable
+	$(BIN)/python -m tritonsmith.perf.bench.tune
 
 bench-tune-simulated: setup-dev ## how good tune's picks are on made-up spaces, against brute and quick searches; half an hour
 	$(BIN)/python -m tritonsmith.perf.bench.tune_simulated

@@ -54,7 +54,8 @@ def spec(tmp_path: Path) -> Path:
 def options(**given: Any) -> TuneOptions:
     names = TuneOptions.__dataclass_fields__
     plain: dict[str, Any] = {"limits": (), "vary": (), "inputs": (), "budget_s": 120.0, "seed": 0, "output": Path("o")}
-    return TuneOptions(**dict.fromkeys(names) | plain | {"profile": "", "is_patch": False} | given)
+    values: dict[str, Any] = {**dict.fromkeys(names), **plain, "profile": "", "is_patch": False, **given}
+    return TuneOptions(**values)
 
 
 @pytest.mark.parametrize(
