@@ -17,6 +17,7 @@ from tritonsmith.generator.spec.document import ModelSpec
 from tritonsmith.generator.spec.settings import Settings, read_settings
 from tritonsmith.generator.suggest import did_you_mean
 
+_NO_MODEL = "there is no model"
 VARIANTS = "variants"  # the one word of `vary:` that is no field of ModelConfig
 LatencyMetric = Literal["mean_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms"]
 Positive = Annotated[float, Field(gt=0)]
@@ -80,7 +81,10 @@ def read_tune(node: tree.Node, models: Mapping[str, ModelSpec], findings: list[F
     """Return the spec's `tune:`; what is wrong is added to `findings`, and None returned where it cannot be read."""
     count = len(findings)
     if isinstance(node, tree.Mapping):
-        findings.extend(_wrong_variations(node.entries.get("vary"), models))
+        node = node.without_nulls()
+        wrong = list(_wrong_variations(node.entries.get("vary"), models))
+        # where models could not be read, those that seem to lack may be among them
+        findings.extend(finding for finding in wrong if not count or not finding.message.startswith(_NO_MODEL))
     if len(findings) > count:
         return None
     return read_settings(Tune, node, "tune", findings)
@@ -91,7 +95,7 @@ def _wrong_variations(vary: tree.Node | None, models: Mapping[str, ModelSpec]) -
         assert isinstance(vary, tree.Mapping)
         key = f"tune.vary.{model}"
         if model not in models:
-            message = f"there is no model '{model}' to vary.{did_you_mean(model, models)}"
+            message = f"{_NO_MODEL} '{model}' to vary.{did_you_mean(model, models)}"
             yield error(message, vary.place_of(model), key=key, remedy=f"the models are {', '.join(models)}")
         elif not isinstance(fields, tree.Mapping):
             message = f"expected fields and their values, got {tree.kind_of(fields)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -12,7 +12,7 @@ from tritonsmith.generator.checks import Case, Target, check_repository
 from tritonsmith.generator.findings import Finding, Severity
 from tritonsmith.generator.repository.core import Repository
 from tritonsmith.perf.document import Scalar
-from tritonsmith.perf.variants import changed_configs
+from tritonsmith.perf.variants import changed_configs, split_field
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Judge:
 
     repository: Repository
     configs: Mapping[str, ModelConfig]
+    _reasons: dict[tuple[tuple[str, Scalar], ...], str] = field(default_factory=dict)  # of one model's part
 
     def derived(self, variant: Mapping[str, Scalar]) -> dict[str, Scalar]:
         """Return what follows for ensembles: their max_batch_size is the least of their steps', as `build` makes it."""
@@ -36,7 +37,22 @@ class Judge:
         return found
 
     def reason(self, variant: Mapping[str, Scalar]) -> str:
-        """Return why a variant cannot be picked; empty where it can."""
+        """Return why a variant cannot be picked; empty where it can.
+
+        Each model's part is judged alone, and once: models meet in their ensembles only, which follow them.
+        """
+        parts: dict[str, dict[str, Scalar]] = {}
+        for path, value in variant.items():
+            parts.setdefault(split_field(path, self.configs)[0], {})[path] = value
+        for part in parts.values():
+            key = tuple(sorted(part.items()))
+            if key not in self._reasons:
+                self._reasons[key] = self._reason(part)
+            if self._reasons[key]:
+                return self._reasons[key]
+        return ""
+
+    def _reason(self, variant: Mapping[str, Scalar]) -> str:
         changed = changed_configs(variant, self.configs)
         for name, config in changed.items():
             if reason := _own_reason(name, self.configs[name], config):

@@ -88,6 +88,17 @@ def test_what_is_wrong_with_a_tuning_is_told_where_it_stands(
     assert len(found) == 1
 
 
+def test_null_leaves_a_key_out(write_onnx: WriteOnnx, write_spec: WriteSpec) -> None:
+    write_onnx()
+    spec = read_spec(write_spec(f"{MODELS}tune: {{objective: latency, vary: null, limits: null}}\n"))
+    assert not spec.findings and spec.tune is not None and not spec.tune.vary
+
+
+def test_a_model_that_cannot_be_read_is_not_told_as_missing(write_spec: WriteSpec) -> None:
+    found = messages(read_spec(write_spec("models: {m: 5}\ntune: {vary: {m: {max_batch_size: [1]}}}\n")))
+    assert found == ["1: models.m: expected a mapping, got '5'"]
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
