@@ -70,7 +70,7 @@ def _filename(model: ModelSpec, variant: str) -> str:
 def _files(model: ModelSpec, variant: str, filename: str) -> dict[str, File]:
     """Return a variant's files; with others beside it it gets a folder: two graphs may call their weights alike.
 
-    The folder bears the file's name and holds model.onnx. Source: onnxruntime_backend: onnxruntime.cc (LoadModel).
+    The folder bears the file's name and holds model.onnx. Source: onnxruntime_backend r24.10, ModelState::LoadModel.
     """
     version, path = next(iter(model.file), 1), model.variants[variant].path
     facts = facts_of_file(replace(model, file={version: path}, variants={}), [])

@@ -133,7 +133,7 @@ def oracle(write_onnx: WriteOnnx, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("profile", ["", "big", "small"])
 def test_every_pick_is_built_by_a_spec_with_anchors_and_all_styles(oracle: Path, profile: str) -> None:
-    for pick in picks_of(oracle, profile, 60, seed=len(profile)):
+    for pick in picks_of(oracle, profile, 30, seed=len(profile)):
         oracle.write_text(COMMENTED)
         require_written(oracle, profile, pick)
 
