@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from tritonsmith.generator import console
-from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.statistics import median
 from tritonsmith.perf.tune.core import Trial
@@ -22,7 +18,7 @@ FEWEST = 3  # repeats: fewer have no range
 
 @dataclass(frozen=True)
 class Grid:
-    """Repeated measurements of candidates at loads, and what the simulator said of them; as the bench of tune has it.
+    """Repeated measurements of candidates at loads, and what the simulator said of them.
 
     Windows, generations and seconds do not matter; a trial that failed counts for nothing.
     """
@@ -97,21 +93,6 @@ def as_table(points: Sequence[Mapping[str, Any]]) -> str:
         for point in sorted(points, key=lambda point: -abs(point["p99_error"]))
     ]
     return console.table(header, rows)
-
-
-def read_grids(path: Path) -> list[Grid]:
-    """Read one grid, or a list of them, from a JSON file.
-
-    Raises: UsageError.
-    """
-    try:
-        found = TypeAdapter(list[Grid] | Grid).validate_json(path.read_bytes())
-    except OSError as problem:
-        raise UsageError(f"--grid: cannot read {path}: {problem.strerror}", hint="make bench-tune writes it") from None
-    except ValidationError as problem:
-        said = problem.errors()[0]["msg"]
-        raise UsageError(f"--grid: {path} holds no measured grid: {said}", hint="make bench-tune writes it") from None
-    return found if isinstance(found, list) else [found]
 
 
 def grid_points(grid: Grid) -> Iterator[dict[str, Any]]:

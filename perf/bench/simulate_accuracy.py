@@ -4,15 +4,17 @@ Two models, one that sleeps (batching pays) and one that computes (it does not),
 probes of each model with one instance, and one with two, calibrate the simulator; then every configuration is measured
 under every load, interleaved, and compared with what was simulated for it. Rates are set from the simulation: a share
 of what saturates the configuration. Goals: the median error of throughput is at most 10 %; that of p99 at most 25 %,
-or 1.5 times half the range of its repeats, where that is more. `--grid FILE` measures nothing: it compares what the
-bench of `tune` measured with what `tune` had predicted of it.
+or 1.5 times half the range of its repeats, where that is more.
+
+`--grid build/bench-tune` measures none of this: it probes the models of the bench of `tune` as `tune` does, and
+compares what that predicts with all that was measured there.
 """
 
 from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,10 +28,10 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonsmith.backends.client.counters import ModelCounters, parse_counters
 from tritonsmith.backends.server.embedded import Server, embedded_server
 from tritonsmith.generator import console
-from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.manifests.server import ServerOptions
-from tritonsmith.perf.bench.accuracy import as_table, compare, grid_points, read_grids, summarize
+from tritonsmith.perf.bench.accuracy import as_table, compare, grid_points, summarize
 from tritonsmith.perf.bench.record import write_result
+from tritonsmith.perf.bench.simulate_grid import measured_grids
 from tritonsmith.perf.measure.analyzer import AnalyzerResult, AnalyzerRun, AnalyzerTool, run_analyzer
 from tritonsmith.perf.measure.input_data import write_input_data
 from tritonsmith.perf.measure.load import Load
@@ -142,11 +144,11 @@ class Bench:
 @click.command()
 @click.option("--repeats", default=REPEATS, show_default=True, help="Measurements of each point.")
 @click.option("--window-ms", default=WINDOW_MS, show_default=True, help="perf_analyzer's windows, three each.")
-@click.option("--grid", "grids", multiple=True, type=click.Path(path_type=Path), help="What bench-tune measured.")
-def main(repeats: int, window_ms: int, grids: tuple[Path, ...]) -> None:
-    """Compare what the simulator predicts with what the real server does; with --grid, nothing is measured."""
-    if grids:
-        compare_grids(grids)
+@click.option("--grid", type=click.Path(path_type=Path), help="What bench-tune measured: its folder.")
+def main(repeats: int, window_ms: int, grid: Path | None) -> None:
+    """Compare what the simulator predicts with what the real server does; with --grid, with what was measured there."""
+    if grid:
+        compare_grids(grid)
         return
     ticks = read_cpu_ticks()
     with tempfile.TemporaryDirectory(prefix="tritonsmith-accuracy-") as folder:
@@ -158,17 +160,14 @@ def main(repeats: int, window_ms: int, grids: tuple[Path, ...]) -> None:
     console.result(f"{as_table(points)}\n\n{summary_text(summary)}")
 
 
-def compare_grids(paths: Sequence[Path]) -> None:
-    """Print how far predictions of grids are off that were measured before, each grid by itself, and keep it."""
+def compare_grids(work: Path) -> None:
+    """Print how far predictions are off of grids that the bench of `tune` measured, and keep that."""
     results: dict[str, Any] = {}
-    for path in paths:
-        for grid in read_grids(path):
-            points = list(grid_points(grid))
-            if not points:
-                raise UsageError(f"--grid: '{grid.title}' has nothing that was measured three times and predicted")
-            results[grid.title] = {**summarize(points), "points": points}
-            console.result(f"{as_table(points)}\n\n{summary_text(summarize(points))}\n")
-    write_result("simulate_accuracy_grid", results)
+    for grid in measured_grids(work):
+        points = list(grid_points(grid))
+        results[grid.title] = {**summarize(points), "points": points}
+        console.result(f"{as_table(points)}\n\n{summary_text(summarize(points))}\n")
+    write_result("simulate_grid", results)
 
 
 def summary_text(summary: Mapping[str, Any]) -> str:

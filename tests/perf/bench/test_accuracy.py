@@ -1,15 +1,13 @@
-import json
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Callable
 
-import pytest
-
-from tritonsmith.generator.errors import UsageError
-from tritonsmith.perf.bench.accuracy import Grid, compare, grid_points, read_grids, summarize
+from tritonsmith.perf.bench.accuracy import Grid, compare, grid_points, summarize
+from tritonsmith.perf.bench.simulate_grid import grid_of
+from tritonsmith.perf.document import Sweep
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.tune.core import Prediction, Trial
+from tritonsmith.perf.tune.core import Candidate, Prediction, Trial
 from tritonsmith.perf.tune.document import Expectation
 
+MakeSweep = Callable[..., Sweep]
 LOAD = Load("concurrency", 4)
 
 
@@ -34,18 +32,21 @@ def test_p99_may_be_off_by_a_quarter_or_by_one_and_a_half_times_half_its_range()
     assert summary["p99_within_allowed"] == "1 of 3"
 
 
-def test_a_grid_is_compared_where_it_was_measured_thrice_and_predicted(tmp_path: Path) -> None:
+def test_a_grid_is_compared_where_it_was_measured_thrice_and_predicted() -> None:
     trials = [trial("a", 10), trial("a", 11), trial("a", 12), trial("a", 0, "fell over"), trial("b", 9), trial("b", 9)]
     grid = Grid("sleeping", tuple(trials), (expectation("a", 22.0), expectation("b", 9.0), expectation("c", 9.0)))
-    (tmp_path / "grid.json").write_text(json.dumps([asdict(grid)]))
-    (read,) = read_grids(tmp_path / "grid.json")
-    (point,) = grid_points(read)
+    (point,) = grid_points(grid)
     assert (point["setting"], point["p99_error"], point["throughput_error"]) == ("sleeping: a", 1.0, 0.1)
 
 
-def test_what_is_no_grid_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "grid.json").write_text('{"title": "a"}')
-    with pytest.raises(UsageError, match="holds no measured grid"):
-        read_grids(tmp_path / "grid.json")
-    with pytest.raises(UsageError, match="cannot read"):
-        read_grids(tmp_path / "none.json")
+def test_every_variant_of_a_sweep_is_compared_at_every_load(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep(counts=(1, 2))
+
+    def predict(candidate: Candidate, load: Load) -> Prediction:
+        at = [cell.measurement for cell in sweep.cells if cell.variant == candidate.variant]
+        return Prediction(at[0].throughput_per_s, 0.0, 0.0, 0.0, 0.0, 0.0, load.value)
+
+    points = list(grid_points(grid_of("digits", sweep, predict)))
+    assert len(points) == 2 * len(sweep.plan.loads)
+    assert {point["predicted_p99_us"] for point in points} == {load.value * 1e3 for load in sweep.plan.loads}
+    assert points[0]["setting"] == "digits: classifier.instance_group.count=1"
