@@ -27,6 +27,7 @@ from tritonsmith.perf.target import Target, embedded_target
 from tritonsmith.perf.tune.arena import live_arena
 from tritonsmith.perf.tune.core import Arena, Candidate, Found, Predict, Wish
 from tritonsmith.perf.tune.document import DOCUMENT_NAME, Expectation, Phase, TunePlan, Tuning, as_json, write_tuning
+from tritonsmith.perf.tune.journal import JOURNAL_NAME
 from tritonsmith.perf.tune.options import (
     TuneOptions,
     read_variations,
@@ -45,6 +46,7 @@ from tritonsmith.perf.tune.watched import Watched
 from tritonsmith.perf.tune.write_back import patch_of, write_pick
 
 END_S = 2.0  # of the budget: to write what was found, and to end the server and this process
+UNDO_S = 1.5  # for each model of a server that is not ours
 
 
 @dataclass
@@ -95,7 +97,8 @@ def tune(options: TuneOptions) -> Tuning:
         try:
             measured = _measure(options, wish, subject, space, tool, folder, clock)
         except (TritonsmithError, KeyboardInterrupt, SystemExit):
-            console.tip(f"what was measured is kept in {folder}; the same command goes on from there")
+            if _has_answers(folder):
+                console.tip(f"what was measured is kept in {folder}; the same command goes on from there")
             raise
         tuning = _written(options, measured, spec, tool, clock)
         write_tuning(tuning, folder)
@@ -121,6 +124,11 @@ def require_pick(tuning: Tuning) -> None:
         raise UnstableError("")
     if tuning.found.pick is None:
         raise AnswerIsNo("")
+
+
+def _has_answers(folder: Path) -> bool:
+    journal = folder / JOURNAL_NAME
+    return journal.exists() and len(journal.read_bytes().splitlines()) > 1  # beyond the head
 
 
 def _space(subject: Subject, options: TuneOptions) -> Space:
@@ -158,7 +166,8 @@ def _measure(
         console.say(f"{model}: {len(space.candidates)} configurations, {options.budget_s:g} s at most")
         predict = arena.calibrate(space.candidates)
         clock.add("calibration", arena.spent_s)
-        found = _search(arena, space.candidates, wish, predict, options)
+        end_s = END_S if target.server else END_S + UNDO_S * len(arena.bench.changes.base)
+        found = _search(arena, space.candidates, wish, predict, options, budget_s=options.budget_s - end_s)
         clock.add("search", found.spent_s)
         clock.earlier_s = max(0.0, found.spent_s - (time.monotonic() - clock.begun_s))
         plan = TunePlan(
@@ -180,9 +189,17 @@ def _measure(
         return measured
 
 
-def _search(arena: Arena, candidates: Sequence[Candidate], wish: Wish, predict: Predict, options: TuneOptions) -> Found:
+def _search(
+    arena: Arena,
+    candidates: Sequence[Candidate],
+    wish: Wish,
+    predict: Predict,
+    options: TuneOptions,
+    *,
+    budget_s: float,
+) -> Found:
     with console.progress("tune", round(options.budget_s)) as progress:
-        watched, budget_s = Watched(arena, progress), options.budget_s - END_S
+        watched = Watched(arena, progress)
         return search(candidates, wish, watched, predict, budget_s=budget_s, seed=options.seed)
 
 

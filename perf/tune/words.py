@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from tritonsmith.perf.report.numbers import significant
-from tritonsmith.perf.tune.core import Confirmation, Fate, Found, Objective, Standing, Wish
+from tritonsmith.perf.tune.core import Candidate, Confirmation, Fate, Found, Objective, Standing, Wish
 from tritonsmith.perf.tune.document import Tuning
 
 VALUE_NAMES: dict[Objective, str] = {
@@ -15,6 +15,8 @@ VALUE_NAMES: dict[Objective, str] = {
     "latency": "{quantile} ms",
     "cost": "per million",
 }
+# What `Candidate.thrift` counts, as `space` fills it.
+THRIFT = ("instances", "us of queue delay", "rows in a batch", "changes to the spec")
 _HOLDERS = re.compile(r"\b(instance_group|dynamic_batching|parameters)\.(?=\w)")
 
 
@@ -103,8 +105,17 @@ def predicted(standing: Standing) -> str:
 def ties(tuning: Tuning) -> Iterator[str]:
     """Yield what the pick is tied with, and why not that was picked."""
     for standing in with_fate(tuning.found, "tied"):
-        why = standing.reason or "not told apart; the pick costs less"
+        why = standing.reason or f"not told apart, {cheaper(tuning.found.pick, standing.candidate)}"
         yield f"{standing.candidate.name}: {value(standing)} {value_name(tuning.plan.wish)}; {why}"
+
+
+def cheaper(pick: Candidate | None, other: Candidate) -> str:
+    """Return why the pick is the cheaper of two: "and the pick has 2 instances, not 3"."""
+    mine = pick.thrift if pick else ()
+    for name, few, many in zip(THRIFT, mine, other.thrift, strict=False):
+        if few != many:
+            return f"and the pick has {few:g} {name}, not {many:g}"
+    return "and the pick does not cost more"
 
 
 def confirmation(one: Confirmation) -> str:

@@ -8,10 +8,10 @@ import pytest
 
 from tritonsmith.generator.errors import RepositoryError, UsageError
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.tune.core import Limit, Wish
+from tritonsmith.perf.tune.core import Candidate, Limit, Wish
 from tritonsmith.perf.tune.document import Tuning, as_json, read_tuning, write_tuning
 from tritonsmith.perf.tune.text import as_text
-from tritonsmith.perf.tune.words import goal, short
+from tritonsmith.perf.tune.words import cheaper, goal, short
 
 MakeTuning = Callable[..., Tuning]
 RATES = tuple(Load("request_rate", value) for value in (100, 400))
@@ -64,6 +64,12 @@ def test_narrow_columns_leave_out_the_model_and_what_holds_a_field() -> None:
     assert short(name, "digits") == "count=2, max_batch_size=8, other.max_queue_delay=1"
     assert short("digits.dynamic_batching=null", "digits") == "dynamic_batching=null"
     assert short("as it is", "digits") == "as it is"
+
+
+def test_a_tie_says_what_the_pick_saves() -> None:
+    costly, cheap = Candidate("a", {}, (2.0, 500.0, 8.0, 1.0)), Candidate("b", {}, (2.0, 100.0, 16.0, 1.0))
+    assert cheaper(cheap, costly) == "and the pick has 100 us of queue delay, not 500"
+    assert cheaper(cheap, cheap) == "and the pick does not cost more"
 
 
 def test_a_patch_that_was_only_printed_is_not_called_written(make_tuning: MakeTuning) -> None:
