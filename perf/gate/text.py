@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import math
 import re
 from xml.etree import ElementTree
 
@@ -41,6 +44,19 @@ def as_step_summary(gate: Gate) -> str:
     plots = [plot_line(one) for one in gate.verdict.comparisons if one.decides]
     plot = ["", "```text", *plots, "```"] if plots else []
     return as_markdown(gate) + "\n".join(plot) + ("\n" if plot else "")
+
+
+def as_csv(gate: Gate) -> str:
+    """Return a row per point and pair: how much slower the candidate was in it, and the point's bounds beside it."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["metric", "load", "pair", "slowdown", "estimate", "low", "high", "smallest_visible", "verdict"])
+    for one in gate.verdict.comparisons:
+        whole = [f"{one.slowdown:.6g}", *(_number(value) for value in (one.low, one.high, one.smallest_visible))]
+        for number, log_ratio in enumerate(one.log_ratios):
+            pair = [one.metric, str(one.load), str(number), f"{math.exp(log_ratio):.6g}"]
+            writer.writerow([*pair, *whole, one.word or "shown only"])
+    return text.getvalue()
 
 
 def plot_line(one: Comparison) -> str:
@@ -91,6 +107,10 @@ def _add(suite: ElementTree.Element, name: str, kind: str, message: str) -> None
         ElementTree.SubElement(case, kind, message=_clean(message), type=kind).text = _clean(message)
     else:
         ElementTree.SubElement(case, "system-out").text = _clean(message)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
 
 
 def _cell(share: float, reach: float) -> int:

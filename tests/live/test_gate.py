@@ -10,6 +10,7 @@ from tritonsmith.generator.errors import ServerError
 from tritonsmith.perf.gate.core import Side
 from tritonsmith.perf.gate.document import Gate, GatePlan
 from tritonsmith.perf.gate.run import run_gate
+from tritonsmith.perf.gate.session import run_against_stored, store_session
 from tritonsmith.perf.gate.setup import Wish
 from tritonsmith.perf.measure.input_data import made_up_rows, write_input_data
 from tritonsmith.perf.measure.load import Load
@@ -103,3 +104,34 @@ def test_out_of_time_it_is_inconclusive(compare: Callable[..., Gate]) -> None:
     gate = compare(code(), code(), budget_s=10)
     assert gate.verdict.word == "inconclusive"
     assert gate.verdict.pairs < 8
+
+
+def test_a_stored_baseline_says_what_one_session_can_show(
+    tmp_path: Path, write_model: WriteModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tritonsmith.perf.gate.session.GENERATIONS", 2)
+    monkeypatch.setattr("tritonsmith.perf.gate.refusals.FOREIGN_LIMIT", 9.0)  # other tests may run beside
+
+    def wish(factor: int) -> Wish:
+        repository = tmp_path / f"times-{factor}"
+        write_model(repository, "double", code(factor=factor))
+        plan = GatePlan("", (Load("concurrency", 2),), budget_s=60)
+        return Wish(plan, {"candidate": f"times {factor}"}, {"candidate": repository}, write, 0.001)
+
+    def write(model: str, target: Target) -> tuple[Path, str]:
+        rows = made_up_rows(target.control.metadata(model), target.control.config(model))
+        return write_input_data(tmp_path / "input.json", rows), ""
+
+    path, same = tmp_path / "baseline.json", wish(2)
+    with console.progress("gate") as progress:
+        stored = store_session(same, find_analyzer(), tmp_path, progress, path)
+        again = run_against_stored(same, find_analyzer(), tmp_path, progress, path)
+        wrong = run_against_stored(wish(3), find_analyzer(), tmp_path, progress, path)
+    assert len(stored.sessions) == 1
+    assert again.verdict.word == "inconclusive"
+    assert again.stored_sessions == 1
+    assert {run.side for run in again.runs} == {"candidate"}
+    assert [one.log_ratios for one in again.verdict.comparisons if one.metric == "p50" and len(one.log_ratios) == 2]
+    assert wrong.verdict.word == "regress"
+    assert wrong.verdict.reasons[0].startswith("wrong outputs: candidate")
+    assert wrong.runs == ()

@@ -1,3 +1,4 @@
+import csv
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +10,7 @@ from tritonsmith.perf.gate.core import Tolerance
 from tritonsmith.perf.gate.document import Gate
 from tritonsmith.perf.gate.forest import forest_plot
 from tritonsmith.perf.gate.page import render_page
-from tritonsmith.perf.gate.text import MARKER, as_junit, as_markdown, as_step_summary, as_text, plot_line
+from tritonsmith.perf.gate.text import MARKER, as_csv, as_junit, as_markdown, as_step_summary, as_text, plot_line
 from tritonsmith.perf.measure.load import Load
 
 MakeGate = Callable[..., Gate]
@@ -116,3 +117,14 @@ def test_the_page_is_whole_and_needs_nothing_else(slowdown: float, pairs: int, m
     assert "http" not in page
     assert "a|b &lt;i&gt;" in page
     assert ("<svg" in page) == bool(gate.verdict.comparisons)
+
+
+def test_csv_has_a_row_per_point_and_pair(make_gate: MakeGate) -> None:
+    gate = make_gate(1.1, pairs=12, loads=LOADS)
+    header, *rows = csv.reader(as_csv(gate).splitlines())
+    assert len(rows) == 12 * len(gate.verdict.comparisons)
+    assert {len(row) for row in rows} == {len(header)}
+    [first] = [row for row in rows if row[:3] == ["p50", "concurrency 8", "0"]]
+    assert first[-1] == "regress"
+    assert 1.0 < float(first[3]) < 1.2
+    assert "" in next(csv.reader(as_csv(make_gate(pairs=3)).splitlines()[1:]))
