@@ -253,6 +253,7 @@ def gate(is_json: bool, is_markdown: bool, **options: Any) -> None:
 @click.option("--html", is_flag=True, help="Print the page.")
 @click.option("--markdown", is_flag=True, help="Print a Markdown table.")
 @click.option("--csv", is_flag=True, help="Print one row per point.")
+@click.option("--junit", is_flag=True, help="Print JUnit XML, of a gate.")
 @click.option("--json", is_flag=True, help="Print the document and its points.")
 def report(path: Path, **forms: bool) -> None:
     """Turn what sweep, tune or gate left in PATH (a folder or a document) into a report.

@@ -57,6 +57,8 @@ KINDS = (
         {
             "html": lambda path: gate_page.render_page(gates.read_gate(path)),
             "markdown": lambda path: gate_text.as_markdown(gates.read_gate(path)),
+            "csv": lambda path: gate_text.as_csv(gates.read_gate(path)),
+            "junit": lambda path: gate_text.as_junit(gates.read_gate(path)) + "\n",
             "json": lambda path: json.dumps(gates.as_json(gates.read_gate(path)), indent=2),
         },
     ),
