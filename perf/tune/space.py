@@ -75,7 +75,7 @@ def candidates_of(
     judge = Judge(repository, configs)
     found: dict[tuple[tuple[str, Scalar], ...], Candidate] = {(): own}
     dropped: Counter[str] = Counter()
-    for shown in _combinations(axes, configs):
+    for shown in _combinations(axes, configs, files):
         variant = without_alias(shown, files)
         key = tuple(sorted(variant.items()))
         if key in found:
@@ -132,14 +132,16 @@ def _refuse_too_many(axes: Sequence[Axis]) -> None:
         raise UsageError(f"{count:,} combinations are more than the {MOST_GIVEN:,} that are tried", hint="vary less")
 
 
-def _combinations(axes: Sequence[Axis], configs: Mapping[str, ModelConfig]) -> Iterator[dict[str, Scalar]]:
+def _combinations(
+    axes: Sequence[Axis], configs: Mapping[str, ModelConfig], files: VariantFiles
+) -> Iterator[dict[str, Scalar]]:
     """Yield each combination as what it changes; values that are there already are left out."""
     kept = [[(axis.field, value) for value in axis.values] for axis in axes]
     for combination in itertools.product(*kept):
         yield {
             field: value
             for field, value in _without_shadowed(dict(combination)).items()
-            if not _is_there(field, value, configs)
+            if not _is_there(field, value, configs, files)
         }
 
 
@@ -149,11 +151,11 @@ def _without_shadowed(variant: Mapping[str, Scalar]) -> dict[str, Scalar]:
     return {field: value for field, value in variant.items() if not field.startswith(gone)} if gone else dict(variant)
 
 
-def _is_there(field: str, value: Scalar, configs: Mapping[str, ModelConfig]) -> bool:
+def _is_there(field: str, value: Scalar, configs: Mapping[str, ModelConfig], files: VariantFiles) -> bool:
     """Whether a value changes nothing, as far as the configuration as written says."""
     model, path = split_field(field, configs)
     if path == (VARIANTS,):
-        return False
+        return not files[model][str(value)]
     config = configs[model]
     if path == tuple(COUNT.split(".")) and not any(group.count for group in config.instance_group):
         return len(config.instance_group) <= 1 and value == instances_of(config)

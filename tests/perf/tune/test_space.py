@@ -220,13 +220,15 @@ def test_variants_lie_beside_the_file_and_are_chosen_by_its_name(write_onnx: Wri
     assert sorted(repository.models["m"].files) == ["1/model.onnx", "1/variant-int8.onnx"]
     files = variant_files(spec)
     assert files == {"m": {"fp32": "", "int8": "variant-int8.onnx"}}
-    given = [Variation("models.m.variants", ("fp32", "int8"))]
-    found = candidates_of(repository, "m", given, cores=2, variants=files)
+    given = [Variation("models.m.variants", ("fp32", "int8")), Variation("models.m.instance_group.count", (3,))]
+    found = candidates_of(repository, "m", given[:1], cores=2, variants=files)
     assert [(candidate.name, candidate.variant) for candidate in found.candidates] == [
         (OWN, {}),
         ("m.variants=int8", {"models.m.default_model_filename": "variant-int8.onnx"}),
     ]
     assert other.exists() and not found.dropped
+    names_of_both = names(candidates_of(repository, "m", given, cores=2, variants=files))
+    assert names_of_both == [OWN, "m.instance_group.count=3", "m.variants=int8, m.instance_group.count=3"]
 
 
 def test_what_a_spec_says_of_tuning_is_taken(write_onnx: WriteOnnx, write_spec: WriteSpec) -> None:
