@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tritonsmith.perf.cost import cost_per_million
 from tritonsmith.perf.document import Cell, Sweep
+from tritonsmith.perf.executors.places import mixed_machines
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.measurement import CacheUse, Measurement, Step
 from tritonsmith.perf.measure.profile import TokenSource
@@ -98,7 +99,7 @@ def summarise(sweep: Sweep) -> list[Point]:
         groups.setdefault((variant_name(cell.variant), cell.measurement.load), []).append(cell)
     labels = {name: f"V{index}" for index, name in enumerate(sorted({name for name, _ in groups} - {""}), 1)}
     ordered = sorted(groups.items(), key=lambda group: (group[0][0], group[0][1].order))
-    return [
+    points = [
         summarise_point(
             (variant, labels.get(variant, "")),
             [cell.measurement for cell in sorted(cells, key=lambda cell: cell.repeat)],
@@ -107,6 +108,10 @@ def summarise(sweep: Sweep) -> list[Point]:
             sweep.plan.price_per_hour,
         )
         for (variant, _), cells in ordered
+    ]
+    return [
+        replace(point, remarks=(*point.remarks, *mixed_machines(cells)))
+        for point, (_, cells) in zip(points, ordered, strict=True)
     ]
 
 

@@ -12,6 +12,7 @@ import importlib.util
 import logging
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ from tritonsmith.perf.sweep import Bench, begin_sweep, missing_tasks
 
 START_LIMIT_S = 120.0  # until the first worker's process is there
 CLOSE_LIMIT_S = 40.0
+REACH_LIMIT_S = 5.0
 LOCAL, CPU = "local", "CPU"
 ADDRESS = "RAY_ADDRESS"
 # Keep a Ray that we start to ourselves. Without the first it takes an address of the network, whatever it is told
@@ -250,6 +252,21 @@ def require_ray() -> None:
         raise ToolMissingError("--executor ray needs the package ray", hint="pip install 'tritonsmith[ray]'")
 
 
+def require_answer(address: str) -> None:
+    """Refuse a "host:port" where nobody listens, which Ray itself takes minutes to find out.
+
+    Raises: UsageError.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=REACH_LIMIT_S).close()
+    except (OSError, OverflowError) as problem:
+        hint = "`ray start --head` says it, or leave out --ray-address to measure here"
+        raise UsageError(f"no Ray cluster at {address}: {problem}", hint=hint) from None
+
+
 @contextlib.contextmanager
 def connected(address: str) -> Iterator[Any]:
     """Give the module `ray`, connected; afterwards it is not, and a Ray that was started for it is gone.
@@ -258,6 +275,7 @@ def connected(address: str) -> Iterator[Any]:
     """
     require_ray()
     address = address or os.environ.get(ADDRESS) or LOCAL
+    require_answer(address)
     own: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
     if own:
         os.environ.update(PRIVATE)

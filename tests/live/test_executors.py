@@ -174,6 +174,11 @@ class Interrupted:
             raise KeyboardInterrupt
 
 
+def test_an_address_where_nobody_listens_is_told_at_once() -> None:
+    with pytest.raises(UsageError, match=r"no Ray cluster at 127\.0\.0\.1:1: .*refused"), connected("127.0.0.1:1"):
+        pass
+
+
 def test_more_workers_than_nodes_are_refused(address: str) -> None:
     with (
         connected(address) as ray,

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from tritonsmith.perf.document import Place, Sweep
 from tritonsmith.perf.executors.places import differing_places, environment_of, mixed_machines
+from tritonsmith.perf.summary import summarise
 
 
 def placed(sweep: Sweep, *hosts: tuple[str, int]) -> Sweep:
@@ -29,6 +30,7 @@ def test_a_point_from_machines_that_differ_says_so(make_sweep: Callable[..., Swe
     sweep = placed(make_sweep(), ("a", 4), ("b", 8))
     [remark] = mixed_machines(sweep.cells[:3])
     assert remark == "its repeats were measured on machines that differ (2 on a, 1 on b)"
+    assert any("on machines that differ" in remark for point in summarise(sweep) for remark in point.remarks)
 
 
 def test_a_sweep_on_one_machine_knows_no_places(make_sweep: Callable[..., Sweep]) -> None:
