@@ -10,7 +10,7 @@ from typing import Any
 
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.perf.cli_sweep import SweepOptions, parse_levels, require_stable, target_of
+from tritonsmith.perf.cli_sweep import SweepOptions, parse_levels, require_here, require_stable, target_of
 from tritonsmith.perf.document import Sweep, SweepPlan
 from tritonsmith.perf.files import write_by_rename
 from tritonsmith.perf.folder import sweep_folder
@@ -119,6 +119,7 @@ def _require_alone(options: SweepOptions) -> None:
 
     Raises: UsageError.
     """
+    require_here(options, "--mix")
     others = {
         "MODEL": options.model,
         "--vary": options.vary,

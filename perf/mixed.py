@@ -206,6 +206,9 @@ def _measure(
     benches: Mapping[str, Bench], sweeps: Mapping[str, Sweep], mix: Mix, total: Load, repeat: int
 ) -> dict[str, Cell]:
     loads = {name: mix.load_of(name, total) for name in benches}
+    # 8 warm-up requests are the least: all models take the time of the slowest rate's, so that their windows meet
+    warmup_s = max(0.1, 8 / min(load.value for load in loads.values()))
+    benches = {name: replace(bench, warmup_s=warmup_s) for name, bench in benches.items()}
     for _ in range(ATTEMPTS):
         seen = _observe_all(benches, loads, repeat)
         profiles = [one.result.profile for one in seen.values()]

@@ -71,6 +71,7 @@ class Bench:
     steps: tuple[str, ...]  # the models that compute: an ensemble's, else the model itself
     input_data: Path
     arrivals_s: tuple[float, ...] = ()  # of a trace that is replayed, from its start
+    warmup_s: float = 0.1  # of a request rate
 
     @property
     def served(self) -> dict[str, ModelConfig]:
@@ -406,6 +407,7 @@ def task_of(bench: Bench, load: Load, repeat: int = 0) -> AnalyzerRun:
         is_decoupled=bench.is_decoupled,
         seed=1000 * plan.seed + repeat,
         arrivals_s=bench.arrivals_s if load.kind == "request_rate" else (),  # not of the warm-up
+        warmup_s=bench.warmup_s,
         advice="" if plan.input_data else _made_up_advice(bench),
     )
 

@@ -74,6 +74,7 @@ class AnalyzerRun:
     is_decoupled: bool = False
     seed: int = 0  # of the arrivals of a request rate
     arrivals_s: tuple[float, ...] = ()  # of a trace that is replayed once, within the windows
+    warmup_s: float = 0.1  # of a request rate
     advice: str = ""  # where the server fails a request, and nothing else is known about why
 
     @property
@@ -93,7 +94,9 @@ class AnalyzerRun:
         2.51 hangs for ever where there are fewer than worker threads: one per request in flight, four for a rate.
         """
         value = self.load.value
-        return round(2 * value) if self.load.kind == "concurrency" else max(8, round(value / 10))
+        if self.load.kind == "concurrency":
+            return round(2 * value)
+        return max(8, round(value * self.warmup_s))
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,8 @@ def schedule_us(task: AnalyzerRun) -> list[int]:
         return arrival_gaps_us(task.load.value, task.measured_s, task.seed)
     gaps_us = np.diff(np.rint(np.asarray(task.arrivals_s) * 1e6))
     lead = [*[10_000] * LEAD_REQUESTS, round(LEAD_PAUSE_S * 1e6)]
-    return [*lead, *(max(1, int(gap)) for gap in gaps_us), round((task.measured_s + 1) * 1e6)]
+    gaps = [*lead, *(max(1, int(gap)) for gap in gaps_us)]
+    return [*gaps, max(0, round(task.measured_s * 1e6) - sum(gaps)) + 1_000_000]
 
 
 def replay_window_ms(seconds: float) -> int:
@@ -261,7 +265,10 @@ def require_data(done: Completed, folder: Path, *, where: str, advice: str = "")
     if done.returncode != 0:
         raise failure(done, where, advice)
     if not (folder / CSV_NAME).exists() or not (folder / PROFILE_NAME).exists():
-        raise UnstableError(f"perf_analyzer ended with status 0 but wrote no data:\n{_said(done)}", where=where)
+        hint = "a window needs two requests: raise --window-ms; a trace needs some in each third of its time"
+        raise UnstableError(
+            f"perf_analyzer ended with status 0 but wrote no data:\n{_said(done)}", where=where, hint=hint
+        )
 
 
 def failure(done: Completed, where: str, advice: str = "") -> TritonsmithError:

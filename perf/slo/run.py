@@ -82,7 +82,9 @@ def _measure(search: Search, load: Load) -> None:
             search.failures[load] = problem.message.strip().splitlines()[-1]
             return
     loads = tuple(sorted({*(cell.measurement.load for cell in sweep.cells), load}, key=lambda one: one.order))
-    _write(search, replace(sweep, cells=(*sweep.cells, kept), plan=replace(bench.plan, loads=loads)))
+    started_at = min(sweep.started_at, kept.started_at)
+    cells, plan = (*sweep.cells, kept), replace(bench.plan, loads=loads)
+    _write(search, replace(sweep, cells=cells, plan=plan, started_at=started_at))
 
 
 def _measured(search: Search, load: Load, repeat: int) -> Cell:

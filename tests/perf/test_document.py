@@ -18,11 +18,15 @@ from tritonsmith.perf.document import (
     write_cell,
     write_sweep,
 )
+from tritonsmith.perf.measure.kept import Kept
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.measurement import CacheUse, Latency, Measurement, Step
+from tritonsmith.perf.measure.replayed import Replayed
 from tritonsmith.perf.measure.streams import Goals, Quantiles, Streams
 from tritonsmith.perf.report import render_report
+from tritonsmith.perf.slo.core import Answer
 from tritonsmith.perf.summary import summarise
+from tritonsmith.perf.trace import Replay
 
 RECORDED = Path(__file__).parent / "recorded"
 LOAD = Load("concurrency", 4)
@@ -60,7 +64,7 @@ def test_a_document_without_pipelines_is_read(make_drawn_sweep: Callable[..., Sw
 def test_another_schema_is_refused(make_sweep: Callable[..., Sweep], tmp_path: Path) -> None:
     path = write_sweep(make_sweep(), tmp_path)
     path.write_text(path.read_text().replace("tritonsmith.sweep/5", "tritonsmith.sweep/6"))
-    with pytest.raises(RepositoryError, match=r"sweep/5.* is not"):
+    with pytest.raises(RepositoryError, match=r"sweep/6.* is not"):
         read_sweep(path)
 
 
@@ -222,6 +226,10 @@ def test_the_schema_changes_only_with_its_version() -> None:
         Box,
         Edge,
         Tensor,
+        Answer,
+        Kept,
+        Replay,
+        Replayed,
     )
     names = {field.name for kind in kinds for field in fields(kind)}
     recorded = json.loads((RECORDED / "sweep_3.json").read_bytes())
@@ -236,7 +244,29 @@ def test_the_schema_changes_only_with_its_version() -> None:
     pipeline = drawn["pipelines"][""]
     edge = pipeline["edges"][0]
     parts += [drawn, pipeline, pipeline["boxes"][0], edge, edge["tensors"][0]]
+    searched, replayed = (
+        json.loads((RECORDED / name).read_bytes()) for name in ("sweep_5.json", "sweep_5_replay.json")
+    )
+    kept, compared = searched["cells"][0]["measurement"], replayed["cells"][0]["measurement"]
+    parts += [searched, searched["plan"], searched["answers"][0], kept, kept["kept"][0], searched["cells"][0]]
+    parts += [replayed["plan"]["replay"], compared["replayed"]]
     assert names == {name for part in parts for name in part}
+
+
+def test_recorded_sweeps_of_the_fifth_schema_are_read() -> None:
+    searched, replayed = read_sweep(RECORDED / "sweep_5.json"), read_sweep(RECORDED / "sweep_5_replay.json")
+    assert searched.plan.slo == {"p90_ms": 15.0}
+    assert [answer.outcome for answer in searched.answers] == ["found"]
+    assert searched.is_complete
+    assert replayed.plan.replay
+    assert replayed.plan.replay.requests == 10
+    assert all(cell.measurement.replayed for cell in replayed.cells)
+
+
+def test_cells_that_were_measured_for_other_limits_are_others() -> None:
+    plain, limited = cell_digest(PLAN, LOAD, {}, 0, "identity"), replace(PLAN, slo={"p99_ms": 50.0})
+    assert cell_digest(limited, LOAD, {}, 0, "identity") != plain
+    assert cell_digest(replace(PLAN, price_per_hour=2.0), LOAD, {}, 0, "identity") == plain
 
 
 def test_another_goal_measures_nothing_anew() -> None:
