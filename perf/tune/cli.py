@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tritonsmith.backends.server.embedded import embedded_server
 from tritonsmith.ensembles.commands import DEFAULT_SPEC
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import AnswerIsNo, TritonsmithError, UnstableError
@@ -39,13 +38,14 @@ from tritonsmith.perf.tune.options import (
 )
 from tritonsmith.perf.tune.page import write_page
 from tritonsmith.perf.tune.search import search
+from tritonsmith.perf.tune.server import tuning_server
 from tritonsmith.perf.tune.space import Space, candidates_of
 from tritonsmith.perf.tune.subject import Subject, built_subject, model_of, served_subject
 from tritonsmith.perf.tune.text import as_text
 from tritonsmith.perf.tune.watched import Watched
 from tritonsmith.perf.tune.write_back import patch_of, write_pick
 
-END_S = 2.0  # of the budget: to write what was found, and to end the server and this process
+END_S = 3.0  # of the budget: to write what was found, and to end the server and this process
 UNDO_S = 1.5  # for each model of a server that is not ours
 
 
@@ -253,5 +253,5 @@ def _target(options: TuneOptions, subject: Subject | None) -> Iterator[Target]:
         http_url = options.url.removeprefix("http://").rstrip("/")
         yield Target(http_url, options.grpc_url or grpc_beside(options.url))
     elif subject is not None and subject.folder is not None:
-        with embedded_server(subject.folder) as server:
+        with tuning_server(subject.folder) as server:
             yield embedded_target(server)

@@ -24,6 +24,7 @@ COLOURS: dict[Fate, str] = {
     "failed": "s2",
     "not measured": "s8",
 }
+WIDE = 12  # a range beyond this factor has a logarithmic scale
 FAINTEST = 0.12  # of the fill of the worst trial
 Short = Callable[[str], str]  # a candidate's name -> what a drawing calls it
 
@@ -137,8 +138,9 @@ def _square(
     inside = [value for _, *both in points for value in both if value > 0 and math.isfinite(value)]
     if not inside:
         return svg.text("nothing to compare", (left + right) / 2, height / 2, class_="tick", text_anchor="middle")
-    x = svg.logarithmic(min(inside), max(inside), left, right)
-    y = svg.Scale(x.low, x.high, bottom, top, is_log=True)
+    low, high = min(inside), max(inside)
+    x = svg.logarithmic(low, high, left, right) if high > WIDE * low else svg.linear(high, left, right)
+    y = svg.Scale(x.low, x.high, bottom, top, is_log=x.is_log)
     parts = [
         svg.axis_bottom(x, bottom, top, significant_short, f"{label}, measured"),
         svg.axis_left(y, left, right, significant_short, f"{label}, predicted"),

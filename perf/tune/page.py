@@ -45,7 +45,8 @@ def render_page(tuning: Tuning) -> str:
         numbers=_numbers(tuning),
         notes=_notes(tuning),
         value_name=words.value_name(tuning.plan.wish),
-        rows=[_row(number, one) for number, one in enumerate(found.standings, 1)],
+        load_name="In flight" if tuning.plan.wish.kind == "concurrency" else "Sent per second",
+        rows=[_row(number, one, tuning.plan.model) for number, one in enumerate(found.standings, 1)],
         ties=list(words.ties(tuning)),
         scatter=_inline(drawings.scatter(compared) if compared else ""),
         compared=[_compared(one, short) for one in compared[:MOST_COMPARED]],
@@ -91,14 +92,15 @@ def _notes(tuning: Tuning) -> list[str]:
     return notes
 
 
-def _row(number: int, one: Standing) -> dict[str, str]:
+def _row(number: int, one: Standing, model: str) -> dict[str, str]:
     return {
         "number": str(number),
-        "name": one.candidate.name,
+        "name": words.short(one.candidate.name, model),
+        "whole": one.candidate.name,
         "fate": one.fate,
         "class": CLASSES.get(one.fate, ""),
         "value": words.value(one),
-        "load": str(one.load) if one.load else "-",
+        "load": f"{one.load.value:g}" if one.load else "-",
         "predicted": words.predicted(one),
         "trials": str(one.trials),
         "seconds": f"{one.seconds:.1f}",

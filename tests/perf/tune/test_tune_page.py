@@ -35,6 +35,12 @@ def test_the_page_shows_pick_tie_time_and_change(make_tuning: MakeTuning) -> Non
     assert "was left as it is" in render_page(make_tuning(is_written=False))
 
 
+def test_the_table_has_narrow_names_and_whole_ones_as_tooltips(make_tuning: MakeTuning) -> None:
+    page = render_page(make_tuning())
+    assert '<td class="words" title="classifier.instance_group.count=2">1.&nbsp;classifier.count=2</td>' in page
+    assert "<th>In flight</th>" in page
+
+
 def test_sections_without_content_are_left_out(make_tuning: MakeTuning) -> None:
     page = render_page(make_tuning(expectations=(), confirmations=(), trials=(), change=""))
     for section in ("predicted", "pairs", "seconds", "change"):
