@@ -85,7 +85,7 @@ bench-fuzz: setup-dev ## 100,000 mutated configurations and specs end in finding
 bench-tune: setup-dev ## tune's picks against measuring everything, on three pipelines; over an hour, resumable
 	$(BIN)/python -m tritonsmith.perf.bench.tune
 
-bench-tune-simulated: setup-dev ## how good tune's picks are on made-up spaces, against brute and quick searches; half an hour
+bench-tune-simulated: setup-dev ## how good tune's picks are on made-up spaces, against brute and quick searches; ten minutes
 	$(BIN)/python -m tritonsmith.perf.bench.tune_simulated
 
 bench-gate-simulated: setup-dev ## how often the gate cries wolf or overlooks, by simulation; seconds

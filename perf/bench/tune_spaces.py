@@ -92,8 +92,8 @@ class Space:
         return self._known[key]
 
     def _factor(self, candidate: Candidate, load: Load) -> float:
-        own = random.Random(f"{self.seed} {candidate.name}").gauss(0, 0.35 * self.mismatch)  # noqa: S311
-        at_load = random.Random(f"{self.seed} {candidate.name} {load}").gauss(0, 0.25 * self.mismatch)  # noqa: S311
+        own = random.Random(f"{self.seed} {candidate.name}").gauss(0, 0.2 * self.mismatch)  # noqa: S311
+        at_load = random.Random(f"{self.seed} {candidate.name} {load}").gauss(0, 0.15 * self.mismatch)  # noqa: S311
         return float(2.718281828 ** (own + at_load))
 
 
@@ -192,10 +192,10 @@ def space(title: str, objective: str, seed: int, mismatch: float) -> Space:
 
 
 def _limit_ms(made: Space) -> float:
-    """Return a p99 that about half of the loads keep, drawn anew for each seed."""
+    """Return a p99 that between a third and two thirds of the loads keep, drawn anew for each seed."""
     p99s = sorted(made.predict(one, load).p99_ms for one in made.candidates[:12] for load in made.wish.loads)
-    place = random.Random(made.seed).uniform(0.35, 0.65)  # noqa: S311
-    return float(f"{p99s[int(place * len(p99s))]:.3g}")
+    low, high = p99s[len(p99s) // 3], p99s[len(p99s) * 2 // 3]
+    return float(f"{low * (high / low) ** random.Random(made.seed).random():.3g}")  # noqa: S311
 
 
 def times(prediction: Prediction) -> Mapping[str, float]:

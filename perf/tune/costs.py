@@ -13,7 +13,7 @@ Kind = Literal["stay", "more instances", "fewer instances", "load"]
 # Seconds besides the windows, before any was seen: perf_analyzer's start, and what changes on the server.
 FIRST_GUESS: dict[Kind, float] = {"stay": 0.5, "more instances": 0.8, "fewer instances": 1.8, "load": 2.2}
 WINDOWS = 3 * 1.2  # perf_analyzer measures three windows, each 1.2 times as long
-RECENT = 8
+RECENT, MARGIN = 8, 1.2
 
 
 def measured_s(window_ms: int) -> float:
@@ -49,8 +49,8 @@ class Costs:
         return sum(recent) / len(recent) + measured_s(window_ms)
 
     def at_most(self, kind: Kind, window_ms: int) -> float:
-        """Return what a step will hardly exceed: the longest of late."""
-        return max(self._recent(kind)) + measured_s(window_ms)
+        """Return what a step will hardly exceed: a little more than the longest of late."""
+        return MARGIN * max(self._recent(kind)) + measured_s(window_ms)
 
     def _recent(self, kind: Kind) -> Sequence[float]:
         return self.seen.get(kind, [FIRST_GUESS[kind]])[-RECENT:]

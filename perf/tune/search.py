@@ -40,9 +40,9 @@ from tritonsmith.perf.tune.standings import Evidence, conclude
 from tritonsmith.perf.tune.wishes import limit_metrics, score_of
 
 FIRST_LOOK_SHARE = 0.45  # of what is left of the budget, at most, for looking at each candidate once
-SHORTEST_MS, LONGEST_MS, GROWTH = 120, 350, 1.5
+SHORTEST_MS, LONGEST_MS, GROWTH = 120, 500, 1.5
 REQUESTS, REQUESTS_OF_TAILS = 40, 250  # expected of the shortest measurement; the second where limits are on quantiles
-TRIALS_OF_VISIT = 3
+TRIALS_OF_VISIT = 2
 MOST_FAILURES = 2
 
 
