@@ -44,6 +44,7 @@ SHORTEST_MS, LONGEST_MS, GROWTH = 120, 500, 1.5
 REQUESTS, REQUESTS_OF_TAILS = 40, 250  # expected of the shortest measurement; the second where limits are on quantiles
 TRIALS_OF_VISIT = 2
 MOST_FAILURES = 2
+FEWEST_VISITS = 2  # of a pick: processes of equal work differ, so one generation is never trusted
 
 
 def search(
@@ -103,7 +104,7 @@ class _Search:
         """Measure the leader against whoever may be better until that is improbable, or the budget is used up."""
         while not self.is_out_of_budget and self.alive:
             leader = leader_of(self.outlook)
-            if self.visits.get(leader) and is_decided(self.outlook, leader):
+            if self.visits.get(leader, 0) >= FEWEST_VISITS and is_decided(self.outlook, leader):
                 return
             challenger = challenger_of(self.outlook, leader, {n: self._visit_s(n) for n in self.alive})
             both = [leader] if challenger is None else [leader, challenger]

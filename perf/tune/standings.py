@@ -94,7 +94,9 @@ def _standing(evidence: Evidence, number: int, fate: Fate, pick: int | None) -> 
     if number in evidence.failures and len(evidence.failures[number]) > 1:
         return Standing(candidate, "failed", trials=len(trials), seconds=seconds, reason=evidence.failures[number][-1])
     if not good:
-        return Standing(candidate, "not measured", reason=reason or "predicted to be worse")
+        in_the_race = number in evidence.outlook.candidates()
+        words = "the search ended before its turn" if in_the_race else "predicted to be worse"
+        return Standing(candidate, "not measured", reason=reason or words)
     found = evidence.proposal(number) if number in evidence.outlook.candidates() else None
     if found is None:
         load = good[-1].load

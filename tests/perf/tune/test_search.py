@@ -140,7 +140,13 @@ def test_with_no_time_at_all_nothing_is_claimed() -> None:
 
 def test_one_candidate_is_measured_and_picked() -> None:
     result = search(CANDIDATES[:1], Wish("throughput", (), LOADS), Exact(), prediction, budget_s=30.0, seed=1)
-    assert result.pick == CANDIDATES[0] and result.trials
+    assert result.pick == CANDIDATES[0]
+
+
+def test_a_single_loading_is_never_trusted() -> None:
+    arena = Exact()
+    search(CANDIDATES[:1], Wish("throughput", (), LOADS), arena, prediction, budget_s=30.0, seed=1)
+    assert len({trial.generation for trial in arena.asked}) >= 2
 
 
 def test_the_same_answers_bring_the_same_questions() -> None:
