@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
-from tritonsmith.perf.document import Place, Sweep
+from tritonsmith.perf.document import Place, Sweep, read_sweep
 from tritonsmith.perf.executors.places import differing_places, environment_of, mixed_machines
+from tritonsmith.perf.report import render_report
 from tritonsmith.perf.summary import summarise
 
 
@@ -37,3 +39,12 @@ def test_a_sweep_on_one_machine_knows_no_places(make_sweep: Callable[..., Sweep]
     sweep = make_sweep()
     assert differing_places(sweep.cells) == ()
     assert environment_of(sweep, sweep.cells) == sweep.environment
+
+
+def test_a_recorded_sweep_of_a_cluster_says_where_it_was_measured() -> None:
+    sweep = read_sweep(Path(__file__).parents[1] / "recorded" / "sweep_5_ray.json")
+    assert {cell.place.host for cell in sweep.cells if cell.place} == {"node-1"}
+    assert environment_of(sweep, sweep.cells) == sweep.environment
+    [point] = summarise(sweep)
+    assert point.repeats == 3
+    assert render_report(sweep, "html").count("node-1") == 0  # one kind of machine

@@ -1,0 +1,31 @@
+"""What goes together with --executor is told before anything is started."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tritonsmith.generator.errors import ToolMissingError, UsageError
+from tritonsmith.perf.commands import sweep
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--workers", "2"), "--workers is for --executor ray"),
+        (("--ray-address", "head:6379"), "--ray-address is for --executor ray"),
+        (("--executor", "ray", "--url", "localhost:8000"), "--url and --executor ray exclude each other"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(sweep, [*words, "-o", str(tmp_path / "sweep")])
+    assert isinstance(done.exception, UsageError)
+    assert said in str(done.exception)
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_without_ray_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    done = CliRunner().invoke(sweep, ["--executor", "ray", "-o", str(tmp_path / "sweep")])
+    assert isinstance(done.exception, ToolMissingError)
+    assert "pip install 'tritonsmith[ray]'" in done.exception.hint
