@@ -171,7 +171,10 @@ def search(plan: SweepPlan, spans: Sequence[Span], target: Target, folder: Path)
         raise UsageError(f"--slo: '{plan.model}' is not decoupled, so its answers have no TTFT or TPOT", hint=hint)
     console.say(f"{plan.model}: {' and '.join(map(str, spans))}, at most {plan.repeats} measurements of a level")
     with console.progress("sweep", 0) as progress:
-        return run_search(plan, spans, target, folder, progress)
+        done = run_search(plan, spans, target, folder, progress)
+    if not done.cells:  # the server refused requests at every level: there is nothing to report
+        require_answer(done)
+    return done
 
 
 def require_inputs(options: SweepOptions) -> None:

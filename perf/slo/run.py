@@ -82,8 +82,8 @@ def _measure(search: Search, load: Load) -> None:
             search.failures[load] = problem.message.strip().splitlines()[-1]
             return
     loads = tuple(sorted({*(cell.measurement.load for cell in sweep.cells), load}, key=lambda one: one.order))
-    started_at = min(sweep.started_at, kept.started_at)
     cells, plan = (*sweep.cells, kept), replace(bench.plan, loads=loads)
+    started_at = min(cell.started_at for cell in cells)
     _write(search, replace(sweep, cells=cells, plan=plan, started_at=started_at))
 
 
