@@ -10,6 +10,7 @@ import numpy as np
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.document import Cell, Sweep
 from tritonsmith.perf.measure.measurement import Latency, Measurement, Step
+from tritonsmith.perf.simulate.calibration import OUTSIDE_VARIATION
 from tritonsmith.perf.simulate.given_times import Known
 from tritonsmith.perf.simulate.outcome import Floats
 from tritonsmith.perf.simulate.service import Overhead, ServiceTimes
@@ -41,7 +42,7 @@ def times_in(sweep: Sweep) -> Known:
     observed = factors_of(shown.latency, [services[step.model].mean_of(1) for step in shown.steps if step.executions])
     services = {name: replace(times, observed=observed) for name, times in services.items()}
     outside_us = median([m.overhead_us + m.client_send_us + m.client_receive_us for m in alone])
-    return Known(services, Overhead(outside_us))
+    return Known(services, Overhead(outside_us, OUTSIDE_VARIATION))
 
 
 def factors_of(latency: Latency, means_us: Sequence[float]) -> tuple[float, ...]:
