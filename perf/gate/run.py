@@ -101,10 +101,11 @@ def _measure_until_decided(wish: Wish, setting: Setting, course: Course, folder:
         setting = add_pair(wish, setting, course, planned)
         if course.pairs in LOOKS or course.failures:
             verdict = _verdict(setting, course)
-            if verdict.word != "inconclusive" or verdict.refusals or course.failures:
+            # what spoilt the first look may pass; what spoils the second one stays
+            if verdict.word != "inconclusive" or course.failures or (verdict.refusals and course.pairs > LOOKS[0]):
                 break
         keep(_unfinished(setting, course), folder)
-    if verdict.word == "inconclusive" and not verdict.refusals:
+    if verdict.word == "inconclusive":
         verdict = _verdict(setting, course, is_last=True)
     progress.update(course.pairs)
     return verdict
