@@ -12,13 +12,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tritonsmith.backends.server.embedded import embedded_server
 from tritonsmith.generator import console
-from tritonsmith.generator.errors import UsageError
+from tritonsmith.generator.errors import ServerError, UsageError
 from tritonsmith.perf.document import Sweep, SweepPlan, Variation, read_sweep
 from tritonsmith.perf.executors.core import CellTask, Measured
 from tritonsmith.perf.executors.ray import PRIVATE, RayExecutor, chosen_nodes, connected, plan_spread
@@ -185,3 +186,44 @@ def test_more_workers_than_nodes_are_refused(address: str) -> None:
         pytest.raises(UsageError, match="--workers 3: the Ray cluster has 2 nodes with CPUs"),
     ):
         chosen_nodes(ray, 3)
+
+
+def test_a_cell_whose_worker_is_lost_again_and_again_ends_the_sweep_and_what_is_measured_is_kept(
+    repository: Path, tmp_path: Path, address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = SweepPlan("passing", (ONE,), repeats=3, window_ms=60)
+    with sweep_folder(tmp_path / "sweep") as folder, console.progress("sweep", plan.cells) as progress:
+        sweep, tasks, executor = plan_for(repository, folder, address, plan)
+        fatal = Fatal(replace(executor, workers=1), tasks[1])
+        with pytest.raises(ServerError, match=r"concurrency 1, repeat 2: its worker was lost 3 times, at last on"):
+            measure_sweep(sweep, tasks, fatal, folder, progress)
+        assert [cell.digest for cell in read_sweep(folder).cells] == [tasks[0].digest]
+    assert "1 of 3 cells are kept" in capsys.readouterr().err
+    require_nothing_left()
+
+
+class Fatal:
+    """An executor that loses every worker that begins one certain task."""
+
+    def __init__(self, inner: RayExecutor, task: CellTask) -> None:
+        self.inner, self.task = inner, task
+
+    def measure(self, tasks: Sequence[CellTask], begun: Callable[[CellTask], None]) -> Generator[Measured, None, None]:
+        def kill(task: CellTask) -> None:
+            begun(task)
+            if task.digest == self.task.digest:
+                threading.Timer(0.1, os.kill, (worker(), signal.SIGKILL)).start()
+
+        yield from self.inner.measure(tasks, kill)
+
+
+def worker() -> int:
+    """The one worker's process."""
+    [pid] = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if b"ray::Worker" in read(path)]
+    return pid
+
+
+def read(path: Path) -> bytes:
+    with contextlib.suppress(OSError):
+        return path.read_bytes()
+    return b""
