@@ -24,6 +24,7 @@ from tritonsmith.perf.measure.input_data import INPUT_NAME, require_input_data
 from tritonsmith.perf.measure.lengths import parse_lengths
 from tritonsmith.perf.measure.load import MAX_LOAD, Load, LoadKind
 from tritonsmith.perf.measure.streams import Goals
+from tritonsmith.perf.overrides import running_target
 from tritonsmith.perf.prompting import PromptWishes, write_prompts
 from tritonsmith.perf.replay import replay_plan, run_replay
 from tritonsmith.perf.report.answers import answer_line
@@ -337,7 +338,7 @@ def target_of(options: SweepOptions) -> Iterator[Target]:
     """Give the server that is named, else serve the repository meanwhile."""
     if options.url:
         http_url = options.url.removeprefix("http://").rstrip("/")
-        yield Target(http_url, options.grpc_url or grpc_beside(options.url))
+        yield running_target(http_url, options.grpc_url or grpc_beside(options.url))
         return
     with embedded_server(options.repository) as server:
         yield embedded_target(server)

@@ -20,6 +20,12 @@ def answer_lines(sweep: Sweep) -> list[str]:
     return [answer_line(sweep.plan, answer) for answer in sweep.answers]
 
 
+def answer_marks(sweep: Sweep, load: Load) -> list[str]:
+    """Return what marks the load that is an answer; nothing for the others."""
+    found = [one for one in sweep.answers if one.outcome == "found" and Load(one.kind, one.level or 0) == load]
+    return [f"the highest with {limits_words(sweep.plan.slo)}" for _ in found]
+
+
 def answer_line(plan: SweepPlan, answer: Answer) -> str:
     """Return the answer as a sentence: the level, its throughput, and what the next one misses."""
     limits = limits_words(plan.slo)

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from tritonsmith.ensembles.draw.svg import style_sheet
 from tritonsmith.perf.document import Sweep
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.report.answers import answer_lines
+from tritonsmith.perf.report.answers import answer_lines, answer_marks
 from tritonsmith.perf.report.charts import SERIES, row_label
 from tritonsmith.perf.report.extras import extra_notes, extra_table
 from tritonsmith.perf.report.numbers import duration, interval_words, significant
@@ -44,7 +44,10 @@ def render_html(sweep: Sweep) -> str:
         repeats=sweep.plan.repeats,
         is_streamed=any(point.is_streamed for point in points),
         is_any_unreliable=any(point.unreliable for point in points),
-        groups=[{"variant": _title(group[0]), "rows": list(map(_row, group))} for group in by_variant(points)],
+        groups=[
+            {"variant": _title(group[0]), "rows": [_row(sweep, point) for point in group]}
+            for group in by_variant(points)
+        ],
         streams=_stream_table(sweep, points),
         extras=_extras(points),
         answers=answer_lines(sweep),
@@ -112,7 +115,7 @@ def _warnings(sweep: Sweep, points: Sequence[Point]) -> list[str]:
     return notes
 
 
-def _row(point: Point) -> dict[str, Any]:
+def _row(sweep: Sweep, point: Point) -> dict[str, Any]:
     """Return a line of the table."""
     rate = point.throughput_per_s
     cells = [_cell(significant(rate.value), _between(rate, significant))]
@@ -127,7 +130,7 @@ def _row(point: Point) -> dict[str, Any]:
         "load": row_label(point),
         "cells": cells,
         "requests": f"{point.requests:,}",
-        "remarks": "; ".join(point.remarks),
+        "remarks": "; ".join([*answer_marks(sweep, point.load), *point.remarks]),
         "is_unstable": point.is_unstable,
     }
 

@@ -11,7 +11,7 @@ from typing import Any
 from tritonsmith.generator import console
 from tritonsmith.perf.document import Sweep, as_json
 from tritonsmith.perf.measure.profile import TokenSource
-from tritonsmith.perf.report.answers import answer_lines
+from tritonsmith.perf.report.answers import answer_lines, answer_marks
 from tritonsmith.perf.report.extras import WAITING, extra_notes, extra_table, waiting_words
 from tritonsmith.perf.report.numbers import interval_words, ms_between, rate_between
 from tritonsmith.perf.summary import LATENCIES, Estimate, Point, StreamPoint, summarise
@@ -81,7 +81,7 @@ def render_markdown(sweep: Sweep) -> str:
     ]
     for point in points:
         batches = ", ".join(f"{step.model} {step.mean_batch_size:.2f}" for step in point.steps)
-        cells = (name_of(point), *_numbers(point), batches, waiting_words(point), "; ".join(point.remarks))
+        cells = (name_of(point), *_numbers(point), batches, waiting_words(point), "; ".join(_remarks(sweep, point)))
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     for header, rows in stream_tables(sweep, points):
         lines += ["", "| " + " | ".join(header) + " |", "|---|" + "--:|" * (len(header) - 1)]
@@ -137,6 +137,10 @@ def intervals_note(sweep: Sweep, points: Sequence[Point]) -> str:
     if any(one.unreliable for one in streams):
         return note + " * fewer than ten values beyond it in a repeat: take it as a hint."
     return note + (" * fewer than 1,000 requests in a repeat: take this p99 as a hint." if is_any_doubtful else "")
+
+
+def _remarks(sweep: Sweep, point: Point) -> list[str]:
+    return [*answer_marks(sweep, point.load), *point.remarks]
 
 
 def _numbers(point: Point) -> tuple[str, str, str]:
