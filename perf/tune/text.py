@@ -23,7 +23,9 @@ def as_text(tuning: Tuning) -> str:
     lines += _section("eliminated", words.reasons(words.with_fate(found, "eliminated")))
     lines += _section("failed", words.reasons(words.with_fate(found, "failed")))
     lines += _section("not measured", words.reasons(words.with_fate(found, "not measured")))
-    lines += _section("pairs in fresh generations", map(words.confirmation, found.confirmations))
+    lines += _section(
+        "pairs in fresh generations", (words.confirmation(one, tuning.plan.model) for one in found.confirmations)
+    )
     lines += ["", words.time_spent(tuning)]
     if found.is_out_of_budget and found.pick is not None:
         lines += ["the budget was out before all was settled; a longer --budget-s settles more"]

@@ -118,11 +118,11 @@ def cheaper(pick: Candidate | None, other: Candidate) -> str:
     return "and the pick does not cost more"
 
 
-def confirmation(one: Confirmation) -> str:
+def confirmation(one: Confirmation, model: str) -> str:
     """Return a paired comparison: "A against B: +1.2% (-0.8% to +3.1%) over 8 pairs"."""
     low, high = one.interval
     better = f"{one.ratio - 1:+.1%} ({low - 1:+.1%} to {high - 1:+.1%})"
-    return f"{one.first} against {one.second}: {better} over {one.pairs} pairs"
+    return f"{short(one.first, model)} against {short(one.second, model)}: {better} over {one.pairs} pairs"
 
 
 def time_spent(tuning: Tuning) -> str:

@@ -54,7 +54,7 @@ def test_the_text_names_the_pick_its_interval_the_tie_and_the_change(make_tuning
     assert second == "  1,240 (1,210 to 1,270) answers/s at concurrency 16; predicted 1,190"
     assert "tied with:\n  classifier.instance_group.count=3: 1,250" in text
     assert "eliminated:\n  classifier.instance_group.count=1: 48% below the leader" in text
-    assert "count=2 against classifier.instance_group.count=3: -0.8% (-3.9% to +2.1%) over 8 pairs" in text
+    assert "classifier.count=2 against classifier.count=3: -0.8% (-3.9% to +2.1%) over 8 pairs" in text
     assert "build and start 3 s, calibration 20 s, search 71 s, end 2 s: 96 of 120 s" in text
     assert "written:\n--- a/tritonsmith.yaml" in text
 
