@@ -8,7 +8,7 @@ re-implementations of what Model Analyzer does, on the same spaces under the sam
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,13 +97,20 @@ def main(runs: int, large_runs: int, *, rivals: bool, objectives: tuple[str, ...
             everything.setdefault((objective, name), []).extend(done)
             cells.append({"space": title, "objective": objective, "search": name, "runs": len(done), **summarise(done)})
             console.say(" ".join(_row(cells[-1])))
-    totals = [
+        if not dry:  # after every space, so that what was done is there when the next is interrupted
+            totals = _totals(everything)
+            write_result(
+                "tune_simulated", {"budget_s": BUDGET_S, "goal": round(GOAL, 4), "totals": totals, "cells": cells}
+            )
+    totals = _totals(everything)
+    console.result(console.table(HEADER, [_row(cell) for cell in [*cells, *totals]]))
+
+
+def _totals(everything: Mapping[tuple[str, str], Sequence[Run]]) -> list[dict[str, Any]]:
+    return [
         {"space": "all", "objective": objective, "search": name, "runs": len(done), **summarise(done)}
         for (objective, name), done in everything.items()
     ]
-    if not dry:
-        write_result("tune_simulated", {"budget_s": BUDGET_S, "goal": round(GOAL, 4), "totals": totals, "cells": cells})
-    console.result(console.table(HEADER, [_row(cell) for cell in [*cells, *totals]]))
 
 
 def _row(cell: dict[str, Any]) -> list[str]:

@@ -180,7 +180,8 @@ LARGE: dict[str, tuple[Machine, Callable[[], list[Candidate]]]] = {
 def space(title: str, objective: str, seed: int, mismatch: float) -> Space:
     """Return a space of a kind, for one of the objectives throughput, limited, goodput, latency."""
     machine, candidates = (SPACES | LARGE)[title]
-    loads = tuple(Load("concurrency", value) for value in CONCURRENCIES)
+    concurrencies = CONCURRENCIES if title in SPACES else CONCURRENCIES[-2:]
+    loads = tuple(Load("concurrency", value) for value in concurrencies)
     made = Space(title, candidates(), Wish("throughput", (), loads), machine, seed, mismatch)
     if objective in ("limited", "goodput"):
         limit = Limit("p99_ms", _limit_ms(made))
