@@ -153,6 +153,16 @@ def overrides(target: Target, served: Served) -> Iterator[Overrides]:
                     console.tip("the next sweep or tune of this server tries again to undo it")
 
 
+def running_target(http_url: str, grpc_url: str) -> Target:
+    """Return a server that others started as a target, after undoing what an earlier command left changed on it.
+
+    Raises: as `undo_leftovers`.
+    """
+    target = Target(http_url, grpc_url)
+    undo_leftovers(target)
+    return target
+
+
 def undo_leftovers(target: Target) -> None:
     """Undo what an earlier command, killed, left changed on a server that is not ours, and say so.
 

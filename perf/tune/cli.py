@@ -20,6 +20,7 @@ from tritonsmith.perf.measure.analyzer import AnalyzerTool, analyzer_version
 from tritonsmith.perf.measure.given_inputs import write_given_inputs
 from tritonsmith.perf.measure.input_data import INPUT_NAME, made_up_rows, write_input_data
 from tritonsmith.perf.measure.machine import read_environment
+from tritonsmith.perf.overrides import running_target
 from tritonsmith.perf.prompting import PromptWishes, write_prompts
 from tritonsmith.perf.sweep import find_analyzer, only_model, read_configs
 from tritonsmith.perf.target import Target, embedded_target
@@ -251,7 +252,7 @@ def _target(options: TuneOptions, subject: Subject | None) -> Iterator[Target]:
     """Give the running server that is named, else one of our own for what was built."""
     if options.url:
         http_url = options.url.removeprefix("http://").rstrip("/")
-        yield Target(http_url, options.grpc_url or grpc_beside(options.url))
+        yield running_target(http_url, options.grpc_url or grpc_beside(options.url))
     elif subject is not None and subject.folder is not None:
         with tuning_server(subject.folder) as server:
             yield embedded_target(server)

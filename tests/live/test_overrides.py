@@ -14,7 +14,7 @@ from tritonsmith.backends.client.control import Control
 from tritonsmith.backends.server.embedded import embedded_server
 from tritonsmith.backends.server.leftovers import STUB, run_processes
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.perf.overrides import as_json, as_message, journal_path, overrides, undo_leftovers
+from tritonsmith.perf.overrides import as_json, as_message, journal_path, overrides, running_target, undo_leftovers
 from tritonsmith.perf.sweep import read_configs
 from tritonsmith.perf.target import Target, embedded_target
 
@@ -90,7 +90,7 @@ def test_afterwards_the_server_serves_what_it_did_and_nothing_is_written_down(ta
 def test_what_a_killed_command_changed_is_undone_by_the_next_which_says_so(
     target: Target, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    undo_leftovers(target)
+    running_target(target.http_url, target.grpc_url)
     assert delay_of(target.control) == 0
     assert "'doubling' is served as before an earlier command" in capsys.readouterr().err
     assert not journal_path(target).exists()
