@@ -21,7 +21,7 @@ DRAWS = 400
 BROKEN = -50.0  # the score of a load whose limits do not hold: e^-50 times anything is nothing
 TAIL_SPREAD, TAILS_OF = 0.25, {"p99_ms": 0.01, "ttft_ms": 0.01, "tpot_ms": 0.01, "p95_ms": 0.05, "p90_ms": 0.1}
 RATHER = 0.5  # a load is proposed only where its limits hold with this probability
-CAUTION = 1.5  # scores lost for every factor of e by which that is less than sure
+CAUTION = 0.6  # scores lost for every factor of e by which that is less than sure
 
 
 @dataclass(frozen=True)
