@@ -59,7 +59,7 @@ class Size:
     window_ms: int = 500
     runs: int = 5
     pairs: int = 20
-    budget_s: float = 120.0
+    budget_s: float = 110.0
 
 
 QUICK = Size(loads=(4, 16), repeats=3, window_ms=60, runs=1, pairs=6, budget_s=45.0)

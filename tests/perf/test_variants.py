@@ -130,7 +130,10 @@ def test_lists_stand_in_brackets() -> None:
 
 
 def test_a_field_with_fields_is_left_out_by_null_and_given_by_braces() -> None:
-    served = {"m": ModelConfig(dynamic_batching=ModelDynamicBatching(max_queue_delay_microseconds=5)), "n": ModelConfig()}
+    served = {
+        "m": ModelConfig(dynamic_batching=ModelDynamicBatching(max_queue_delay_microseconds=5)),
+        "n": ModelConfig(),
+    }
     field = "models.m.dynamic_batching"
     assert parse_variation(f"{field}=null,{{}}").values == ("null", "{}")
     assert not changed_configs({field: "null"}, served)["m"].HasField("dynamic_batching")
