@@ -10,8 +10,9 @@ from typing import Any
 
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.perf.cli_sweep import SweepOptions, parse_levels, require_here, require_stable, target_of
+from tritonsmith.perf.cli_sweep import SweepOptions, parse_levels, require_stable, target_of
 from tritonsmith.perf.document import Sweep, SweepPlan
+from tritonsmith.perf.executors.cli import require_executor
 from tritonsmith.perf.files import write_by_rename
 from tritonsmith.perf.folder import sweep_folder
 from tritonsmith.perf.measure.load import Load
@@ -44,6 +45,7 @@ class Mixed:
 
 def measure_mix(options: SweepOptions) -> Mixed:
     """Run the mix that the options ask for; what is wrong with them is told before a server is started."""
+    require_executor(options)
     mix = parse_mix(options.mix or "")
     _require_alone(options)
     loads = _loads(options, mix)
@@ -119,7 +121,6 @@ def _require_alone(options: SweepOptions) -> None:
 
     Raises: UsageError.
     """
-    require_here(options, "--mix")
     others = {
         "MODEL": options.model,
         "--vary": options.vary,

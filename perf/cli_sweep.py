@@ -75,13 +75,13 @@ class SweepOptions:
 
 def measure(options: SweepOptions) -> Sweep:
     """Run the sweep that the options ask for; what is wrong with them is told before a server is started."""
+    require_executor(options)
     limits_ms, spans = read_search(options)
     times_s = read_replay(options)
     loads = tuple(Load(span.kind, span.start or span.low) for span in spans) or read_loads(options)
     variations = tuple(parse_variation(text) for text in options.vary)
     goals = read_goals(options.goals)
     require_inputs(options)
-    require_executor(options)
     if not options.url:
         require_variations(variations, models_of(options.repository))
     find_analyzer()
@@ -125,7 +125,6 @@ def read_replay(options: SweepOptions) -> tuple[float, ...]:
         if options.speed != "1x":
             raise UsageError("--speed is that of a --trace", hint="name one: --trace FILE")
         return ()
-    require_here(options, "--trace")
     for name in ("concurrency", "request_rate", "slo"):
         if getattr(options, name):
             raise UsageError(f"--{name.replace('_', '-')} and --trace exclude each other", hint="a trace is a load")
@@ -141,15 +140,6 @@ def read_replay(options: SweepOptions) -> tuple[float, ...]:
     return replayed_times(arrivals, parse_speed(options.speed))
 
 
-def require_here(options: SweepOptions, option: str) -> None:
-    """Refuse to spread over a cluster what is measured step by step on one server.
-
-    Raises: UsageError.
-    """
-    if options.executor != "local":
-        raise UsageError(f"{option} measures here, not with --executor {options.executor}", hint="leave --executor out")
-
-
 def read_search(options: SweepOptions) -> tuple[dict[str, float], tuple[Span, ...]]:
     """Return the limits of --slo by metric ("p99_ms": 50), and what is searched for them; nothing without --slo.
 
@@ -158,7 +148,6 @@ def read_search(options: SweepOptions) -> tuple[dict[str, float], tuple[Span, ..
     limits = parse_limits(options.slo, "--slo", tuple(TIMES))
     if not limits:
         return {}, ()
-    require_here(options, "--slo")
     if options.vary:
         hint = "`tritonsmith tune` finds the best configuration under limits"
         raise UsageError("--slo and --vary exclude each other", hint=hint)

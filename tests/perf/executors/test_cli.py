@@ -15,6 +15,10 @@ from tritonsmith.perf.commands import sweep
         (("--workers", "2"), "--workers is for --executor ray"),
         (("--ray-address", "head:6379"), "--ray-address is for --executor ray"),
         (("--executor", "ray", "--url", "localhost:8000"), "--url and --executor ray exclude each other"),
+        (("--executor", "ray", "--slo", "p99=50ms"), "--slo and --executor ray exclude each other"),
+        (("--executor", "ray", "--trace", "t.jsonl"), "--trace and --executor ray exclude each other"),
+        (("--executor", "ray", "--mix", "a=1,b=1"), "--mix and --executor ray exclude each other"),
+        (("--workers", "2", "--mix", "a=1,b=1"), "--workers is for --executor ray"),
     ],
 )
 def test_what_does_not_go_together_is_refused(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
