@@ -14,10 +14,10 @@ from tritonsmith.perf.document import Sweep, read_sweep
 from tritonsmith.perf.measure.input_data import made_up_rows, write_input_data
 from tritonsmith.perf.sweep import find_analyzer
 from tritonsmith.perf.target import embedded_target
-from tritonsmith.perf.tune.arena import live_arena
+from tritonsmith.perf.tune.arena.live import live_arena
+from tritonsmith.perf.tune.arena.predict import Predictor
 from tritonsmith.perf.tune.core import Candidate, Predict, Trial
 from tritonsmith.perf.tune.document import Expectation
-from tritonsmith.perf.tune.predict import Predictor
 from tritonsmith.perf.tune.subject import built_subject
 from tritonsmith.perf.variants import all_variants
 

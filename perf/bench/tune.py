@@ -38,7 +38,7 @@ from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.statistics import median
 from tritonsmith.perf.sweep import find_analyzer, run_sweep
 from tritonsmith.perf.target import Target, embedded_target
-from tritonsmith.perf.tune.arena import live_arena
+from tritonsmith.perf.tune.arena.live import live_arena
 from tritonsmith.perf.tune.core import Candidate
 from tritonsmith.perf.tune.document import read_tuning
 from tritonsmith.perf.tune.subject import built_subject

@@ -20,7 +20,7 @@ from tritonsmith.perf.bench.record import write_result
 from tritonsmith.perf.bench.tune_arena import SimulatedArena, drawn_noise
 from tritonsmith.perf.bench.tune_rivals import Choice, brute, quick
 from tritonsmith.perf.bench.tune_spaces import LARGE, SPACES, Space, space
-from tritonsmith.perf.tune.search import search
+from tritonsmith.perf.tune.search.search import search
 
 OBJECTIVES = ("throughput", "limited", "latency", "goodput")
 BUDGET_S, LARGE_BUDGET_S, GOAL = 100.0, 120.0, 14 / 15

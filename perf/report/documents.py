@@ -15,8 +15,8 @@ from tritonsmith.perf.gate import page as gate_page
 from tritonsmith.perf.gate import text as gate_text
 from tritonsmith.perf.report.write import render_report
 from tritonsmith.perf.tune import document as tunings
-from tritonsmith.perf.tune import page as tune_page
-from tritonsmith.perf.tune import text as tune_text
+from tritonsmith.perf.tune.report import page as tune_page
+from tritonsmith.perf.tune.report import text as tune_text
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonsmith.ensembles.commands import DEFAULT_SPEC
@@ -24,10 +23,13 @@ from tritonsmith.perf.overrides import running_target
 from tritonsmith.perf.prompting import PromptWishes, write_prompts
 from tritonsmith.perf.sweep import find_analyzer, only_model, read_configs
 from tritonsmith.perf.target import Target, embedded_target
-from tritonsmith.perf.tune.arena import live_arena
+from tritonsmith.perf.tune.arena.journal import JOURNAL_NAME
+from tritonsmith.perf.tune.arena.live import live_arena
+from tritonsmith.perf.tune.arena.server import tuning_server
+from tritonsmith.perf.tune.arena.watched import Watched
+from tritonsmith.perf.tune.clock import Clock
 from tritonsmith.perf.tune.core import Arena, Candidate, Found, Predict, Wish
-from tritonsmith.perf.tune.document import DOCUMENT_NAME, Expectation, Phase, TunePlan, Tuning, as_json, write_tuning
-from tritonsmith.perf.tune.journal import JOURNAL_NAME
+from tritonsmith.perf.tune.document import DOCUMENT_NAME, Expectation, TunePlan, Tuning, as_json, write_tuning
 from tritonsmith.perf.tune.options import (
     TuneOptions,
     read_variations,
@@ -37,38 +39,15 @@ from tritonsmith.perf.tune.options import (
     words_of,
     words_of_inputs,
 )
-from tritonsmith.perf.tune.page import write_page
-from tritonsmith.perf.tune.search import search
-from tritonsmith.perf.tune.server import tuning_server
-from tritonsmith.perf.tune.space import Space, candidates_of
+from tritonsmith.perf.tune.report.page import write_page
+from tritonsmith.perf.tune.report.text import as_text
+from tritonsmith.perf.tune.search.search import search
+from tritonsmith.perf.tune.space.candidates import Space, candidates_of
 from tritonsmith.perf.tune.subject import Subject, built_subject, model_of, served_subject
-from tritonsmith.perf.tune.text import as_text
-from tritonsmith.perf.tune.watched import Watched
 from tritonsmith.perf.tune.write_back import patch_of, write_pick
 
 END_S = 3.0  # of the budget: to write what was found, and to end the server and this process
 UNDO_S = 1.5  # for each model of a server that is not ours
-
-
-@dataclass
-class Clock:
-    """Where a tuning's seconds go; phases grow while it runs."""
-
-    begun_s: float = field(default_factory=time.monotonic)
-    started_at: str = field(
-        default_factory=lambda: datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
-    )
-    phases: list[Phase] = field(default_factory=list)
-    earlier_s: float = 0.0  # spent by runs of this tuning before this one
-
-    def add(self, name: str, until_s: float) -> None:
-        """Add the phase that ended when so many seconds of tuning were spent, those of earlier runs included."""
-        self.phases.append(Phase(name, round(until_s - self.spent_s, 2)))
-
-    @property
-    def spent_s(self) -> float:
-        """Return the seconds of all phases."""
-        return sum(phase.seconds for phase in self.phases)
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.generator.spec.tune import Tune
+from tritonsmith.generator.spec.tune import Tune, Value
 from tritonsmith.perf.cli_sweep import parse_levels
 from tritonsmith.perf.commands import DEFAULT_TUNED
-from tritonsmith.perf.document import Variation
+from tritonsmith.perf.document import Scalar, Variation
 from tritonsmith.perf.limits import TIMES, parse_limits
 from tritonsmith.perf.measure.given_inputs import expand_inputs
 from tritonsmith.perf.measure.input_data import require_input_data
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.tune.core import Objective, Wish
-from tritonsmith.perf.tune.from_spec import limits_of, loads_of, variations_of
-from tritonsmith.perf.variants import parse_variation
+from tritonsmith.perf.tune.core import Limit, LimitMetric, Objective, Wish
+from tritonsmith.perf.variants import EMPTY, NOTHING, parse_variation, scalar_of
+
+_METRICS: tuple[LimitMetric, ...] = (
+    "mean_ms",
+    "p50_ms",
+    "p90_ms",
+    "p95_ms",
+    "p99_ms",
+    "ttft_ms",
+    "tpot_ms",
+    "memory_mib",
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,30 @@ def read_variations(options: TuneOptions, wanted: Tune | None = None) -> tuple[V
     return variations_of(wanted) if wanted else ()
 
 
+def variations_of(tune: Tune) -> tuple[Variation, ...]:
+    """Return what a spec's `vary:` varies, model by model."""
+    return tuple(
+        Variation(f"models.{model}.{path}", tuple(map(_scalar, values)))
+        for model, fields in tune.vary.items()
+        for path, values in fields.items()
+    )
+
+
+def limits_of(tune: Tune) -> tuple[Limit, ...]:
+    """Return the limits of a spec's `tune:`."""
+    given = tune.limits.given
+    return tuple(Limit(metric, given[metric]) for metric in _METRICS if metric in given)
+
+
+def loads_of(tune: Tune) -> tuple[Load, ...]:
+    """Return the levels of load, ascending and each once; none where the spec gives none."""
+    if tune.loads is None:
+        return ()
+    if tune.loads.concurrency:
+        return tuple(Load("concurrency", value) for value in sorted(set(tune.loads.concurrency)))
+    return tuple(Load("request_rate", value) for value in sorted(set(tune.loads.request_rate)))
+
+
 def require_inputs(options: TuneOptions) -> None:
     """Refuse inputs that need no server to be refused.
 
@@ -123,3 +157,11 @@ def _loads(options: TuneOptions, wanted: Tune) -> tuple[Load, ...]:
     given = parse_levels(options.concurrency or "", options.request_rate or "")
     loads = given or loads_of(wanted) or parse_levels(DEFAULT_TUNED, "")
     return tuple(sorted(loads, key=lambda load: load.value))
+
+
+def _scalar(value: Value) -> Scalar:
+    if value is None:
+        return NOTHING
+    if isinstance(value, dict):
+        return EMPTY
+    return f"[{','.join(value)}]" if isinstance(value, tuple) else scalar_of(value)

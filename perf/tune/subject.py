@@ -17,8 +17,8 @@ from tritonsmith.generator.spec.tune import Tune
 from tritonsmith.perf.files import writing
 from tritonsmith.perf.sweep import read_configs
 from tritonsmith.perf.target import Target
-from tritonsmith.perf.tune.space import configs_of
-from tritonsmith.perf.tune.variant_files import VariantFiles, variant_files, with_variants
+from tritonsmith.perf.tune.space.candidates import configs_of
+from tritonsmith.perf.tune.space.variant_files import VariantFiles, variant_files, with_variants
 
 REPOSITORY = Path("built", "model_repository")  # in the folder of a tuning; a build locks the folder around it
 

@@ -22,12 +22,12 @@ from tritonsmith.generator.lower import lower
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.data import message_data
 from tritonsmith.generator.spec.document import Spec
+from tritonsmith.generator.spec.edit.set_value import KeyPath, set_value
 from tritonsmith.generator.spec.message import descriptor_of
 from tritonsmith.generator.spec.read import read_spec
 from tritonsmith.perf.files import write_by_rename
-from tritonsmith.perf.tune import yaml_edit
 from tritonsmith.perf.tune.core import Candidate
-from tritonsmith.perf.tune.variant_files import FILENAME, chosen_variant
+from tritonsmith.perf.tune.space.variant_files import FILENAME, chosen_variant
 from tritonsmith.perf.variants import changed_configs
 
 ROUNDS = 4  # each settles what the one before changed elsewhere
@@ -86,7 +86,7 @@ def _with_pick(spec: Path, text: str, pick: Candidate, profile: str) -> str:
     prefix: tuple[str, ...] = ("profiles", profile, "models") if profile else ("models",)
     for field, file in chosen.items():
         name = field.removeprefix("models.").removesuffix(f".{FILENAME}")
-        text = yaml_edit.set_value(text, (*prefix, name, "file", *_version(read, name)), file)
+        text = set_value(text, (*prefix, name, "file", *_version(read, name)), file)
     computing = {name for name, config in wanted.items() if not config.ensemble_scheduling.step}
     text = _changed(text, prefix, _built(spec, text, profile), wanted, computing)
     for _ in range(ROUNDS):
@@ -111,11 +111,11 @@ def _changed(
     """Return the text with what differs in some models set to what is wanted."""
     for name in (name for name in wanted if name in models):
         for path, value, lacking in _differences(built[name], wanted[name]):
-            text = yaml_edit.set_value(text, (*prefix, name, *path), value, lacking=lacking)
+            text = set_value(text, (*prefix, name, *path), value, lacking=lacking)
     return text
 
 
-def _differences(before: Message, after: Message) -> Iterator[tuple[yaml_edit.Path, Any, Any]]:
+def _differences(before: Message, after: Message) -> Iterator[tuple[KeyPath, Any, Any]]:
     """Yield (path, value, the whole value of the first list on the path) for every field that differs."""
     old, new = message_data(before), message_data(after)
     for member in descriptor_of(after).fields:
@@ -140,7 +140,7 @@ def _differences(before: Message, after: Message) -> Iterator[tuple[yaml_edit.Pa
                     yield (name, index, *path), value, new[name]
 
 
-def _entries(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[yaml_edit.Path, Any, Any]]:
+def _entries(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Any, Any]]:
     for key in {**old, **new}:
         if old.get(key) != new.get(key):
             yield (name, key), new.get(key), None

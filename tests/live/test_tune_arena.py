@@ -20,10 +20,10 @@ from tritonsmith.perf.measure.input_data import write_input_data
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.sweep import find_analyzer
 from tritonsmith.perf.target import Target, embedded_target
-from tritonsmith.perf.tune.arena import live_arena
+from tritonsmith.perf.tune.arena.journal import JOURNAL_NAME
+from tritonsmith.perf.tune.arena.live import live_arena
+from tritonsmith.perf.tune.arena.server import tuning_server
 from tritonsmith.perf.tune.core import Candidate, Limit, Trial
-from tritonsmith.perf.tune.journal import JOURNAL_NAME
-from tritonsmith.perf.tune.server import tuning_server
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
@@ -59,7 +59,7 @@ from tritonsmith.backends.server.embedded import embedded_server
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.sweep import find_analyzer
 from tritonsmith.perf.target import embedded_target
-from tritonsmith.perf.tune.arena import live_arena
+from tritonsmith.perf.tune.arena.live import live_arena
 from tritonsmith.perf.tune.core import Candidate
 repository, inputs, folder = map(Path, sys.argv[1:])
 with embedded_server(repository) as server:

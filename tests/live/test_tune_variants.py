@@ -15,8 +15,8 @@ from tritonsmith.generator.lower import lower
 from tritonsmith.generator.repository.write import write_repository
 from tritonsmith.perf.document import Variation
 from tritonsmith.perf.target import embedded_target
-from tritonsmith.perf.tune.space import candidates_of, configs_of
-from tritonsmith.perf.tune.variant_files import variant_files, with_variants
+from tritonsmith.perf.tune.space.candidates import candidates_of, configs_of
+from tritonsmith.perf.tune.space.variant_files import variant_files, with_variants
 from tritonsmith.perf.tune.write_back import write_pick
 from tritonsmith.perf.variants import changed_configs
 

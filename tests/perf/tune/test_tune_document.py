@@ -10,8 +10,8 @@ from tritonsmith.generator.errors import RepositoryError, UsageError
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.tune.core import Candidate, Limit, Wish
 from tritonsmith.perf.tune.document import Tuning, as_json, read_tuning, write_tuning
-from tritonsmith.perf.tune.text import as_text
-from tritonsmith.perf.tune.words import cheaper, goal, short
+from tritonsmith.perf.tune.report.text import as_text
+from tritonsmith.perf.tune.report.words import cheaper, goal, short
 
 MakeTuning = Callable[..., Tuning]
 RATES = tuple(Load("request_rate", value) for value in (100, 400))

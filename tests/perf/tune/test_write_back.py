@@ -19,9 +19,9 @@ from tritonsmith.ensembles.starter import write_starter
 from tritonsmith.generator.lower import lower
 from tritonsmith.perf.document import Scalar
 from tritonsmith.perf.tune.core import Candidate
-from tritonsmith.perf.tune.legal import Judge
-from tritonsmith.perf.tune.space import configs_of
-from tritonsmith.perf.tune.variant_files import FILENAME
+from tritonsmith.perf.tune.space.candidates import configs_of
+from tritonsmith.perf.tune.space.legal import Judge
+from tritonsmith.perf.tune.space.variant_files import FILENAME
 from tritonsmith.perf.tune.write_back import patch_of, write_pick
 from tritonsmith.perf.variants import changed_configs
 

@@ -12,9 +12,9 @@ from tritonsmith.perf import report
 from tritonsmith.perf.files import write_by_rename
 from tritonsmith.perf.report.numbers import significant
 from tritonsmith.perf.report.page import COLOURS
-from tritonsmith.perf.tune import drawings, words
 from tritonsmith.perf.tune.core import Standing
 from tritonsmith.perf.tune.document import Tuning
+from tritonsmith.perf.tune.report import drawings, words
 
 PAGE_NAME = "tune.html"
 MOST_COMPARED = 30  # rows of predicted against measured

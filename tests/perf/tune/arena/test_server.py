@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tritonsmith.perf.tune.server import is_complete
+from tritonsmith.perf.tune.arena.server import is_complete
 
 WHOLE = """backend: "python" max_batch_size: 8
 input [{name: "x" data_type: TYPE_FP32 dims: [4]}] output [{name: "y" data_type: TYPE_FP32 dims: [4]}]"""

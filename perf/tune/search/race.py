@@ -10,8 +10,8 @@ import numpy as np
 
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.tune.core import Candidate
-from tritonsmith.perf.tune.field import count_key, reload_key
-from tritonsmith.perf.tune.outlook import RATHER, Outlook
+from tritonsmith.perf.tune.search.costs import count_key, reload_key
+from tritonsmith.perf.tune.search.outlook import RATHER, Outlook
 
 ALIKE = 0.01  # scores this close are no reason to go on
 OUT = 0.005  # a candidate that beats the leader by more than that with a smaller probability is eliminated

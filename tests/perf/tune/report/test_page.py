@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 
 from tritonsmith.perf.tune.core import Found
 from tritonsmith.perf.tune.document import Tuning
-from tritonsmith.perf.tune.drawings import comparisons, heat_strip, pairs_plot, scatter, short_names
-from tritonsmith.perf.tune.page import render_page, write_page
+from tritonsmith.perf.tune.report.drawings import comparisons, heat_strip, pairs_plot, scatter, short_names
+from tritonsmith.perf.tune.report.page import render_page, write_page
 
 MakeTuning = Callable[..., Tuning]
 SVG = "{http://www.w3.org/2000/svg}"

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.tune.belief import Belief, Observations, Points, believe
 from tritonsmith.perf.tune.core import Trial
-from tritonsmith.perf.tune.field import Field
+from tritonsmith.perf.tune.search.belief import Belief, Observations, Points, believe
+from tritonsmith.perf.tune.search.grid import Grid
 from tritonsmith.perf.tune.wishes import direction, limit_metrics, log_of, objective_metric
 
 Floats = npt.NDArray[Any]
@@ -74,26 +74,26 @@ class Outlook:
 
 
 def survey(
-    field: Field, features: npt.NDArray[np.int64], trials: Sequence[Trial], alive: Sequence[int], seed: Sequence[int]
+    grid: Grid, features: npt.NDArray[np.int64], trials: Sequence[Trial], alive: Sequence[int], seed: Sequence[int]
 ) -> Outlook:
     """Return what may be true of the candidates that are alive, by the trials that did not fail."""
-    pairs = tuple((number, load) for number in alive for load in field.loads[number])
+    pairs = tuple((number, load) for number in alive for load in grid.loads[number])
     draw = np.random.default_rng(list(seed))
-    metric, sign = objective_metric(field.wish), direction(field.wish)
-    mean, logs = _draw(field, features, trials, pairs, metric, draw)
+    metric, sign = objective_metric(grid.wish), direction(grid.wish)
+    mean, logs = _draw(grid, features, trials, pairs, metric, draw)
     scores = sign * logs
     holds = np.ones(len(pairs))
-    for limited, at_most in limit_metrics(field.wish).items():
-        _, values = (mean, logs) if limited == metric else _draw(field, features, trials, pairs, limited, draw)
+    for limited, at_most in limit_metrics(grid.wish).items():
+        _, values = (mean, logs) if limited == metric else _draw(grid, features, trials, pairs, limited, draw)
         is_kept = values <= math.log(at_most)
         scores = np.where(is_kept, scores, BROKEN)
-    if limit_metrics(field.wish):
+    if limit_metrics(grid.wish):
         holds = (scores > BROKEN).mean(axis=0)
     return Outlook(pairs, scores, sign * mean, holds)
 
 
 def _draw(
-    field: Field,
+    grid: Grid,
     features: npt.NDArray[np.int64],
     trials: Sequence[Trial],
     pairs: Sequence[tuple[int, Load]],
@@ -101,22 +101,20 @@ def _draw(
     draw: np.random.Generator,
 ) -> tuple[Floats, Floats]:
     """Return means [points] and draws [draws, points] of a metric's logarithm."""
-    belief, unknown = _belief(field, features, trials, metric)
-    mean, covariance = belief.at(_points(field, pairs, metric, unknown))
+    belief, unknown = _belief(grid, features, trials, metric)
+    mean, covariance = belief.at(_points(grid, pairs, metric, unknown))
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     return mean, mean + draw.normal(size=(DRAWS, len(pairs))) @ root.T
 
 
-def _belief(
-    field: Field, features: npt.NDArray[np.int64], trials: Sequence[Trial], metric: str
-) -> tuple[Belief, float]:
-    numbers = {one.name: number for number, one in enumerate(field.candidates)}
+def _belief(grid: Grid, features: npt.NDArray[np.int64], trials: Sequence[Trial], metric: str) -> tuple[Belief, float]:
+    numbers = {one.name: number for number, one in enumerate(grid.candidates)}
     good = [trial for trial in trials if not trial.failure]
     logs = [log_of(trial, metric) or 0.0 for trial in good]
     unknown = float(np.median(logs)) if logs else 0.0
     pairs = [(numbers[trial.candidate], trial.load) for trial in good]
-    points = _points(field, pairs, metric, unknown)
+    points = _points(grid, pairs, metric, unknown)
     generations = {key: code for code, key in enumerate(dict.fromkeys((t.candidate, t.generation) for t in good))}
     codes = [generations[trial.candidate, trial.generation] for trial in good]
     observations = Observations(
@@ -127,15 +125,15 @@ def _belief(
         np.array([3 * 1.2 * trial.window_ms / 1e3 for trial in good], dtype=float),
         np.array([_counting(trial, metric) for trial in good], dtype=float),
     )
-    known = [field.log_predicted(number, load, metric, unknown) for number, load in field.known]
+    known = [grid.log_predicted(number, load, metric, unknown) for number, load in grid.known]
     return believe(features, observations, float(np.mean(known)) if known else unknown), unknown
 
 
-def _points(field: Field, pairs: Sequence[tuple[int, Load]], metric: str, unknown: float) -> Points:
+def _points(grid: Grid, pairs: Sequence[tuple[int, Load]], metric: str, unknown: float) -> Points:
     return Points(
         np.array([number for number, _ in pairs], dtype=np.int64),
         np.log(np.array([load.value for _, load in pairs], dtype=float)),
-        np.array([field.log_predicted(number, load, metric, unknown) for number, load in pairs], dtype=float),
+        np.array([grid.log_predicted(number, load, metric, unknown) for number, load in pairs], dtype=float),
     )
 
 

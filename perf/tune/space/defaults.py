@@ -11,7 +11,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 from tritonsmith.generator.spec.tune import VARIANTS
 from tritonsmith.perf.document import Scalar
 from tritonsmith.perf.simulate.configuration import TWO_ON_A_CPU
-from tritonsmith.perf.tune.variant_files import VariantFiles
+from tritonsmith.perf.tune.space.variant_files import VariantFiles
 
 DELAYS_US = (0, 100, 500, 2000)
 COUNT, BATCH = "instance_group.count", "max_batch_size"

@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from tritonsmith.perf.tune import yaml_marks as marks
+from tritonsmith.generator.spec.edit import marks
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 _PLAIN = re.compile(r"[A-Za-z0-9_./+-][A-Za-z0-9_./+-]*")
 _COMMENT = re.compile(r"(?:^|\s)#[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 _NO_WORD = {"", "null", "~", "Null", "NULL", "-", "---", "..."}
@@ -27,7 +27,7 @@ class Written(str):
     """A scalar as it is to stand in the text, quotes included."""
 
 
-def set_value(text: str, path: Path, value: Any, *, lacking: Any = None) -> str:
+def set_value(text: str, path: KeyPath, value: Any, *, lacking: Any = None) -> str:
     """Return the text with `value` (plain data; None is null) at a path of keys and list indices.
 
     `lacking` is the whole value of the first list of the path, written where that list does not stand in the text.
@@ -80,7 +80,7 @@ def _holds(node: yaml.Node, part: str | int) -> bool:
     return isinstance(node, yaml.MappingNode)
 
 
-def _with(data: Any, rest: Path, value: Any, lacking: Any) -> Any:
+def _with(data: Any, rest: KeyPath, value: Any, lacking: Any) -> Any:
     """Return the data of what stood there, with the value at the rest of the path."""
     if not rest:
         return value
@@ -142,7 +142,7 @@ def _is_plain_list(node: yaml.Node) -> bool:
     return all(isinstance(item, yaml.ScalarNode) and not item.style for item in items)
 
 
-def _added(text: str, root: yaml.MappingNode, node: yaml.MappingNode, path: Path, new: Any) -> str:
+def _added(text: str, root: yaml.MappingNode, node: yaml.MappingNode, path: KeyPath, new: Any) -> str:
     key = render(str(path[-1]))
     if marks.is_flow(node):
         last = marks.end_of(node.value[-1][1], text) if node.value else node.end_mark.index - 1

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.tune.confirm import Pair, confirmation
 from tritonsmith.perf.tune.core import Confirmation, Fate, Found, Standing, Trial
-from tritonsmith.perf.tune.field import Field
-from tritonsmith.perf.tune.outlook import BROKEN, Outlook
+from tritonsmith.perf.tune.search.confirm import Pair, confirmation
+from tritonsmith.perf.tune.search.grid import Grid
+from tritonsmith.perf.tune.search.outlook import BROKEN, Outlook
 from tritonsmith.perf.tune.wishes import score_of, value_of
 
 TIED = 0.005  # the thriftiest is picked of those whose estimates are as close as that to the leader's
@@ -23,7 +23,7 @@ LEVEL = 0.025
 class Evidence:
     """All that a search knows at its end; candidates by number. The outlook holds those that are still in the race."""
 
-    field: Field
+    grid: Grid
     outlook: Outlook
     trials: Sequence[Trial]
     pairs: Sequence[Pair]
@@ -32,7 +32,7 @@ class Evidence:
 
     def measured_loads(self, number: int) -> frozenset[Load]:
         """Return where a candidate was measured without failing."""
-        name = self.field.candidates[number].name
+        name = self.grid.candidates[number].name
         return frozenset(trial.load for trial in self.trials if trial.candidate == name and not trial.failure)
 
     def proposal(self, number: int) -> tuple[Load, float] | None:
@@ -44,15 +44,15 @@ def conclude(evidence: Evidence, spent_s: float, *, is_out_of_budget: bool) -> F
     """Return what was found."""
     proposals = {n: found for n in evidence.outlook.candidates() if (found := evidence.proposal(n))}
     if not proposals:
-        standings = tuple(_standing(evidence, n, "not measured", None) for n in range(len(evidence.field.candidates)))
+        standings = tuple(_standing(evidence, n, "not measured", None) for n in range(len(evidence.grid.candidates)))
         return Found(None, None, standings, (), spent_s, is_out_of_budget, tuple(evidence.trials))
     leader = max(proposals, key=lambda number: proposals[number][1])
     tied = [n for n in proposals if n == leader or _is_tied(evidence, proposals, leader, n)]
-    pick = min(tied, key=lambda n: (evidence.field.candidates[n].thrift, -proposals[n][1]))
-    order = sorted(range(len(evidence.field.candidates)), key=lambda n: (n != pick, -_rank(evidence, proposals, n)))
+    pick = min(tied, key=lambda n: (evidence.grid.candidates[n].thrift, -proposals[n][1]))
+    order = sorted(range(len(evidence.grid.candidates)), key=lambda n: (n != pick, -_rank(evidence, proposals, n)))
     fates: dict[int, Fate] = {n: "picked" if n == pick else "tied" for n in tied}
     return Found(
-        evidence.field.candidates[pick],
+        evidence.grid.candidates[pick],
         proposals[pick][0],
         tuple(_standing(evidence, n, fates.get(n, "eliminated"), pick) for n in order),
         tuple(_confirmations(evidence, pick)),
@@ -78,17 +78,17 @@ def _rank(evidence: Evidence, proposals: Mapping[int, tuple[Load, float]], numbe
         return proposals[number][1]
     trials = _trials(evidence, number)
     if trials and number not in evidence.failures:
-        return max(score_of(evidence.field.wish, trial) for trial in trials) - 100
+        return max(score_of(evidence.grid.wish, trial) for trial in trials) - 100
     return -1000.0
 
 
 def _trials(evidence: Evidence, number: int) -> list[Trial]:
-    return [trial for trial in evidence.trials if trial.candidate == evidence.field.candidates[number].name]
+    return [trial for trial in evidence.trials if trial.candidate == evidence.grid.candidates[number].name]
 
 
 def _standing(evidence: Evidence, number: int, fate: Fate, pick: int | None) -> Standing:
-    field, trials = evidence.field, _trials(evidence, number)
-    candidate = field.candidates[number]
+    grid, trials = evidence.grid, _trials(evidence, number)
+    candidate = grid.candidates[number]
     seconds, reason = sum(trial.seconds for trial in trials), evidence.reasons.get(number, "")
     good = [trial for trial in trials if not trial.failure]
     if number in evidence.failures and len(evidence.failures[number]) > 1:
@@ -100,22 +100,22 @@ def _standing(evidence: Evidence, number: int, fate: Fate, pick: int | None) -> 
     found = evidence.proposal(number) if number in evidence.outlook.candidates() else None
     if found is None:
         load = good[-1].load
-        score = float(np.median([score_of(field.wish, trial) for trial in good if trial.load == load]))
+        score = float(np.median([score_of(grid.wish, trial) for trial in good if trial.load == load]))
         interval = None
         reason = reason or "the limits do not hold at any load"
     else:
         load, score = found
         scores = _scores(evidence, number, load)
         kept = scores[scores > BROKEN]
-        ends = [value_of(field.wish, float(end)) for end in np.quantile(kept, (LEVEL, 1 - LEVEL))] if len(kept) else []
+        ends = [value_of(grid.wish, float(end)) for end in np.quantile(kept, (LEVEL, 1 - LEVEL))] if len(kept) else []
         interval = (min(ends), max(ends)) if ends else None
     return Standing(
         candidate,
         fate if found or fate == "eliminated" else "eliminated",
         load,
-        value_of(field.wish, score),
+        value_of(grid.wish, score),
         interval,
-        value_of(field.wish, score_of(field.wish, field.prediction(number, load))),
+        value_of(grid.wish, score_of(grid.wish, grid.prediction(number, load))),
         len(trials),
         seconds,
         "" if fate in ("picked", "tied") else reason or "behind when the budget ended",
@@ -123,7 +123,7 @@ def _standing(evidence: Evidence, number: int, fate: Fate, pick: int | None) -> 
 
 
 def _confirmations(evidence: Evidence, pick: int) -> list[Confirmation]:
-    names = [one.name for one in evidence.field.candidates]
+    names = [one.name for one in evidence.grid.candidates]
     rivals = dict.fromkeys(
         n for pair in evidence.pairs for n in (pair.first, pair.second) if pick in (pair.first, pair.second)
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from tritonsmith.perf.gate.signed_rank import bounds, hodges_lehmann
 from tritonsmith.perf.tune.core import Confirmation
-from tritonsmith.perf.tune.outlook import Outlook
+from tritonsmith.perf.tune.search.outlook import Outlook
 
 LEVEL = 0.025  # one-sided, of each bound
 ENOUGH_PAIRS = 6  # of fewer, ranks alone cannot bound the ratio at that level

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tritonsmith.perf.tune.journal import JOURNAL_NAME, Journal
+from tritonsmith.perf.tune.arena.journal import JOURNAL_NAME, Journal
 
 ONE, TWO = {"candidate": "a", "load": ["concurrency", 1.0]}, {"candidate": "b", "load": ["concurrency", 1.0]}
 

@@ -15,9 +15,9 @@ from tritonsmith.generator.lower import lower
 from tritonsmith.generator.repository.core import Repository
 from tritonsmith.generator.spec.read import read_spec
 from tritonsmith.perf.document import Variation
-from tritonsmith.perf.tune.from_spec import limits_of, loads_of, variations_of
-from tritonsmith.perf.tune.space import OWN, Space, candidates_of, computing_models
-from tritonsmith.perf.tune.variant_files import variant_files, with_variants
+from tritonsmith.perf.tune.options import limits_of, loads_of, variations_of
+from tritonsmith.perf.tune.space.candidates import OWN, Space, candidates_of, computing_models
+from tritonsmith.perf.tune.space.variant_files import variant_files, with_variants
 from tritonsmith.perf.variants import changed_configs, parse_variation
 
 WriteSpec = Callable[[str], Path]

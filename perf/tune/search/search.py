@@ -14,18 +14,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
-from dataclasses import field as new
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.tune.confirm import Pair
 from tritonsmith.perf.tune.core import Arena, Candidate, Found, Predict, Trial, Wish
-from tritonsmith.perf.tune.costs import Costs, kind_of_step, measured_s
-from tritonsmith.perf.tune.field import Field, contenders, feature_codes
-from tritonsmith.perf.tune.outlook import TAILS_OF, Outlook, survey
-from tritonsmith.perf.tune.race import (
+from tritonsmith.perf.tune.search.confirm import Pair
+from tritonsmith.perf.tune.search.costs import Costs, kind_of_step, measured_s
+from tritonsmith.perf.tune.search.grid import Grid, contenders, feature_codes
+from tritonsmith.perf.tune.search.outlook import TAILS_OF, Outlook, survey
+from tritonsmith.perf.tune.search.race import (
     OUT,
     bracket,
     challenger_of,
@@ -36,7 +35,7 @@ from tritonsmith.perf.tune.race import (
     leader_of,
     likeliest_load,
 )
-from tritonsmith.perf.tune.standings import Evidence, conclude
+from tritonsmith.perf.tune.search.standings import Evidence, conclude
 from tritonsmith.perf.tune.wishes import limit_metrics, score_of
 
 FIRST_LOOK_SHARE = 0.45  # of what is left of the budget, at most, for looking at each candidate once
@@ -56,7 +55,7 @@ def search(
 
     Raises: what the arena raises.
     """
-    run = _Search(Field(candidates, wish, predict), arena, budget_s, seed)
+    run = _Search(Grid(candidates, wish, predict), arena, budget_s, seed)
     run.look_at_each()
     run.duel()
     return run.conclude()
@@ -66,23 +65,23 @@ def search(
 class _Search:
     """A search that goes on."""
 
-    field: Field
+    grid: Grid
     arena: Arena
     budget_s: float
     seed: int
-    alive: list[int] = new(default_factory=list)
-    trials: list[Trial] = new(default_factory=list)
-    failures: dict[int, list[str]] = new(default_factory=dict)
-    pairs: list[Pair] = new(default_factory=list)
-    visits: dict[int, int] = new(default_factory=dict)
-    costs: Costs = new(default_factory=Costs)
+    alive: list[int] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
+    failures: dict[int, list[str]] = field(default_factory=dict)
+    pairs: list[Pair] = field(default_factory=list)
+    visits: dict[int, int] = field(default_factory=dict)
+    costs: Costs = field(default_factory=Costs)
     loaded: Candidate | None = None
     is_out_of_budget: bool = False
 
     def __post_init__(self) -> None:
         self.draw = random.Random(self.seed)  # noqa: S311 - an order, not a secret
-        self.features = feature_codes(self.field.candidates)
-        self.alive = contenders(self.field)
+        self.features = feature_codes(self.grid.candidates)
+        self.alive = contenders(self.grid)
         self.reasons: dict[int, str] = {}
         self.spent_s = self.arena.spent_s
         self.outlook = self._survey()
@@ -92,7 +91,7 @@ class _Search:
         share_s = FIRST_LOOK_SHARE * (self.budget_s - self.spent_s)
         upper = {n: float(np.quantile(self.outlook.best_scores(n), 0.9)) for n in self.alive}
         ranked = sorted(self.alive, key=lambda number: -upper[number])
-        queue = cheap_order(ranked[: self._affordable(ranked, share_s)], self.field.candidates, self.draw)
+        queue = cheap_order(ranked[: self._affordable(ranked, share_s)], self.grid.candidates, self.draw)
         for number in queue:
             if number in self.alive and self._is_in_the_race(number):
                 self._visit(number, 1, is_fresh=False)
@@ -123,7 +122,7 @@ class _Search:
 
     def conclude(self) -> Found:
         """Return what was found."""
-        evidence = Evidence(self.field, self.outlook, self.trials, self.pairs, self.failures, self.reasons)
+        evidence = Evidence(self.grid, self.outlook, self.trials, self.pairs, self.failures, self.reasons)
         return conclude(evidence, self.spent_s, is_out_of_budget=self.is_out_of_budget)
 
     def _visit(self, number: int, trials: int, *, is_fresh: bool) -> list[float]:
@@ -139,12 +138,12 @@ class _Search:
                 if len(self.failures[number]) < MOST_FAILURES:
                     return self._visit(number, trials, is_fresh=True)
                 return []
-            scores.append(score_of(self.field.wish, trial))
+            scores.append(score_of(self.grid.wish, trial))
         return scores
 
     def _measure(self, number: int, load: Load, *, is_fresh: bool) -> Trial | None:
         """Measure once where the budget allows it, and take everything down."""
-        candidate, window_ms = self.field.candidates[number], self._window_ms(number, load)
+        candidate, window_ms = self.grid.candidates[number], self._window_ms(number, load)
         kind = kind_of_step(self.loaded, candidate, is_fresh=is_fresh)
         if self.spent_s + self.costs.at_most(kind, window_ms) > self.budget_s:
             self.is_out_of_budget = True
@@ -164,7 +163,7 @@ class _Search:
         return trial
 
     def _survey(self) -> Outlook:
-        return survey(self.field, self.features, self.trials, self.alive, (self.seed, len(self.trials)))
+        return survey(self.grid, self.features, self.trials, self.alive, (self.seed, len(self.trials)))
 
     def _eliminate(self) -> None:
         """Take those out that were measured and hardly can win."""
@@ -175,7 +174,7 @@ class _Search:
             if not self._is_in_the_race(number):
                 self.alive.remove(number)
                 self.reasons[number] = (
-                    f"better than {self.field.candidates[leader].name} with less than {OUT:.0%} probability"
+                    f"better than {self.grid.candidates[leader].name} with less than {OUT:.0%} probability"
                 )
         if len(self.alive) < before:
             self.outlook = self._survey()
@@ -187,18 +186,18 @@ class _Search:
     def _split_loads(self, number: int) -> None:
         """Let another load be tried where limits begin to break between two."""
         edge = bracket(self.outlook, number)
-        if edge and self.field.split(number, *edge):
+        if edge and self.grid.split(number, *edge):
             self.outlook = self._survey()
 
     def _window_ms(self, number: int, load: Load) -> int:
         """Return a window for enough requests, longer at each visit."""
-        rate = max(1e-3, self.field.prediction(number, load).throughput_per_s)
-        requests = REQUESTS_OF_TAILS if limit_metrics(self.field.wish).keys() & TAILS_OF.keys() else REQUESTS
+        rate = max(1e-3, self.grid.prediction(number, load).throughput_per_s)
+        requests = REQUESTS_OF_TAILS if limit_metrics(self.grid.wish).keys() & TAILS_OF.keys() else REQUESTS
         shortest = min(LONGEST_MS, max(SHORTEST_MS, requests / rate / measured_s(1)))
         return round(min(LONGEST_MS, shortest * GROWTH ** max(0, self.visits.get(number, 1) - 1)))
 
     def _visit_s(self, number: int) -> float:
-        window_ms = self._window_ms(number, self.field.loads[number][-1])
+        window_ms = self._window_ms(number, self.grid.loads[number][-1])
         return self.costs.expected("load", window_ms) + (TRIALS_OF_VISIT - 1) * self.costs.expected("stay", window_ms)
 
     def _affordable(self, ranked: Sequence[int], share_s: float) -> int:

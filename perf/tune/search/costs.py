@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tritonsmith.perf.document import Scalar
 from tritonsmith.perf.tune.core import Candidate
-from tritonsmith.perf.tune.field import count_key, reload_key
+from tritonsmith.perf.variants import CHEAP
 
 Kind = Literal["stay", "more instances", "fewer instances", "load"]
 # Seconds besides the windows, before any was seen: perf_analyzer's start, and what changes on the server.
@@ -31,6 +32,17 @@ def kind_of_step(loaded: Candidate | None, candidate: Candidate, *, is_fresh: bo
         return "load"
     pairs = zip(count_key(loaded.variant), count_key(candidate.variant), strict=False)
     return "fewer instances" if any(new < old for old, new in pairs) else "more instances"
+
+
+def reload_key(variant: Mapping[str, Scalar]) -> tuple[tuple[str, str], ...]:
+    """Return all fields of a variant but instance counts: between variants with the same key a change is cheap."""
+    return tuple(sorted((name, str(value)) for name, value in variant.items() if CHEAP not in name.split(".")))
+
+
+def count_key(variant: Mapping[str, Scalar]) -> tuple[float, ...]:
+    """Return the instance counts: going up through them is cheaper than going down."""
+    counts = sorted((name, value) for name, value in variant.items() if CHEAP in name.split("."))
+    return tuple(float(value) if isinstance(value, int | float) else 0.0 for _, value in counts)
 
 
 @dataclass

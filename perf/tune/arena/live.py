@@ -27,11 +27,11 @@ from tritonsmith.perf.overrides import as_json, as_message, overrides, undo_left
 from tritonsmith.perf.pipelines import called_configs, known_calls
 from tritonsmith.perf.sweep import identity_of, is_decoupled, read_configs
 from tritonsmith.perf.target import Target
-from tritonsmith.perf.tune.bench import Bench
-from tritonsmith.perf.tune.calibrate import probe_models
+from tritonsmith.perf.tune.arena.bench import Bench
+from tritonsmith.perf.tune.arena.journal import Journal, identity_digest
+from tritonsmith.perf.tune.arena.predict import Predictor
+from tritonsmith.perf.tune.arena.probes import probe_models
 from tritonsmith.perf.tune.core import Candidate, Limit, Trial
-from tritonsmith.perf.tune.journal import Journal, identity_digest
-from tritonsmith.perf.tune.predict import Predictor
 from tritonsmith.perf.variants import changed_configs
 
 NOTABLE_S = 0.2

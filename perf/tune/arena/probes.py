@@ -22,10 +22,10 @@ from tritonsmith.perf.measure.analyzer import AnalyzerRun
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.simulate import Contention, ServiceTimes
 from tritonsmith.perf.simulate.calibration import Probe, calibrate
-from tritonsmith.perf.tune.bench import Bench
+from tritonsmith.perf.tune.arena.bench import Bench
+from tritonsmith.perf.tune.arena.predict import Calibrated, work_key
+from tritonsmith.perf.tune.arena.step_inputs import step_inputs
 from tritonsmith.perf.tune.core import Candidate
-from tritonsmith.perf.tune.predict import Calibrated, work_key
-from tritonsmith.perf.tune.step_inputs import step_inputs
 from tritonsmith.perf.variants import changed_configs
 
 WINDOW_MS, LONGEST_MS = 90, 1000

@@ -11,7 +11,7 @@ from tritonsmith.perf.bench.tune_arena import SimulatedArena, drawn_noise
 from tritonsmith.perf.bench.tune_spaces import space
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.tune.core import Candidate, Found, Limit, Prediction, Trial, Wish
-from tritonsmith.perf.tune.search import search
+from tritonsmith.perf.tune.search.search import search
 
 LOADS = tuple(Load("concurrency", value) for value in (1, 4, 16))
 COUNT, BATCH = "models.m.instance_group.count", "models.m.max_batch_size"

@@ -1,9 +1,9 @@
-"""The field of a search: candidates, the loads that each may be tried at, and what is predicted of them."""
+"""The grid of a search: candidates, the loads that each may be tried at, and what is predicted of them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,15 +13,14 @@ from tritonsmith.perf.document import Scalar
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.tune.core import Candidate, Predict, Prediction, Wish
 from tritonsmith.perf.tune.wishes import limit_metrics, log_of, score_of
-from tritonsmith.perf.variants import CHEAP
 
-WHOLE_FIELD = 48  # so many candidates are predicted at every load; of more, the best at one load
+WHOLE_GRID = 48  # so many candidates are predicted at every load; of more, the best at one load
 MOST_LOADS = 3  # tried between those that are given, for one candidate
 WORTH_SPLITTING = 1.15  # ratio of neighbouring loads between which another is tried
 
 
 @dataclass
-class Field:
+class Grid:
     """Candidates by number, 0 to n - 1. Predictions are asked for once; what they cost is not the search's time."""
 
     candidates: Sequence[Candidate]
@@ -71,25 +70,25 @@ class Field:
         return load
 
 
-def contenders(field: Field) -> list[int]:
+def contenders(grid: Grid) -> list[int]:
     """Return the candidates worth predicting at every load, the best predicted first.
 
     All, where there are few. Of many, those predicted best at the highest load, where a closed loop shows capacity, and
     of each value of each field the best: a prediction may be wrong for all that share a value.
     """
-    is_large = len(field.candidates) > WHOLE_FIELD
-    numbers = _promising(field) if is_large else list(range(len(field.candidates)))
-    return sorted(numbers, key=lambda number: -field.predicted_score(number))
+    is_large = len(grid.candidates) > WHOLE_GRID
+    numbers = _promising(grid) if is_large else list(range(len(grid.candidates)))
+    return sorted(numbers, key=lambda number: -grid.predicted_score(number))
 
 
-def _promising(field: Field) -> list[int]:
-    highest = field.loads[0][-1]
-    rough = [score_of(field.wish, field.prediction(number, highest)) for number in range(len(field.candidates))]
-    ranked = sorted(range(len(field.candidates)), key=lambda number: -rough[number])
-    chosen = ranked[: WHOLE_FIELD * 3 // 4]
-    for pair in sorted({pair for one in field.candidates for pair in one.variant.items()}, key=str):
-        best = next(number for number in ranked if pair in field.candidates[number].variant.items())
-        if best not in chosen and len(chosen) < WHOLE_FIELD:
+def _promising(grid: Grid) -> list[int]:
+    highest = grid.loads[0][-1]
+    rough = [score_of(grid.wish, grid.prediction(number, highest)) for number in range(len(grid.candidates))]
+    ranked = sorted(range(len(grid.candidates)), key=lambda number: -rough[number])
+    chosen = ranked[: WHOLE_GRID * 3 // 4]
+    for pair in sorted({pair for one in grid.candidates for pair in one.variant.items()}, key=str):
+        best = next(number for number in ranked if pair in grid.candidates[number].variant.items())
+        if best not in chosen and len(chosen) < WHOLE_GRID:
             chosen.append(best)
     return chosen
 
@@ -100,17 +99,6 @@ def feature_codes(candidates: Sequence[Candidate]) -> npt.NDArray[np.int64]:
     columns = [_codes([one.variant.get(name) for one in candidates]) for name in fields]
     varying = [column for column in columns if len(set(column)) > 1] or [[0] * len(candidates)]
     return np.array(varying, dtype=np.int64).T
-
-
-def reload_key(variant: Mapping[str, Scalar]) -> tuple[tuple[str, str], ...]:
-    """Return all fields of a variant but instance counts: between variants with the same key a change is cheap."""
-    return tuple(sorted((name, str(value)) for name, value in variant.items() if CHEAP not in name.split(".")))
-
-
-def count_key(variant: Mapping[str, Scalar]) -> tuple[float, ...]:
-    """Return the instance counts: going up through them is cheaper than going down."""
-    counts = sorted((name, value) for name, value in variant.items() if CHEAP in name.split("."))
-    return tuple(float(value) if isinstance(value, int | float) else 0.0 for _, value in counts)
 
 
 def _codes(values: Sequence[Scalar | None]) -> list[int]:

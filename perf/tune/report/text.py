@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 from tritonsmith.generator import console
-from tritonsmith.perf.tune import words
 from tritonsmith.perf.tune.core import Standing
 from tritonsmith.perf.tune.document import Tuning
+from tritonsmith.perf.tune.report import words
 
 MOST_ROWS = 12  # of the table; the page has all
 

@@ -17,7 +17,7 @@ from tritonsmith.backends.client.tensors import Array, decode
 from tritonsmith.generator.catalog.datatypes import BY_WIRE
 from tritonsmith.generator.errors import ServerError, UsageError
 from tritonsmith.perf.measure.input_data import Row, made_up_rows, write_input_data
-from tritonsmith.perf.tune.bench import Bench
+from tritonsmith.perf.tune.arena.bench import Bench
 
 ROWS = 4
 

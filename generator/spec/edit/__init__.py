@@ -1,0 +1,1 @@
+"""Changing values in the text of a spec, so that comments and layout stay."""

@@ -1,0 +1,1 @@
+"""What a tuning found: in words, on the terminal, as a page."""

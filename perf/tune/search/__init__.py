@@ -1,0 +1,1 @@
+"""Which of many candidates is the best, in few measured seconds."""

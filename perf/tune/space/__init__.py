@@ -1,0 +1,1 @@
+"""What may be picked: candidates, and what makes a combination one."""
