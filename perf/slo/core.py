@@ -10,7 +10,7 @@ from tritonsmith.perf.measure.load import LoadKind
 from tritonsmith.perf.statistics import Interval
 
 Outcome = Literal["found", "none", "unclear"]
-Belief = Literal["holds", "fails", "open"]
+Judgement = Literal["holds", "fails", "open"]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from tritonsmith.perf.document import Cell
 from tritonsmith.perf.measure.kept import SHARES
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.slo.core import Belief, Level, Tally
+from tritonsmith.perf.slo.core import Judgement, Level, Tally
 from tritonsmith.perf.statistics import Interval
 
 Z = 1.96  # each bound is missed with 2.5 %
@@ -69,11 +69,11 @@ def mean_of(tally: Tally) -> Interval:
     return Interval(float(values.mean()) - half, float(values.mean()) + half, 0.95)
 
 
-def believe(levels: Sequence[Level], limits_ms: Mapping[str, float]) -> dict[float, Belief]:
+def judge(levels: Sequence[Level], limits_ms: Mapping[str, float]) -> dict[float, Judgement]:
     """Return by level whether every limit holds there; `levels` are in ascending order."""
-    by_metric = [_beliefs(levels, metric, limit_ms) for metric, limit_ms in limits_ms.items()]
-    beliefs = {level.value: _all(belief[index] for belief in by_metric) for index, level in enumerate(levels)}
-    return _monotone(beliefs)
+    by_metric = [_judgements(levels, metric, limit_ms) for metric, limit_ms in limits_ms.items()]
+    judgements = {level.value: _all(judgement[index] for judgement in by_metric) for index, level in enumerate(levels)}
+    return _monotone(judgements)
 
 
 def pooled(tallies: Sequence[Tally]) -> list[Tally]:
@@ -122,13 +122,13 @@ def _level(load: Load, cells: Sequence[Cell]) -> Level:
     )
 
 
-def _beliefs(levels: Sequence[Level], metric: str, limit_ms: float) -> list[Belief]:
+def _judgements(levels: Sequence[Level], metric: str, limit_ms: float) -> list[Judgement]:
     measured = [level for level in levels if not level.failure]
     tallies = dict(zip((one.value for one in measured), pooled([one.tallies[metric] for one in measured]), strict=True))
-    return ["fails" if one.failure else _belief(tallies[one.value], metric, limit_ms, one.is_held) for one in levels]
+    return ["fails" if one.failure else _judgement(tallies[one.value], metric, limit_ms, one.is_held) for one in levels]
 
 
-def _belief(tally: Tally, metric: str, limit_ms: float, is_held: bool) -> Belief:
+def _judgement(tally: Tally, metric: str, limit_ms: float, is_held: bool) -> Judgement:
     if metric == "mean_ms":
         mean = mean_of(tally)
         holds, fails = mean.high <= limit_ms, mean.low > limit_ms
@@ -140,24 +140,21 @@ def _belief(tally: Tally, metric: str, limit_ms: float, is_held: bool) -> Belief
     return "holds" if holds and is_held else "open"
 
 
-def _all(beliefs: Iterable[Belief]) -> Belief:
-    found = set(beliefs)
+def _all(judgements: Iterable[Judgement]) -> Judgement:
+    found = set(judgements)
     return "fails" if "fails" in found else "open" if "open" in found else "holds"
 
 
-def _monotone(beliefs: Mapping[float, Belief]) -> dict[float, Belief]:
+def _monotone(judgements: Mapping[float, Judgement]) -> dict[float, Judgement]:
     """Carry what is known: below a level that holds all hold, above one that fails all fail."""
-    holding = max((value for value, belief in beliefs.items() if belief == "holds"), default=-math.inf)
-    failing = min((value for value, belief in beliefs.items() if belief == "fails"), default=math.inf)
-    return {
-        value: "open" if belief == "open" and holding < value < failing else _carried(value, belief, holding, failing)
-        for value, belief in beliefs.items()
-    }
+    holding = max((value for value, judgement in judgements.items() if judgement == "holds"), default=-math.inf)
+    failing = min((value for value, judgement in judgements.items() if judgement == "fails"), default=math.inf)
+    return {value: _carried(value, judgement, holding, failing) for value, judgement in judgements.items()}
 
 
-def _carried(value: float, belief: Belief, holding: float, failing: float) -> Belief:
-    if belief != "open":
-        return belief
+def _carried(value: float, judgement: Judgement, holding: float, failing: float) -> Judgement:
+    if judgement != "open" or holding < value < failing:
+        return judgement
     return "holds" if value < holding else "fails"
 
 

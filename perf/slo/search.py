@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from tritonsmith.perf.measure.kept import SHARES
-from tritonsmith.perf.slo.core import Answer, Belief, Level, Outcome, Span
-from tritonsmith.perf.slo.evidence import believe, mean_of, share_of
+from tritonsmith.perf.slo.core import Answer, Judgement, Level, Outcome, Span
+from tritonsmith.perf.slo.evidence import judge, mean_of, share_of
 
 RATE_STEP = 0.05  # to which a rate is found
 CONFIRMED_CELLS = 3
@@ -16,13 +16,13 @@ WIDE_STEP = 0.25  # an answer that leaves more than this open is none
 
 def next_level(span: Span, levels: Sequence[Level], limits_ms: Mapping[str, float], most_cells: int) -> float | None:
     """Return the level to measure next, again where it is not clear yet; None where all that can be is known."""
-    beliefs = believe(levels, limits_ms)
+    judgements = judge(levels, limits_ms)
     tried = {level.value: level for level in levels}
-    open_ = [value for value, belief in beliefs.items() if belief == "open"]
+    open_ = [value for value, judgement in judgements.items() if judgement == "open"]
     unclear = [value for value in open_ if tried[value].cells < most_cells]
     if unclear:
         return min(unclear, key=lambda value: (tried[value].cells, value))
-    holding, failing = _highest(beliefs), _lowest_not_holding(beliefs)
+    holding, failing = _highest(judgements), _lowest_not_holding(judgements)
     if not levels:
         return span.start
     if failing is None:
@@ -44,10 +44,10 @@ def _to_confirm(level: Level, most_cells: int) -> float | None:
 
 def conclude(span: Span, levels: Sequence[Level], limits_ms: Mapping[str, float]) -> Answer:
     """Return the answer once there is no next level; its throughput is not known here."""
-    beliefs = believe(levels, limits_ms)
-    holding = _highest(beliefs)
-    failing = min((value for value, belief in beliefs.items() if belief == "fails"), default=None)
-    open_ = tuple(value for value, belief in beliefs.items() if belief == "open")
+    judgements = judge(levels, limits_ms)
+    holding = _highest(judgements)
+    failing = min((value for value, judgement in judgements.items() if judgement == "fails"), default=None)
+    open_ = tuple(value for value, judgement in judgements.items() if judgement == "open")
     outcome = _outcome(span, holding, failing, open_)
     share, share_low = _tightest(holding, levels, limits_ms)
     why = _why(failing, levels, limits_ms)
@@ -63,13 +63,13 @@ def _outcome(span: Span, holding: float | None, failing: float | None, open_: Se
     return "unclear" if is_wide else "found"
 
 
-def _highest(beliefs: Mapping[float, Belief]) -> float | None:
-    return max((value for value, belief in beliefs.items() if belief == "holds"), default=None)
+def _highest(judgements: Mapping[float, Judgement]) -> float | None:
+    return max((value for value, judgement in judgements.items() if judgement == "holds"), default=None)
 
 
-def _lowest_not_holding(beliefs: Mapping[float, Belief]) -> float | None:
+def _lowest_not_holding(judgements: Mapping[float, Judgement]) -> float | None:
     """Return the lowest level that fails, or that stayed open: what cannot be shown to hold is not counted on."""
-    return min((value for value, belief in beliefs.items() if belief != "holds"), default=None)
+    return min((value for value, judgement in judgements.items() if judgement != "holds"), default=None)
 
 
 def _between(span: Span, holding: float, failing: float) -> float | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tritonsmith.perf.slo.core import Answer, Level, Span, Tally
-from tritonsmith.perf.slo.evidence import believe, design_effect, joined, mean_of, pooled, share_of, wilson
+from tritonsmith.perf.slo.evidence import design_effect, joined, judge, mean_of, pooled, share_of, wilson
 from tritonsmith.perf.slo.search import conclude, next_level
 
 CLIENTS, RATES = Span("concurrency", 1, 1024, 1), Span("request_rate", 1, 10_000, 100)
@@ -77,13 +77,13 @@ def test_a_wrong_answer_is_rare() -> None:
 
 def test_a_server_that_refuses_fails_the_level() -> None:
     levels = [Level(1, 1, {"p99_ms": Tally((400,), (400,), (1.0,))}), Level(2, 0, {}, failure="queue is full")]
-    assert believe(levels, P99) == {1: "holds", 2: "fails"}
+    assert judge(levels, P99) == {1: "holds", 2: "fails"}
     assert conclude(CLIENTS, levels, P99).why == "queue is full"
 
 
 def test_a_load_that_was_not_held_shows_nothing_good() -> None:
     good = Tally((4000,), (4000,), (1.0,))
-    assert believe([Level(8, 1, {"p99_ms": good}, is_held=False)], P99) == {8: "open"}
+    assert judge([Level(8, 1, {"p99_ms": good}, is_held=False)], P99) == {8: "open"}
 
 
 def test_levels_that_contradict_each_other_are_judged_together() -> None:
@@ -107,8 +107,8 @@ def test_wilson_s_interval() -> None:
 
 def test_a_mean_is_believed_after_two_measurements() -> None:
     three = Tally((10,) * 3, (0,) * 3, (10.0, 10.1, 9.9))
-    assert believe([Level(1, 1, {"mean_ms": three})], {"mean_ms": 20.0}) == {1: "open"}
+    assert judge([Level(1, 1, {"mean_ms": three})], {"mean_ms": 20.0}) == {1: "open"}
     six = joined([three, three])
-    assert believe([Level(1, 2, {"mean_ms": six})], {"mean_ms": 20.0}) == {1: "holds"}
-    assert believe([Level(1, 2, {"mean_ms": six})], {"mean_ms": 5.0}) == {1: "fails"}
+    assert judge([Level(1, 2, {"mean_ms": six})], {"mean_ms": 20.0}) == {1: "holds"}
+    assert judge([Level(1, 2, {"mean_ms": six})], {"mean_ms": 5.0}) == {1: "fails"}
     assert mean_of(six).high < 10.2
