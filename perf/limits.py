@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 from tritonsmith.generator.errors import UsageError
+from tritonsmith.generator.spec.tune import LatencyMetric
 from tritonsmith.generator.suggest import did_you_mean
-from tritonsmith.perf.tune.core import Limit, LimitMetric
 
-TIMES: Mapping[str, LimitMetric] = {
-    "mean": "mean_ms",
-    "p50": "p50_ms",
-    "p90": "p90_ms",
-    "p95": "p95_ms",
-    "p99": "p99_ms",
+TimeMetric = LatencyMetric | Literal["ttft_ms", "tpot_ms"]
+LimitMetric = TimeMetric | Literal["memory_mib"]
+LATENCIES: tuple[LatencyMetric, ...] = get_args(LatencyMetric)
+# Limits on what one request takes, by the name in an option; memory is the server's and does not make an answer late.
+TIMES: Mapping[str, TimeMetric] = {
+    **{metric.removesuffix("_ms"): metric for metric in LATENCIES},
     "ttft": "ttft_ms",
     "tpot": "tpot_ms",
 }
@@ -23,6 +25,17 @@ METRICS: Mapping[str, LimitMetric] = {**TIMES, "memory": "memory_mib"}
 TIME_UNITS_MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 MEMORY_UNITS_MIB = {"KiB": 2**-10, "MiB": 1.0, "GiB": 2.0**10, "KB": 1e3 / 2**20, "MB": 1e6 / 2**20, "GB": 1e9 / 2**20}
 _QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([A-Za-z]+)\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What must hold. `ttft_ms` and `tpot_ms` are p99s over the requests of a model that streams."""
+
+    metric: LimitMetric
+    at_most: float
+
+    def __str__(self) -> str:
+        return words_of_limit(self.metric, self.at_most)
 
 
 def parse_limits(texts: Sequence[str], option: str, metrics: Sequence[str] = tuple(METRICS)) -> tuple[Limit, ...]:
@@ -57,6 +70,12 @@ def parse_limit(text: str, option: str, metrics: Sequence[str] = tuple(METRICS))
         hint = example if name in TIMES else f"write {option} memory=2GiB"
         raise UsageError(f"{option}: '{text}' has no {what} above 0 with a unit ({', '.join(units)})", hint=hint)
     return Limit(METRICS[name], value)
+
+
+def words_of_limit(metric: str, at_most: float) -> str:
+    """Return "p99 <= 50 ms"."""
+    name, _, unit = metric.rpartition("_")
+    return f"{name} <= {at_most:g} {unit}"
 
 
 def name_of(metric: LimitMetric) -> str:

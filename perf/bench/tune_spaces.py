@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
+from tritonsmith.perf.limits import LATENCIES, Limit
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.simulate import (
     ClosedLoop,
@@ -28,7 +29,7 @@ from tritonsmith.perf.simulate import (
     simulate,
 )
 from tritonsmith.perf.simulate.outcome import Outcome
-from tritonsmith.perf.tune.core import Candidate, Limit, Objective, Prediction, Wish
+from tritonsmith.perf.tune.core import Candidate, Objective, Prediction, Wish
 from tritonsmith.perf.tune.wishes import limit_metrics, score_of
 
 REQUESTS, KEPT = 2000, 2048
@@ -201,4 +202,4 @@ def _limit_ms(made: Space) -> float:
 
 def times(prediction: Prediction) -> Mapping[str, float]:
     """Return the times of a prediction by their fields."""
-    return {name: getattr(prediction, name) for name in ("mean_ms", *QUANTILES)}
+    return {name: getattr(prediction, name) for name in LATENCIES}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tritonsmith.perf.document import Sweep, SweepPlan
+from tritonsmith.perf.limits import words_of_limit
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.report.numbers import significant
 from tritonsmith.perf.slo.core import Answer
@@ -12,7 +13,7 @@ from tritonsmith.perf.slo.core import Answer
 
 def limits_words(limits_ms: Mapping[str, float]) -> str:
     """Return "p99 <= 50 ms, mean <= 10 ms"."""
-    return ", ".join(f"{metric.removesuffix('_ms')} <= {limit_ms:g} ms" for metric, limit_ms in limits_ms.items())
+    return ", ".join(words_of_limit(metric, limit_ms) for metric, limit_ms in limits_ms.items())
 
 
 def answer_lines(sweep: Sweep) -> list[str]:

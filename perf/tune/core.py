@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from tritonsmith.generator.spec.tune import LatencyMetric
 from tritonsmith.perf.document import Scalar
+from tritonsmith.perf.limits import Limit
 from tritonsmith.perf.measure.load import Load, LoadKind
 
 Objective = Literal["throughput", "latency", "goodput", "cost"]
-LimitMetric = Literal["mean_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "ttft_ms", "tpot_ms", "memory_mib"]
 Fate = Literal["picked", "tied", "eliminated", "failed", "not measured"]
 
 
@@ -37,17 +38,6 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Limit:
-    """What must hold of a pick. `ttft_ms` and `tpot_ms` are p99s over the requests of a model that streams."""
-
-    metric: LimitMetric
-    at_most: float
-
-    def __str__(self) -> str:
-        return f"{self.metric.rpartition('_')[0]} <= {self.at_most:g} {self.metric.rpartition('_')[2]}"
-
-
-@dataclass(frozen=True)
 class Wish:
     """What is wanted: the objective, under limits, over levels of load.
 
@@ -60,7 +50,7 @@ class Wish:
     objective: Objective
     limits: tuple[Limit, ...]
     loads: tuple[Load, ...]
-    latency_metric: Literal["mean_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms"] = "p99_ms"
+    latency_metric: LatencyMetric = "p99_ms"
     price_per_hour: float = 0.0
 
     @property

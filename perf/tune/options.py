@@ -10,23 +10,12 @@ from tritonsmith.generator.spec.tune import Tune, Value
 from tritonsmith.perf.cli_sweep import parse_levels
 from tritonsmith.perf.commands import DEFAULT_TUNED
 from tritonsmith.perf.document import Scalar, Variation
-from tritonsmith.perf.limits import TIMES, parse_limits
+from tritonsmith.perf.limits import METRICS, TIMES, Limit, parse_limits
 from tritonsmith.perf.measure.given_inputs import expand_inputs
 from tritonsmith.perf.measure.input_data import require_input_data
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.tune.core import Limit, LimitMetric, Objective, Wish
+from tritonsmith.perf.tune.core import Objective, Wish
 from tritonsmith.perf.variants import EMPTY, NOTHING, parse_variation, scalar_of
-
-_METRICS: tuple[LimitMetric, ...] = (
-    "mean_ms",
-    "p50_ms",
-    "p90_ms",
-    "p95_ms",
-    "p99_ms",
-    "ttft_ms",
-    "tpot_ms",
-    "memory_mib",
-)
 
 
 @dataclass(frozen=True)
@@ -99,7 +88,7 @@ def variations_of(tune: Tune) -> tuple[Variation, ...]:
 def limits_of(tune: Tune) -> tuple[Limit, ...]:
     """Return the limits of a spec's `tune:`."""
     given = tune.limits.given
-    return tuple(Limit(metric, given[metric]) for metric in _METRICS if metric in given)
+    return tuple(Limit(metric, given[metric]) for metric in METRICS.values() if metric in given)
 
 
 def loads_of(tune: Tune) -> tuple[Load, ...]:

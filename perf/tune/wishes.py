@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import math
 
-from tritonsmith.perf.tune.core import LimitMetric, Prediction, Trial, Wish
+from tritonsmith.perf.limits import TIMES
+from tritonsmith.perf.tune.core import Prediction, Trial, Wish
 
 SECONDS_PER_HOUR = 3600
 FLOOR = 1e-6  # of metrics whose logarithm is taken
-# Limits on what one request takes; memory is the server's and does not make an answer late.
-TIMES: tuple[LimitMetric, ...] = ("mean_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "ttft_ms", "tpot_ms")
 
 
 def objective_metric(wish: Wish) -> str:
@@ -52,6 +51,6 @@ def limit_metrics(wish: Wish) -> dict[str, float]:
     """Return the tightest bound of each limited metric. A goodput counts answers by their time, one by one."""
     limits: dict[str, float] = {}
     for limit in wish.limits:
-        if wish.objective != "goodput" or limit.metric not in TIMES:
+        if wish.objective != "goodput" or limit.metric not in TIMES.values():
             limits[limit.metric] = min(limit.at_most, limits.get(limit.metric, math.inf))
     return limits

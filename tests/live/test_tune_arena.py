@@ -16,6 +16,7 @@ import pytest
 from tritonsmith.backends.server.embedded import Server, embedded_server
 from tritonsmith.backends.server.leftovers import run_processes
 from tritonsmith.generator.errors import ServerError
+from tritonsmith.perf.limits import Limit
 from tritonsmith.perf.measure.input_data import write_input_data
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.sweep import find_analyzer
@@ -23,7 +24,7 @@ from tritonsmith.perf.target import Target, embedded_target
 from tritonsmith.perf.tune.arena.journal import JOURNAL_NAME
 from tritonsmith.perf.tune.arena.live import live_arena
 from tritonsmith.perf.tune.arena.server import tuning_server
-from tritonsmith.perf.tune.core import Candidate, Limit, Trial
+from tritonsmith.perf.tune.core import Candidate, Trial
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 

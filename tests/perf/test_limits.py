@@ -3,8 +3,7 @@
 import pytest
 
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.perf.limits import METRICS, name_of, parse_limit, parse_limits
-from tritonsmith.perf.tune.core import Limit
+from tritonsmith.perf.limits import METRICS, Limit, name_of, parse_limit, parse_limits
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError, UnstableError
+from tritonsmith.perf.limits import LATENCIES, Limit
 from tritonsmith.perf.measure.analyzer import (
     AnalyzerResult,
     AnalyzerRun,
@@ -31,12 +32,11 @@ from tritonsmith.perf.tune.arena.bench import Bench
 from tritonsmith.perf.tune.arena.journal import Journal, identity_digest
 from tritonsmith.perf.tune.arena.predict import Predictor
 from tritonsmith.perf.tune.arena.probes import probe_models
-from tritonsmith.perf.tune.core import Candidate, Limit, Trial
+from tritonsmith.perf.tune.core import Candidate, Trial
 from tritonsmith.perf.variants import changed_configs
 
 NOTABLE_S = 0.2
 TIME = {"time": "as it passes"}
-ON_LATENCY = ("mean_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms")
 _TRIAL = TypeAdapter(Trial)
 
 
@@ -204,7 +204,5 @@ def figures_of(result: AnalyzerResult, goals: Goals) -> dict[str, Any]:
 def goals_of(limits: Sequence[Limit]) -> Goals:
     """Return what a single request must keep of limits on quantiles: of several on latency the longest."""
     at_most = {limit.metric: limit.at_most for limit in limits}
-    latencies = [
-        limit.at_most for limit in limits if limit.metric in ("mean_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms")
-    ]
+    latencies = [limit.at_most for limit in limits if limit.metric in LATENCIES]
     return Goals(at_most.get("ttft_ms"), at_most.get("tpot_ms"), max(latencies, default=None))

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from tritonsmith.perf.limits import Limit
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import Environment
-from tritonsmith.perf.tune.core import Candidate, Confirmation, Found, Limit, Prediction, Standing, Trial, Wish
+from tritonsmith.perf.tune.core import Candidate, Confirmation, Found, Prediction, Standing, Trial, Wish
 from tritonsmith.perf.tune.document import Expectation, Phase, TunePlan, Tuning
 
 HERE = Environment("Some CPU", 2, 8 << 30, "6.1", "2.36", "3.11.7", "0.1.0", "2.51.0", "2.51.0")

@@ -12,9 +12,9 @@ from tritonsmith.generator.cli import cli
 from tritonsmith.generator.errors import AnswerIsNo, TritonsmithError, UnstableError, UsageError
 from tritonsmith.generator.spec.tune import Limits, Loads, Tune
 from tritonsmith.perf.document import Variation
+from tritonsmith.perf.limits import Limit
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.tune.cli import require_pick, show
-from tritonsmith.perf.tune.core import Limit
 from tritonsmith.perf.tune.document import Tuning
 from tritonsmith.perf.tune.options import TuneOptions, read_variations, read_wish, words_of
 from tritonsmith.perf.tune.subject import built_subject, model_of

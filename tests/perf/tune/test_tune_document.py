@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tritonsmith.generator.errors import RepositoryError, UsageError
+from tritonsmith.perf.limits import Limit
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.tune.core import Candidate, Limit, Wish
+from tritonsmith.perf.tune.core import Candidate, Wish
 from tritonsmith.perf.tune.document import Tuning, as_json, read_tuning, write_tuning
 from tritonsmith.perf.tune.report.text import as_text
 from tritonsmith.perf.tune.report.words import cheaper, goal, short

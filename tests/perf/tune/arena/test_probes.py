@@ -4,13 +4,14 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tritonsmith.perf.limits import Limit
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.streams import Goals
 from tritonsmith.perf.simulate import Contention, ServiceTimes
 from tritonsmith.perf.tune.arena.live import goals_of
 from tritonsmith.perf.tune.arena.predict import Calibrated, Predictor, work_key
 from tritonsmith.perf.tune.arena.probes import computing_models, contention_of, probing_config, works_of
-from tritonsmith.perf.tune.core import Candidate, Limit
+from tritonsmith.perf.tune.core import Candidate
 from tritonsmith.perf.variants import changed_configs
 
 MODEL = """name: "m" backend: "python" max_batch_size: 8 dynamic_batching {}

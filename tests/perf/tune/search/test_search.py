@@ -9,8 +9,9 @@ import pytest
 
 from tritonsmith.perf.bench.tune_arena import SimulatedArena, drawn_noise
 from tritonsmith.perf.bench.tune_spaces import space
+from tritonsmith.perf.limits import Limit
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.tune.core import Candidate, Found, Limit, Prediction, Trial, Wish
+from tritonsmith.perf.tune.core import Candidate, Found, Prediction, Trial, Wish
 from tritonsmith.perf.tune.search.search import search
 
 LOADS = tuple(Load("concurrency", value) for value in (1, 4, 16))
