@@ -36,7 +36,7 @@ from tritonsmith.perf.slo.spans import read_spans
 from tritonsmith.perf.summary import UNSTABLE_SHARE, summarise
 from tritonsmith.perf.sweep import find_analyzer, is_decoupled, only_model, read_configs, run_sweep, set_up
 from tritonsmith.perf.target import Target, embedded_target
-from tritonsmith.perf.trace import parse_speed, read_trace, replayed_times
+from tritonsmith.perf.trace import parse_speed, read_trace, replayed_times, require_replayable
 from tritonsmith.perf.variants import parse_variation, require_variations
 
 
@@ -129,10 +129,7 @@ def read_replay(options: SweepOptions) -> tuple[float, ...]:
         if getattr(options, name):
             raise UsageError(f"--{name.replace('_', '-')} and --trace exclude each other", hint="a trace is a load")
     arrivals = read_trace(options.trace)
-    models = sorted({one.model for one in arrivals if one.model})
-    if len(models) > 1:
-        hint = "one model's requests each in a file of their own can be replayed"
-        raise UsageError(f"--trace: {options.trace} has requests for {', '.join(models)}", hint=hint)
+    require_replayable(arrivals)
     if any(one.prompt_tokens or one.output_tokens for one in arrivals):
         console.say(
             "note: the trace's arrivals are replayed, not its lengths; --prompt-tokens, --output-tokens say them"

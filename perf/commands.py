@@ -32,7 +32,7 @@ DEFAULT_TUNED = "1,2,4,8,16"  # concurrencies at which configurations are compar
     default="poisson",
     show_default=True,
     metavar="KIND",
-    help="poisson, bursty, constant; or a file of recorded ones: a line SECONDS or SECONDS,ROWS each.",
+    help="poisson, bursty, constant; or a file of recorded ones: CSV, JSON lines, or SECONDS,ROWS per line.",
 )
 @click.option("--cores", type=click.IntRange(0), default=0, help="Cores for instances on the CPU.  [default: no limit]")
 @click.option(

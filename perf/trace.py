@@ -1,16 +1,15 @@
-"""Recorded arrivals: read from files of several forms, and prepared to be replayed."""
+"""Recorded arrivals: read from files of several forms, to be simulated, or prepared to be replayed."""
 
 from __future__ import annotations
 
 import csv
 import datetime
 import hashlib
-import io
 import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ COLUMNS = {
 }
 MOST_SECONDS, MOST_REQUESTS = 3600.0, 1_000_000
 FORMS = "a CSV with a header (time, model, prompt_tokens, output_tokens), a JSON object per line, or SECONDS per line"
+BARE = ("time", "rows")  # the columns of a file without a header
 
 
 @dataclass(frozen=True)
@@ -46,31 +46,54 @@ class Replay:
 
 @dataclass(frozen=True)
 class Arrival:
-    """A recorded request; tokens are 0 where nothing is recorded."""
+    """A recorded request; tokens are 0 where nothing is recorded, a priority of 0 is the model's default."""
 
     time_s: float
     model: str = ""
     prompt_tokens: int = 0
     output_tokens: int = 0
+    rows: int = 1
+    priority: int = 0
+    where: str = ""  # in which file and line
 
 
-def read_trace(path: Path) -> tuple[Arrival, ...]:
-    """Return the requests of a trace in the order of their times, the first at 0.
+def read_trace(path: Path, option: str = "--trace") -> tuple[Arrival, ...]:
+    """Return the requests of a trace in the order of their times, the first at 0; `option` is what named the file.
 
-    Raises: UsageError for what is no trace, and for what perf_analyzer cannot replay (rows, priorities).
+    Raises: UsageError for what is no trace, and for one of several models' requests.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) else "not a text file"
-        raise UsageError(f"--trace: cannot read {path}: {reason}", hint=f"it is {FORMS}") from None
+        raise UsageError(f"{option}: cannot read {path}: {reason}", hint=f"it is {FORMS}") from None
     arrivals = sorted((_arrival(row, where) for row, where in _rows(text, path)), key=lambda one: one.time_s)
-    if len(arrivals) < 2:
-        raise UsageError(f"--trace: {path} has {len(arrivals)} requests", hint=f"it is {FORMS}, of two at least")
+    if not arrivals:
+        raise UsageError(f"{option}: no request in {path}", hint=f"it is {FORMS}")
     if len(arrivals) > MOST_REQUESTS:
-        raise UsageError(f"--trace: {path} has more than {MOST_REQUESTS:,} requests", hint="replay a part of it")
+        raise UsageError(f"{option}: {path} has more than {MOST_REQUESTS:,} requests", hint="take a part of it")
+    models = sorted({one.model for one in arrivals if one.model})
+    if len(models) > 1:
+        hint = "put one model's requests each into a file of their own"
+        raise UsageError(f"{option}: {path} has requests for {', '.join(models)}", hint=hint)
     start_s = arrivals[0].time_s
-    return tuple(Arrival(one.time_s - start_s, one.model, one.prompt_tokens, one.output_tokens) for one in arrivals)
+    return tuple(replace(one, time_s=one.time_s - start_s) for one in arrivals)
+
+
+def require_replayable(arrivals: Sequence[Arrival]) -> None:
+    """Refuse what perf_analyzer cannot replay: a single request, rows, priorities.
+
+    Raises: UsageError.
+    """
+    if len(arrivals) < 2:
+        raise UsageError("a single request is no trace", where=arrivals[0].where, hint="record two at least")
+    for one in arrivals:
+        if one.rows != 1:
+            hint = "perf_analyzer sends requests of one size; `tritonsmith simulate --arrivals` takes rows"
+            raise UsageError(f"a request of {one.rows} rows cannot be replayed", where=one.where, hint=hint)
+        if one.priority:
+            hint = "perf_analyzer sends no priorities; leave the column out to replay the arrivals alone"
+            raise UsageError(f"priority {one.priority} cannot be replayed", where=one.where, hint=hint)
 
 
 def parse_speed(text: str) -> float:
@@ -113,12 +136,12 @@ def _rows(text: str, path: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
             yield _named(_json_object(line, f"{path}:{number}")), f"{path}:{number}"
         return
     header = [cell.strip().lower() for cell in next(csv.reader([lines[0][1]]))] if lines else []
-    if not any(name in COLUMNS["time"] for name in header):
-        names = ["time", "rows"]
-    else:
-        names, lines = header, lines[1:]
-    for number, line in lines:
-        cells = next(csv.reader(io.StringIO(line)))
+    has_header = any(name in COLUMNS["time"] for name in header)
+    names = header if has_header else BARE
+    for number, line in lines[1:] if has_header else lines:
+        cells = next(csv.reader([line if has_header else line.partition("#")[0]]))
+        if len(cells) > len(names):
+            raise UsageError(f"'{line}' has too many values", where=f"{path}:{number}", hint=f"a trace is {FORMS}")
         yield _named(dict(zip(names, cells, strict=False))), f"{path}:{number}"
 
 
@@ -139,14 +162,10 @@ def _named(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _arrival(row: Mapping[str, Any], where: str) -> Arrival:
-    if _whole(row.get("rows", 1), "rows", where) != 1:
-        hint = "perf_analyzer sends requests of one size; `tritonsmith simulate --arrivals` takes rows"
-        raise UsageError(f"a request of {row['rows']} rows cannot be replayed", where=where, hint=hint)
-    if _whole(row.get("priority", 0), "priority", where):
-        hint = "perf_analyzer sends no priorities; leave the column out to replay the arrivals alone"
-        raise UsageError(f"priority {row['priority']} cannot be replayed", where=where, hint=hint)
-    tokens = [_whole(row.get(name, 0), name, where) for name in ("prompt_tokens", "output_tokens")]
-    return Arrival(_seconds(row.get("time"), where), str(row.get("model", "")), *tokens)
+    whole = {name: _whole(row[name], name, where) for name in COLUMNS if name in row and name not in ("time", "model")}
+    if whole.get("rows") == 0:
+        raise UsageError("a request of 0 rows is none", where=where, hint=f"a trace is {FORMS}")
+    return Arrival(_seconds(row.get("time"), where), str(row.get("model", "")), **whole, where=where)
 
 
 def _whole(value: Any, name: str, where: str) -> int:
@@ -165,19 +184,16 @@ def _seconds(value: Any, where: str) -> float:
         seconds = float(value)
     except (TypeError, ValueError):
         seconds = _date(str(value))
-    if not math.isfinite(seconds):
+    if not 0 <= seconds < math.inf:
         raise UsageError(f"'{value}' is no time", where=where, hint="write seconds, or 2023-11-16 18:17:03.98")
     return seconds
 
 
 def _date(text: str) -> float:
     """Return a date's seconds; Azure's have seven digits after the point, Python takes six."""
+    six_digits = re.sub(r"\.(\d+)", lambda found: "." + found[1][:6].ljust(6, "0"), text)
     try:
-        date = datetime.datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", _six_digits(text)).replace("Z", "+00:00"))
+        date = datetime.datetime.fromisoformat(six_digits.replace("Z", "+00:00"))
     except ValueError:
         return math.nan
     return (date if date.tzinfo else date.replace(tzinfo=datetime.timezone.utc)).timestamp()
-
-
-def _six_digits(text: str) -> str:
-    return re.sub(r"\.(\d{1,5})(?!\d)", lambda found: "." + found[1].ljust(6, "0"), text)

@@ -43,9 +43,9 @@ from tritonsmith.perf.simulate.predict import (
     simulate_points,
 )
 from tritonsmith.perf.simulate.service import service_times
-from tritonsmith.perf.simulate.trace_file import read_trace
 from tritonsmith.perf.simulate.traffic import Trace
 from tritonsmith.perf.simulate.words import QUANTILES, fleet_data, fleets_text, point_data, points_text, times_text
+from tritonsmith.perf.trace import read_trace
 from tritonsmith.perf.variants import Variant, parse_variation
 
 MOST_VARIANTS = 1000
@@ -166,9 +166,20 @@ def _variants(options: SimulateOptions) -> tuple[Variant, ...]:
 def _loads(options: SimulateOptions) -> tuple[tuple[Load, ...], Trace | None]:
     """Return the levels of load, or the trace where arrivals are one."""
     if options.arrivals not in RHYTHMS:
-        return (), read_trace(Path(options.arrivals))
+        return (), _recorded(Path(options.arrivals))
     concurrency = options.concurrency or ("" if options.request_rate else DEFAULT_CONCURRENCY)
     return parse_levels(concurrency, options.request_rate or ""), None
+
+
+def _recorded(path: Path) -> Trace:
+    if not path.exists():
+        raise UsageError(f"--arrivals: cannot read {path}: no such file", hint="name a file, or bursty, constant")
+    arrivals = read_trace(path, "--arrivals")
+    return Trace(
+        tuple(one.time_s for one in arrivals),
+        tuple(one.rows for one in arrivals),
+        tuple(one.priority for one in arrivals),
+    )
 
 
 def _require_sense(options: SimulateOptions) -> None:

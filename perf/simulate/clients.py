@@ -35,7 +35,8 @@ class Clients:
         self._closed = traffic.arrivals if isinstance(traffic.arrivals, ClosedLoop) else None
         self._think_ns = nanoseconds(self._closed.think_us) if self._closed else 0
         self._times = arrival_times(traffic.arrivals, random)
-        self._rows = iter(traffic.arrivals.rows) if isinstance(traffic.arrivals, Trace) else iter(())
+        trace = traffic.arrivals if isinstance(traffic.arrivals, Trace) else Trace(())
+        self._rows, self._priorities = iter(trace.rows), iter(trace.priorities)
         self._half_ns = overhead.mean_us * 500
         self._factors = gamma_factors(overhead.variation, random)
         self._sequences = 0
@@ -69,7 +70,8 @@ class Clients:
     def _new(self, before: Request | None = None) -> Request:
         """Make the next request: a single one, the first of a sequence, or the one that follows in its sequence."""
         traffic = self.traffic
-        request = Request(self, 0, next(self._rows, traffic.rows), traffic.priority, traffic.timeout_us)
+        rows, priority = next(self._rows, traffic.rows), next(self._priorities, traffic.priority)
+        request = Request(self, 0, rows, priority, traffic.timeout_us)
         if traffic.sequence_length:
             request.place = before.place + 1 if before else 1
             self._sequences += 0 if before else 1

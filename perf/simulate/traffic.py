@@ -46,10 +46,11 @@ class Bursty:
 
 @dataclass(frozen=True)
 class Trace:
-    """Arrivals at recorded times, in seconds from the start and in order; each may have its own rows."""
+    """Arrivals at recorded times, in seconds from the start and in order; each may have its own rows and priority."""
 
     times_s: tuple[float, ...]
     rows: tuple[int, ...] = ()
+    priorities: tuple[int, ...] = ()
 
 
 Arrivals = ClosedLoop | Poisson | Constant | Bursty | Trace

@@ -18,7 +18,7 @@ from tritonsmith.perf.measure.analyzer import (
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.profile import Profile
 from tritonsmith.perf.measure.replayed import compare_replay
-from tritonsmith.perf.trace import Arrival, parse_speed, read_trace, replay_of, replayed_times
+from tritonsmith.perf.trace import Arrival, parse_speed, read_trace, replay_of, replayed_times, require_replayable
 
 AZURE = """TIMESTAMP,ContextTokens,GeneratedTokens
 2023-11-16 18:17:03.9799600,4808,10
@@ -45,6 +45,7 @@ def test_azure_s_traces_are_read(tmp_path: Path) -> None:
         "time,model\n7.5,a\n5,a\n5.5,a\n",
         '{"time": 7.5, "model": "a"}\n{"time": 5, "model": "a"}\n{"time": 5.5, "model": "a"}\n',
         "# recorded in spring\n5\n5.5\n7.5\n",
+        "5\n5.5  # noon\n7.5\n",
         "5,1\n5.5,1\n7.5,1\n",
         "TIMESTAMP,MODEL\n5,a\n5.5,a\n\n7.5,a\n",
     ],
@@ -56,20 +57,46 @@ def test_a_trace_begins_with_its_first_request_and_is_in_order(text: str, tmp_pa
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("time,rows\n1,2\n2,1\n", "trace:2: a request of 2 rows cannot be replayed"),
-        ("time,priority\n1,0\n2,3\n", "trace:3: priority 3 cannot be replayed"),
         ("time\nsoon\n2\n", "trace:2: 'soon' is no time"),
         ("time\nnan\n2\n", "'nan' is no time"),
         ("time,prompt_tokens\n1,-4\n2,1\n", "prompt_tokens '-4' is no whole number"),
         ('{"time": 1}\n{"time"\n', "trace:2: not a JSON object"),
-        ("", "has 0 requests"),
-        ("5\n", "has 1 requests"),
+        ("0\nx\n", "trace:2: 'x' is no time"),
+        ("0\n-1\n", "trace:2: '-1' is no time"),
+        ("0\ninf\n", "trace:2: 'inf' is no time"),
+        ("0\n1,0\n", "trace:2: a request of 0 rows"),
+        ("0\n1,1.5\n", "trace:2: rows '1.5' is no whole number"),
+        ("0\n1,2,3\n", "trace:2: '1,2,3' has too many values"),
+        ("time,model\n1,a\n2,b\n", "requests for a, b"),
+        ("# nothing\n", "no request in"),
     ],
 )
-def test_what_cannot_be_replayed_is_refused_at_its_line(text: str, said: str, tmp_path: Path) -> None:
+def test_what_is_no_trace_is_refused_at_its_line(text: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         trace_of(text, tmp_path)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("time,rows\n1,2\n2,1\n", "trace:2: a request of 2 rows cannot be replayed"),
+        ("time,priority\n1,0\n2,3\n", "trace:3: priority 3 cannot be replayed"),
+        ("5\n", "trace:1: a single request is no trace"),
+    ],
+)
+def test_what_can_be_simulated_but_not_replayed_is_refused_for_a_replay(text: str, said: str, tmp_path: Path) -> None:
+    arrivals = trace_of(text, tmp_path)
+    with pytest.raises(UsageError) as caught:
+        require_replayable(arrivals)
+    assert said in str(caught.value)
+
+
+def test_rows_and_priorities_are_kept(tmp_path: Path) -> None:
+    bare = trace_of("# seconds, rows\n0.5\n\n0.25,4  # a batch\n1e0,2\n", tmp_path)
+    assert [(one.time_s, one.rows) for one in bare] == [(0, 4), (0.25, 1), (0.75, 2)]
+    named = trace_of("time,priority\n1,2\n2,\n", tmp_path)
+    assert [one.priority for one in named] == [2, 0]
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:

@@ -92,6 +92,13 @@ def test_recorded_arrivals_are_played_back(run: Run, tmp_path: Path) -> None:
     assert (status, "requests of 9 rows exceed" in said) == (2, True)
 
 
+def test_azure_s_traces_are_played_back_too(run: Run, tmp_path: Path) -> None:
+    lines = ("TIMESTAMP,ContextTokens,GeneratedTokens", *(f"2023-11-16 18:17:0{n}.9799600,4808,10" for n in range(5)))
+    (tmp_path / "azure.csv").write_text("\n".join(lines))
+    words = ["-m", "preprocessing", "--service", "1=2ms,~0%", "--arrivals", "azure.csv"]
+    assert answer(run, *words)["points"][0]["p99_us"] == 2000
+
+
 def test_bursts_make_the_same_rate_slower(run: Run) -> None:
     words = ["-m", "classifier", "--service", "1=2ms,8=4.8ms,~20%", "--request-rate", "600"]
     times = [answer(run, *words, "--arrivals", kind)["points"][0]["p99_us"] for kind in ("constant", "bursty")]

@@ -157,6 +157,10 @@ def test_a_higher_priority_goes_first(constant_us: Constant) -> None:
     outcome = simulate(system, traffic, warmup_share=0)
     assert outcome.traffic[1].answered_ns.tolist() == [2_500_000]
     assert outcome.traffic[0].answered_ns.tolist()[1] == 5_000_000  # sent at 10 us
+    recorded = Traffic("m", Trace((0.0, 10e-6, 20e-6, 1500e-6, 4000e-6), priorities=(0, 2, 1, 0, 0)))
+    together = simulate(system, recorded, warmup_share=0).traffic[0]
+    answers = dict(zip(together.sent_ns.tolist(), together.answered_ns.tolist(), strict=True))
+    assert (answers[20_000], answers[10_000]) == (2_500_000, 5_000_000)
 
 
 def test_a_saturated_closed_loop_fills_its_batches(constant_us: Constant) -> None:
