@@ -11,10 +11,11 @@ import numpy as np
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.tune.core import Candidate
 from tritonsmith.perf.tune.search.costs import count_key, reload_key
-from tritonsmith.perf.tune.search.outlook import RATHER, Outlook
+from tritonsmith.perf.tune.search.outlook import BROKEN, RATHER, Outlook
 
 ALIKE = 0.01  # scores this close are no reason to go on
 OUT = 0.005  # a candidate that beats the leader by more than that with a smaller probability is eliminated
+FEWEST_LOOKS = 2  # at the lowest load, before limits are given up
 LOSS, LOSS_CHANCE, MEAN_LOSS = 0.02, 0.01, 0.001  # decided: a better one is further ahead with a small chance only
 
 
@@ -58,6 +59,17 @@ def is_decided(outlook: Outlook, leader: int) -> bool:
     best = np.max([outlook.best_scores(number) for number in outlook.candidates()], axis=0)
     losses = np.clip(best - outlook.scores[:, column], 0.0, 1.0)
     return float(losses.mean()) < MEAN_LOSS and float((losses > LOSS).mean()) < LOSS_CHANCE
+
+
+def is_hopeless(outlook: Outlook, looks: Mapping[int, int]) -> bool:
+    """Return whether surely nobody keeps the limits at any load.
+
+    `looks` counts the generations in which each was measured at its lowest load: in fewer than two nothing is sure.
+    """
+    return all(
+        looks.get(number, 0) >= FEWEST_LOOKS and float((outlook.best_scores(number) > BROKEN).mean()) < OUT
+        for number in outlook.candidates()
+    )
 
 
 def likeliest_load(outlook: Outlook, number: int) -> Load:

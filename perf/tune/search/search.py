@@ -3,8 +3,8 @@
 1. Every candidate is predicted at every load. 2. A first look at each that may be the best, cheap changes together.
 3. Duels: the leader and whoever may improve most upon it, each loaded afresh, in windows that grow, at loads drawn by
 how probable each is the candidate's best. After every measurement all predictions are corrected by all that was
-measured (`belief`), and who hardly can win is out. 4. It ends when a better candidate is improbable, or before the
-budget would be exceeded; of those tied with the leader the thriftiest is picked.
+measured (`belief`), and who hardly can win is out. 4. It ends when a better candidate is improbable, when nobody left
+can keep the limits, or before the budget would be exceeded; of those tied with the leader the thriftiest is picked.
 
 Decisions are taken on draws of a seeded generator and on what the arena answers; `spent_s` is read at the beginning and
 once after each measurement.
@@ -13,6 +13,7 @@ once after each measurement.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -32,6 +33,7 @@ from tritonsmith.perf.tune.search.race import (
     cheap_order,
     drawn_load,
     is_decided,
+    is_hopeless,
     leader_of,
     likeliest_load,
 )
@@ -100,9 +102,14 @@ class _Search:
                 return
 
     def duel(self) -> None:
-        """Measure the leader against whoever may be better until that is improbable, or the budget is used up."""
+        """Measure the leader against whoever may be better until that is improbable, or the budget is used up.
+
+        It ends, too, where nobody who is left can keep the limits.
+        """
         while not self.is_out_of_budget and self.alive:
             leader = leader_of(self.outlook)
+            if is_hopeless(self.outlook, self._looks_at_lowest()):
+                return
             if self.visits.get(leader, 0) >= FEWEST_VISITS and is_decided(self.outlook, leader):
                 return
             challenger = challenger_of(self.outlook, leader, {n: self._visit_s(n) for n in self.alive})
@@ -174,7 +181,7 @@ class _Search:
             if not self._is_in_the_race(number):
                 self.alive.remove(number)
                 self.reasons[number] = (
-                    f"better than {self.grid.candidates[leader].name} with less than {OUT:.0%} probability"
+                    f"better than {self.grid.candidates[leader].name} with less than {OUT:.1%} probability"
                 )
         if len(self.alive) < before:
             self.outlook = self._survey()
@@ -182,6 +189,15 @@ class _Search:
     def _is_in_the_race(self, number: int) -> bool:
         leader = leader_of(self.outlook)
         return number == leader or chance_to_lead(self.outlook, leader, number) >= OUT
+
+    def _looks_at_lowest(self) -> dict[int, int]:
+        """Return in how many generations each that is left was measured at the lowest of its loads."""
+        names = {self.grid.candidates[number].name: number for number in self.alive}
+        seen = {(trial.candidate, trial.generation, trial.load) for trial in self.trials if not trial.failure}
+        counted = Counter(
+            names[name] for name, _, load in seen if name in names and load == self.grid.loads[names[name]][0]
+        )
+        return dict(counted)
 
     def _split_loads(self, number: int) -> None:
         """Let another load be tried where limits begin to break between two."""
@@ -203,9 +219,8 @@ class _Search:
     def _affordable(self, ranked: Sequence[int], share_s: float) -> int:
         """Return how many of the first can be looked at within so many seconds; one at least."""
         seconds = 0.0
-        for place, number in enumerate(ranked):
+        for place in range(len(ranked)):
             seconds += self.costs.expected("more instances" if place % 2 else "load", SHORTEST_MS)
             if seconds > share_s:
                 return max(1, place)
-            del number
         return len(ranked)

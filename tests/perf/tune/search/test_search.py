@@ -97,6 +97,36 @@ def test_nothing_is_picked_where_no_limit_can_hold() -> None:
     assert result.pick is None and result.load is None
 
 
+def test_what_nothing_can_keep_is_given_up_early_once_each_that_is_left_was_seen_twice() -> None:
+    arena = Exact()
+    result = found(Wish("throughput", (Limit("p99_ms", 0.01),), LOADS), arena, 600.0)
+    assert arena.spent_s < 60 and not result.is_out_of_budget
+    looks = [trial for trial in arena.asked if trial.load == LOADS[0]]
+    assert {trial.candidate for trial in looks} == {one.name for one in CANDIDATES}
+    assert max(sum(trial.candidate == one.name for trial in looks) for one in CANDIDATES) >= 2
+
+
+def test_limits_that_hold_are_not_given_up_where_the_prediction_says_that_none_can() -> None:
+    def slow(candidate: Candidate, load: Load) -> Prediction:
+        return prediction(candidate, load, factor=0.3)
+
+    limit = prediction(CANDIDATES[-1], LOADS[0]).p99_ms * 1.5
+    result = search(
+        CANDIDATES, Wish("throughput", (Limit("p99_ms", limit),), LOADS), Exact(), slow, budget_s=90, seed=1
+    )
+    assert result.pick and result.load and prediction(result.pick, result.load).p99_ms <= limit
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_does_not_keep_a_search_from_giving_up(seed: int) -> None:
+    made = space("batching pays", "throughput", seed, 0.1)
+    least_ms = min(made.truth(one, made.wish.loads[0]).p50_ms for one in made.candidates)
+    wish = replace(made.wish, limits=(Limit("p50_ms", least_ms / 5),))
+    arena = SimulatedArena(made, drawn_noise(seed), seed)
+    result = search(made.candidates, wish, arena, arena.predict, budget_s=200, seed=seed)
+    assert result.pick is None and not result.is_out_of_budget
+
+
 def test_latency_is_judged_at_the_highest_load() -> None:
     result = found(Wish("latency", (), LOADS, "p50_ms"), Exact())
     assert result.pick and result.pick.name == "8 x 3"
