@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tritonsmith.backends.client.base import InferRequest, InferResponse, Tensor, TensorSpec, connect
+from tritonsmith.backends.client.base import InferRequest, InferResponse, Tensor, connect
 from tritonsmith.backends.client.infer import Target, find_target, send
-from tritonsmith.backends.client.tensors import Array, decode
-from tritonsmith.generator.catalog.datatypes import BY_WIRE
+from tritonsmith.backends.client.tensors import Array
+from tritonsmith.perf.measure.input_data import Row, read_rows
 
 ROWS = 8  # of the input data, which are asked of both sides
 LIMIT_S = 60.0
@@ -23,22 +22,13 @@ Answers = list[list[dict[str, Array]]]  # by row, by response: outputs by name
 def ask(grpc_url: str, model: str, input_data: Path) -> Answers:
     """Return a model's answers to the first rows of perf_analyzer's input data; none where the rows are sequences.
 
-    Raises: ServerError where a request fails.
+    Raises: ServerError where a request fails; UsageError for data that do not fit the model.
     """
-    rows = json.loads(input_data.read_bytes())["data"][:ROWS]
-    if not all(isinstance(row, Mapping) for row in rows):  # a list of rows is a sequence
-        return []
     with connect(grpc_url, "grpc") as client:
         target = find_target(client, model)
-        requests = [request_of(row, target, str(number)) for number, row in enumerate(rows, 1)]
+        rows = read_rows(input_data, target, ROWS)
+        requests = [_request_of(row, target, str(number)) for number, row in enumerate(rows, 1)]
         return [[_outputs(one) for one in send(client, [request], target, LIMIT_S)] for request in requests]
-
-
-def request_of(row: Mapping[str, Any], target: Target, request_id: str) -> InferRequest:
-    """Return the request that perf_analyzer makes of a row: base64 or flat values, without the batch axis."""
-    specs = {spec.name: spec for spec in target.metadata.inputs}
-    tensors = [_tensor(value, specs[name], target) for name, value in row.items() if name in specs]
-    return InferRequest(target.metadata.name, tensors, id=request_id)
 
 
 def find_difference(expected: Answers, got: Answers, tolerance: float) -> str:
@@ -103,28 +93,9 @@ def _outputs(response: InferResponse) -> dict[str, Array]:
     return {name: tensor.array for name, tensor in response.outputs.items()}
 
 
-def _tensor(value: Any, spec: TensorSpec, target: Target) -> Tensor:
-    content = value.get("content", value) if isinstance(value, Mapping) else value
-    own = spec.shape[1:] if target.is_batched else spec.shape
-    shape = [int(size) for size in (value.get("shape", own) if isinstance(value, Mapping) else own)]
-    if isinstance(content, Mapping):
-        raw = base64.b64decode(content["b64"])
-        array = decode(raw, spec.datatype, _resolved(shape, len(raw), spec.datatype))
-    else:
-        array = _array(content, spec.datatype)
-        array = array.reshape(shape if min(shape, default=1) >= 0 else (-1,))
-    return Tensor(spec.name, spec.datatype, array[None] if target.is_batched else array)
-
-
-def _resolved(shape: Sequence[int], size_bytes: int, datatype: str) -> list[int]:
-    """Return the shape with a single free axis filled from the number of bytes."""
-    width = np.dtype(BY_WIRE[datatype].numpy).itemsize if BY_WIRE[datatype].numpy else 1
-    known = int(np.prod([size for size in shape if size >= 0], dtype=np.int64)) * width
-    return [size if size >= 0 else max(1, size_bytes // max(1, known)) for size in shape]
-
-
-def _array(content: Any, datatype: str) -> Array:
-    flat = content if isinstance(content, list) else [content]
-    if datatype == "BYTES":
-        return np.array([one.encode() if isinstance(one, str) else one for one in flat], dtype=object)
-    return np.array(flat, dtype=np.float32 if datatype == "BF16" else np.dtype(BY_WIRE[datatype].numpy))
+def _request_of(row: Row, target: Target, request_id: str) -> InferRequest:
+    """Return the request that perf_analyzer makes of a row."""
+    types = {spec.name: spec.datatype for spec in target.metadata.inputs}
+    arrays = {name: array[None] if target.is_batched else array for name, array in row.items()}
+    tensors = [Tensor(name, types[name], array) for name, array in arrays.items()]
+    return InferRequest(target.metadata.name, tensors, id=request_id)

@@ -1,4 +1,4 @@
-"""perf_analyzer's input-data JSON, from arrays."""
+"""perf_analyzer's input-data JSON, from arrays and back."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tritonsmith.backends.client.base import TensorSpec
+from tritonsmith.backends.client.infer import Target
+from tritonsmith.backends.client.tensors import Array, bf16_bits, decode, decode_strings
 from tritonsmith.generator.catalog.datatypes import BY_WIRE
-from tritonsmith.generator.errors import UsageError
+from tritonsmith.generator.errors import ServerError, UsageError
 from tritonsmith.perf.files import write_by_rename
 
 MADE_UP_ROWS = 16
 INPUT_NAME = "input.json"  # in a sweep's folder, where no file of the user's is measured with
-Array = npt.NDArray[Any]
-Row = Mapping[str, Array]
+Row = Mapping[str, Array]  # without a batch axis; BF16 as its bits
 
 
 def write_input_data(path: Path, rows: Sequence[Row]) -> Path:
@@ -47,6 +48,24 @@ def require_input_data(path: Path) -> None:
     rows = document.get("data") if isinstance(document, dict) else None
     if not isinstance(rows, list) or not rows:
         raise UsageError(f"{path} has no rows of input data", hint=hint)
+
+
+def read_rows(path: Path, target: Target, most: int) -> list[Row]:
+    """Return the first rows, at most so many, as perf_analyzer reads them: none where they are sequences.
+
+    Plain values are flat: they take the shape that the row says, else the model's own.
+
+    Raises: UsageError where a value does not fit the model's tensor.
+    """
+    require_input_data(path)
+    rows = json.loads(path.read_bytes())["data"][:most]
+    if not all(isinstance(row, Mapping) for row in rows):  # a list of rows is a sequence
+        return []
+    specs = {spec.name: spec for spec in target.metadata.inputs}
+    return [
+        {name: _read_tensor(value, specs[name], target, path) for name, value in row.items() if name in specs}
+        for row in rows
+    ]
 
 
 def made_up_rows(metadata: Mapping[str, Any], config: Mapping[str, Any], seed: int = 0) -> list[dict[str, Array]]:
@@ -94,3 +113,32 @@ def _raw(array: Array) -> bytes:
         return np.ascontiguousarray(array).tobytes()
     elements = [value.encode() if isinstance(value, str) else bytes(value) for value in array.ravel().tolist()]
     return b"".join(struct.pack("<I", len(value)) + value for value in elements)
+
+
+def _read_tensor(value: Any, spec: TensorSpec, target: Target, path: Path) -> Array:
+    given = value if isinstance(value, Mapping) else {"content": value}
+    content = given.get("content", given)  # {"b64": ...} may stand alone
+    own = spec.shape[1:] if target.is_batched else spec.shape
+    try:
+        values = _decoded(content, spec.datatype) if isinstance(content, Mapping) else _listed(content, spec.datatype)
+        array = values.reshape([int(size) for size in given.get("shape", own)])
+    except (KeyError, TypeError, ValueError, OverflowError, ServerError, struct.error) as problem:
+        said = f"no value for input '{spec.name}', {spec.datatype} {list(own)}: {problem}"
+        raise UsageError(
+            said, where=str(path), hint='write [values, ...] or {"content": ..., "shape": [...]}'
+        ) from None
+    return bf16_bits(array) if spec.datatype == "BF16" else array
+
+
+def _decoded(content: Mapping[str, Any], datatype: str) -> Array:
+    raw = base64.b64decode(content["b64"])
+    if datatype == "BYTES":
+        return decode(raw, datatype, [len(decode_strings(raw))])
+    return decode(raw, datatype, [len(raw) // np.dtype(BY_WIRE[datatype].numpy).itemsize])
+
+
+def _listed(content: Any, datatype: str) -> Array:
+    flat = content if isinstance(content, list) else [content]
+    if datatype == "BYTES":
+        return np.array([str(one).encode() for one in np.ravel(flat)], dtype=object)
+    return np.array(flat, dtype=np.float32 if datatype == "BF16" else np.dtype(BY_WIRE[datatype].numpy))
