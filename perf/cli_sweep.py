@@ -30,11 +30,12 @@ from tritonsmith.perf.replay import replay_plan, run_replay
 from tritonsmith.perf.report.answers import answer_line
 from tritonsmith.perf.report.tables import as_report_json, name_of, table_text
 from tritonsmith.perf.report.write import write_report
+from tritonsmith.perf.served import is_decoupled, only_model, read_configs
 from tritonsmith.perf.slo.core import Span
 from tritonsmith.perf.slo.run import run_search
 from tritonsmith.perf.slo.spans import read_spans
 from tritonsmith.perf.summary import UNSTABLE_SHARE, summarise
-from tritonsmith.perf.sweep import find_analyzer, is_decoupled, only_model, read_configs, run_sweep, set_up
+from tritonsmith.perf.sweep import find_analyzer, run_sweep, set_up
 from tritonsmith.perf.target import Target, embedded_target
 from tritonsmith.perf.trace import parse_speed, read_trace, replayed_times, require_replayable
 from tritonsmith.perf.variants import parse_variation, require_variations

@@ -11,7 +11,6 @@ Versions of the schema; the earlier ones are still read, but cells of before 3 a
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -23,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from tritonsmith.ensembles.draw.core import Graph
 from tritonsmith.generator.errors import RepositoryError, UsageError
 from tritonsmith.perf.files import write_by_rename, writing
+from tritonsmith.perf.identity import digest_of
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import Environment
 from tritonsmith.perf.measure.measurement import Measurement
@@ -215,4 +215,4 @@ def cell_digest(plan: SweepPlan, load: Load, variant: Mapping[str, Scalar], repe
         **({"slo": dict(sorted(plan.slo.items()))} if plan.slo else {}),  # cells count what kept these limits
         **({"replay": asdict(plan.replay)} if plan.replay else {}),
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+    return digest_of(facts)[:32]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,12 +14,14 @@ import numpy as np
 from tritonsmith.generator import console
 from tritonsmith.generator.console import Progress
 from tritonsmith.generator.errors import UnstableError, UsageError
+from tritonsmith.perf.cells import Bench, Observation, observe, task_of, write_observed
 from tritonsmith.perf.document import Cell, Sweep, SweepPlan, cell_digest, read_cell, write_sweep
+from tritonsmith.perf.identity import digest_of
 from tritonsmith.perf.measure.analyzer import run_analyzer
 from tritonsmith.perf.measure.load import MAX_LOAD, Load
 from tritonsmith.perf.measure.profile import Profile
 from tritonsmith.perf.summary import Estimate, Point, estimate_of, summarise
-from tritonsmith.perf.sweep import Bench, Observation, new_sweep, observe, set_up, task_of, write_observed
+from tritonsmith.perf.sweep import new_sweep, set_up
 from tritonsmith.perf.target import Target
 from tritonsmith.perf.variants import measuring_order
 
@@ -185,8 +185,7 @@ def _require_apart(benches: Mapping[str, Bench]) -> None:
 def _beside(sweep: Sweep, mix: Mix) -> Sweep:
     """Return a sweep whose cells are no other mix's."""
     facts: dict[str, Any] = {"alone": sweep.identity, "parts": dict(mix.parts), "is_shares": mix.is_shares}
-    identity = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    return replace(sweep, identity=identity, notices=(*sweep.notices, f"mixed traffic at once: {mix}"))
+    return replace(sweep, identity=digest_of(facts), notices=(*sweep.notices, f"mixed traffic at once: {mix}"))
 
 
 def _kept(

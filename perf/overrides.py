@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.json_format import MessageToDict
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.client.control import Control
@@ -30,6 +30,7 @@ from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError, UsageError
 from tritonsmith.generator.home import state_folder
 from tritonsmith.perf.files import writing
+from tritonsmith.perf.served import as_message
 from tritonsmith.perf.target import Target
 
 Served = Mapping[str, Mapping[str, Any]]  # by model its configuration as the server gives it
@@ -47,7 +48,7 @@ class Overrides:
     def __init__(self, target: Target, served: Served, journal: Journal | None) -> None:
         self.target = target
         self.original = served
-        self.base = {name: as_message(config) for name, config in served.items()}
+        self.base = {name: as_submitted(config) for name, config in served.items()}
         self.current = dict(self.base)
         self._journal = journal
 
@@ -181,12 +182,12 @@ def undo_leftovers(target: Target) -> None:
         journal.remove()
 
 
-def as_message(config: Mapping[str, Any]) -> ModelConfig:
+def as_submitted(config: Mapping[str, Any]) -> ModelConfig:
     """Return a served configuration as it is submitted.
 
     The preferred batch size that Triton fills in, the largest batch, is left out: it would hold where that is changed.
     """
-    message = ParseDict(dict(config), ModelConfig(), ignore_unknown_fields=True)
+    message = as_message(config)
     if list(message.dynamic_batching.preferred_batch_size) == [message.max_batch_size]:
         message.dynamic_batching.ClearField("preferred_batch_size")
     return message
@@ -279,11 +280,11 @@ def _processes_end_with(server: Server) -> Iterator[None]:
 
 def _give_back(target: Target, name: str, original: Mapping[str, Any], submitted: list[Mapping[str, Any]]) -> None:
     try:
-        now = as_message(target.control.config(name))
+        now = as_submitted(target.control.config(name))
     except ServerError:
         return  # it is not loaded any more
-    ours = [as_message(config) for config in submitted]
-    if now == as_message(original) or now not in ours:
+    ours = [as_submitted(config) for config in submitted]
+    if now == as_submitted(original) or now not in ours:
         return
     target.restore(name, original)
     console.say(f"note: {target.http_url}: '{name}' is served as before an earlier command, since ended, changed it")

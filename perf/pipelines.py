@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from google.protobuf.json_format import ParseDict
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.client.control import Control
@@ -15,10 +14,10 @@ from tritonsmith.ensembles.draw.repository import draw_served
 from tritonsmith.generator.errors import RepositoryError, ServerError
 from tritonsmith.generator.repository.lock import read_lock
 from tritonsmith.perf.document import SweepPlan
+from tritonsmith.perf.served import Calls, as_message
 from tritonsmith.perf.variants import all_variants, changed_configs
 
 Configs = Mapping[str, ModelConfig]
-Calls = Mapping[str, Sequence[str]]
 
 
 def draw_variants(plan: SweepPlan, served: Configs, called: Configs, calls: Calls) -> dict[str, Graph]:
@@ -45,6 +44,6 @@ def called_configs(control: Control, served: Configs, calls: Calls) -> dict[str,
         if name in served or name in found:
             continue
         with suppress(ServerError):  # it may be loaded when it is called only
-            found[name] = ParseDict(dict(control.config(name)), ModelConfig(), ignore_unknown_fields=True)
+            found[name] = as_message(control.config(name))
             waiting += calls.get(name, ())
     return found

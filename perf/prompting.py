@@ -20,7 +20,7 @@ from tritonsmith.perf.measure.prompts import (
     read_prompts,
 )
 from tritonsmith.perf.measure.text_models import FORMS, find_tokenizer, form_of, has_least_length, prompt_rows
-from tritonsmith.perf.sweep import is_decoupled, read_configs
+from tritonsmith.perf.served import is_decoupled, read_configs
 from tritonsmith.perf.target import Target
 
 

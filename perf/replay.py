@@ -8,9 +8,10 @@ from pathlib import Path
 
 from tritonsmith.generator.console import Progress
 from tritonsmith.perf.document import Sweep, SweepPlan
+from tritonsmith.perf.executors.local import LocalExecutor
 from tritonsmith.perf.measure.analyzer import replay_window_ms
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.sweep import begin_sweep, here, measure_sweep, missing_tasks, set_up
+from tritonsmith.perf.sweep import begin_sweep, measure_sweep, missing_tasks, set_up
 from tritonsmith.perf.target import Target
 from tritonsmith.perf.trace import replay_of
 
@@ -29,4 +30,4 @@ def run_replay(plan: SweepPlan, times_s: Sequence[float], target: Target, folder
     """
     bench = replace(set_up(plan, target, folder), arrivals_s=tuple(times_s))
     sweep = begin_sweep(bench)
-    return measure_sweep(sweep, missing_tasks(sweep, bench), here(bench), folder, progress)
+    return measure_sweep(sweep, missing_tasks(sweep, bench), LocalExecutor(bench), folder, progress)

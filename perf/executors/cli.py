@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import UsageError
+from tritonsmith.perf.cells import Bench
 from tritonsmith.perf.document import Sweep
-from tritonsmith.perf.sweep import Bench, measure_sweep
+from tritonsmith.perf.sweep import measure_sweep
 
 if TYPE_CHECKING:
     from tritonsmith.perf.cli_sweep import SweepOptions

@@ -21,13 +21,14 @@ from typing import Any, Literal
 
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError, ToolMissingError, TritonsmithError, UsageError
+from tritonsmith.perf.cells import Bench
 from tritonsmith.perf.document import Scalar, Sweep
 from tritonsmith.perf.executors.backlog import LOSSES_AT_MOST, Backlog
 from tritonsmith.perf.executors.core import CellTask, Measured, read_measured, write_task
 from tritonsmith.perf.executors.parcel import send_repository
 from tritonsmith.perf.executors.worker import Job, Worker
 from tritonsmith.perf.measure.machine import Environment
-from tritonsmith.perf.sweep import Bench, begin_sweep, missing_tasks
+from tritonsmith.perf.sweep import begin_sweep, missing_tasks
 
 START_LIMIT_S = 120.0  # until the first worker's process is there
 CLOSE_LIMIT_S = 40.0

@@ -15,13 +15,14 @@ from pathlib import Path
 from tritonsmith.backends.server.embedded import embedded_server
 from tritonsmith.backends.server.leftovers import run_folder
 from tritonsmith.generator.errors import ServerError, TritonsmithError
+from tritonsmith.perf.cells import configurations
 from tritonsmith.perf.document import Place, SweepPlan
 from tritonsmith.perf.executors.core import CellTask, Measured, read_task, write_measured
-from tritonsmith.perf.executors.local import Configure, LocalExecutor
+from tritonsmith.perf.executors.local import measured
 from tritonsmith.perf.executors.parcel import Parcel, unpack
 from tritonsmith.perf.measure.analyzer import analyzer_version
 from tritonsmith.perf.measure.machine import Environment, read_environment
-from tritonsmith.perf.sweep import find_analyzer, here, set_up
+from tritonsmith.perf.sweep import find_analyzer, set_up
 from tritonsmith.perf.target import embedded_target
 
 
@@ -67,8 +68,8 @@ class Worker:
             plan = replace(job.plan, input_data=folder / "requests.json")
             (folder / "sweep").mkdir()
             bench = set_up(plan, embedded_target(server), folder / "sweep")
-            self._executor: LocalExecutor = here(replace(bench, plan=job.plan))
-            self._configure: Configure = stack.enter_context(self._executor.configurations())
+            self._bench = replace(bench, plan=job.plan)
+            self._configure = stack.enter_context(configurations(self._bench))
             self._place, self._parcel = place, job.parcel.digest
             self._stack = stack.pop_all()
 
@@ -89,11 +90,11 @@ class Worker:
         try:
             with one_at_a_time():
                 self._configure(task.variant)
-                cell = self._executor.measure_cell(task)
+                done = measured(self._bench, task)
         except TritonsmithError as problem:
             problem.where = f"{self._place.host}: {problem.where}".removesuffix(": ")
             raise
-        return Measured(replace(cell, place=self._place), self._executor.notices())
+        return replace(done, cell=replace(done.cell, place=self._place))
 
 
 @contextlib.contextmanager

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tritonsmith.backends.client.control import Control
 from tritonsmith.backends.server.embedded import Server
-from tritonsmith.generator.errors import ServerError
+from tritonsmith.generator.errors import ServerError, UsageError
 from tritonsmith.perf.gate.answers import Answers, ask, find_difference
 from tritonsmith.perf.gate.core import Failure, Side
 from tritonsmith.perf.gate.document import Contender, GatePlan
@@ -18,9 +17,10 @@ from tritonsmith.perf.gate.fingerprint import Fingerprint, fingerprint_here
 from tritonsmith.perf.gate.measure import PROBE_MS, Bench, choose_window_ms, warm_up
 from tritonsmith.perf.gate.servers import SideError, generation
 from tritonsmith.perf.gate.settled import Configs, served_configs, write_settled
+from tritonsmith.perf.identity import digest_of, repository_digest
 from tritonsmith.perf.measure.analyzer import AnalyzerTool, analyzer_version
 from tritonsmith.perf.measure.machine import read_environment
-from tritonsmith.perf.sweep import is_decoupled, only_model, read_configs, repository_digest
+from tritonsmith.perf.served import is_decoupled, only_model, read_configs
 from tritonsmith.perf.target import Target, embedded_target
 
 # Writes the input data for a served model and returns the file, and what it is called in the report.
@@ -134,8 +134,7 @@ def _model_configs(control: Control, model: str, side: Side) -> Configs | None:
 def _contender(wish: Wish, side: Side, configs: Configs, target: Target) -> Contender:
     models = tuple(configs)
     facts = [configs, repository_digest(wish.repositories[side], models)]
-    identity = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    return Contender(wish.names[side], identity, target.notices(models))
+    return Contender(wish.names[side], digest_of(facts), target.notices(models))
 
 
 def _bench(plan: GatePlan, wish: Wish, tool: AnalyzerTool, folder: Path, baseline: Target, decoupled: bool) -> Bench:
@@ -173,7 +172,7 @@ def _compare_answers(bench: Bench, servers: Mapping[Side, Server], expected: Ans
         return []
     try:
         got = ask(servers["candidate"].grpc_url, bench.plan.model, bench.input_data)
-    except ServerError as problem:
+    except (ServerError, UsageError) as problem:
         return [Failure("errors", "candidate", "the first rows of the input", problem.message)]
     return wrong_outputs(expected, got, within)
 

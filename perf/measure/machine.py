@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import platform
 from dataclasses import dataclass
@@ -42,6 +43,11 @@ class MachineLoad:
     load_average: float
     busy_share: float
     steal_share: float
+
+
+def now() -> str:
+    """Return the time in UTC, ISO 8601 to the millisecond."""
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
 
 
 def read_environment(server: str, perf_analyzer: str) -> Environment:

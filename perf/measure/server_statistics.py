@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from tritonsmith.backends.client.counters import PHASES, ModelCounters
 from tritonsmith.perf.measure.measurement import CacheUse, Step
@@ -38,9 +37,3 @@ def caches_between(before: Mapping[str, ModelCounters], after: Mapping[str, Mode
 def mean_request_us(before: ModelCounters, after: ModelCounters) -> float:
     """Return the server's mean time per request between two readings, arrival to answer."""
     return (after.request_ns - before.request_ns) / 1e3 / max(1, after.requests - before.requests)
-
-
-def composing_models(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the models of an ensemble's steps, each once, in the order of the steps; none for another model."""
-    steps = config.get("ensemble_scheduling", {}).get("step", [])
-    return tuple(dict.fromkeys(str(step["model_name"]) for step in steps))

@@ -9,6 +9,7 @@ from pathlib import Path
 from tritonsmith.generator import console
 from tritonsmith.generator.console import Progress
 from tritonsmith.generator.errors import ServerError, TritonsmithError
+from tritonsmith.perf.cells import Bench, measure_cell, task_of
 from tritonsmith.perf.document import Cell, Sweep, SweepPlan, cell_digest, read_cell, write_sweep
 from tritonsmith.perf.measure.analyzer import run_analyzer
 from tritonsmith.perf.measure.load import Load
@@ -16,7 +17,7 @@ from tritonsmith.perf.slo.core import Answer, Span
 from tritonsmith.perf.slo.evidence import levels_of
 from tritonsmith.perf.slo.search import conclude, next_level
 from tritonsmith.perf.statistics import median, median_interval
-from tritonsmith.perf.sweep import Bench, measure_cell, new_sweep, set_up, task_of
+from tritonsmith.perf.sweep import new_sweep, set_up
 from tritonsmith.perf.target import Target
 
 # What a server says of requests that it has too many of: the level fails then, not the server.

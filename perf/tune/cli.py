@@ -21,7 +21,8 @@ from tritonsmith.perf.measure.input_data import INPUT_NAME, made_up_rows, write_
 from tritonsmith.perf.measure.machine import read_environment
 from tritonsmith.perf.overrides import running_target
 from tritonsmith.perf.prompting import PromptWishes, write_prompts
-from tritonsmith.perf.sweep import find_analyzer, only_model, read_configs
+from tritonsmith.perf.served import only_model, read_configs, the_model
+from tritonsmith.perf.sweep import find_analyzer
 from tritonsmith.perf.target import Target, embedded_target
 from tritonsmith.perf.tune.arena.journal import JOURNAL_NAME
 from tritonsmith.perf.tune.arena.live import live_arena
@@ -42,8 +43,8 @@ from tritonsmith.perf.tune.options import (
 from tritonsmith.perf.tune.report.page import write_page
 from tritonsmith.perf.tune.report.text import as_text
 from tritonsmith.perf.tune.search.search import search
-from tritonsmith.perf.tune.space.candidates import Space, candidates_of
-from tritonsmith.perf.tune.subject import Subject, built_subject, model_of, served_subject
+from tritonsmith.perf.tune.space.candidates import Space, candidates_of, configs_of
+from tritonsmith.perf.tune.subject import Subject, built_subject, served_subject
 from tritonsmith.perf.tune.write_back import patch_of, write_pick
 
 END_S = 3.0  # of the budget: to write what was found, and to end the server and this process
@@ -113,7 +114,7 @@ def _has_answers(folder: Path) -> bool:
 
 def _space(subject: Subject, options: TuneOptions) -> Space:
     """Return the candidates of a subject, and say what was left out of them."""
-    model = options.model or model_of(subject.repository)
+    model = options.model or the_model(configs_of(subject.repository))
     variations = read_variations(options, subject.wanted)
     cores = len(os.sched_getaffinity(0))
     space = candidates_of(subject.repository, model, variations, cores=cores, variants=subject.variants)
@@ -134,7 +135,7 @@ def _measure(
     clock: Clock,
 ) -> Measured:
     with _target(options, subject) as target, contextlib.ExitStack() as stack:
-        model = options.model or (model_of(subject.repository) if subject else only_model(target.control))
+        model = options.model or (the_model(configs_of(subject.repository)) if subject else only_model(target.control))
         space = space or _space(served_subject(target, model), options)
         inputs = _write_inputs(options, model, target, folder.absolute() / INPUT_NAME)
         arena = stack.enter_context(

@@ -5,19 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from google.protobuf.json_format import ParseDict
-from tritonclient.grpc.model_config_pb2 import ModelConfig
-
 from tritonsmith.ensembles.build import plan_build
 from tritonsmith.ensembles.pipelines import load_spec
-from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.repository.core import Model, Repository
 from tritonsmith.generator.repository.write import write_repository
 from tritonsmith.generator.spec.tune import Tune
 from tritonsmith.perf.files import writing
-from tritonsmith.perf.sweep import read_configs
+from tritonsmith.perf.served import as_message, read_configs
 from tritonsmith.perf.target import Target
-from tritonsmith.perf.tune.space.candidates import configs_of
 from tritonsmith.perf.tune.space.variant_files import VariantFiles, variant_files, with_variants
 
 REPOSITORY = Path("built", "model_repository")  # in the folder of a tuning; a build locks the folder around it
@@ -51,21 +46,5 @@ def served_subject(target: Target, model: str) -> Subject:
 
     Raises: ServerError.
     """
-    configs = {
-        name: ParseDict(dict(config), ModelConfig(), ignore_unknown_fields=True)
-        for name, config in read_configs(target.control, model).items()
-    }
+    configs = {name: as_message(config) for name, config in read_configs(target.control, model).items()}
     return Subject(Repository("", {name: Model(name, config) for name, config in configs.items()}))
-
-
-def model_of(repository: Repository) -> str:
-    """Return the one model that can only be meant: the only ensemble, else the only model.
-
-    Raises: UsageError where there are several.
-    """
-    configs = configs_of(repository)
-    ensembles = [name for name, config in configs.items() if config.ensemble_scheduling.step]
-    for names in (ensembles, list(configs)):
-        if len(names) == 1:
-            return names[0]
-    raise UsageError(f"which model? The spec has {', '.join(configs) or 'none'}", hint="name one: --model NAME")

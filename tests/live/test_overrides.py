@@ -14,15 +14,15 @@ from tritonsmith.backends.client.control import Control
 from tritonsmith.backends.server.embedded import embedded_server
 from tritonsmith.backends.server.leftovers import STUB, run_processes
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.perf.overrides import as_json, as_message, journal_path, overrides, running_target, undo_leftovers
-from tritonsmith.perf.sweep import read_configs
+from tritonsmith.perf.overrides import as_json, as_submitted, journal_path, overrides, running_target, undo_leftovers
+from tritonsmith.perf.served import read_configs
 from tritonsmith.perf.target import Target, embedded_target
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 CHANGE_AND_WAIT = """
 import sys, time
 from tritonsmith.perf.overrides import overrides
-from tritonsmith.perf.sweep import read_configs
+from tritonsmith.perf.served import read_configs
 from tritonsmith.perf.target import Target
 target = Target(sys.argv[1], "127.0.0.1:1")
 with overrides(target, read_configs(target.control, "doubling")) as changes:
@@ -57,7 +57,7 @@ def with_delay(config: ModelConfig, delay_us: int, count: int = 1) -> ModelConfi
 
 
 def delay_of(control: Control) -> int:
-    return as_message(control.config("doubling")).dynamic_batching.max_queue_delay_microseconds
+    return as_submitted(control.config("doubling")).dynamic_batching.max_queue_delay_microseconds
 
 
 @pytest.fixture
@@ -99,11 +99,11 @@ def test_what_a_killed_command_changed_is_undone_by_the_next_which_says_so(
 @pytest.mark.usefixtures("killed")
 def test_what_somebody_else_loaded_meanwhile_is_left_alone(target: Target) -> None:
     before = target.control.config("doubling")
-    target.control.load("doubling", as_json(with_delay(as_message(before), 900)), timeout_s=20)
+    target.control.load("doubling", as_json(with_delay(as_submitted(before), 900)), timeout_s=20)
     undo_leftovers(target)
     assert delay_of(target.control) == 900
     assert not journal_path(target).exists()
-    target.control.load("doubling", as_json(with_delay(as_message(before), 0)), timeout_s=20)
+    target.control.load("doubling", as_json(with_delay(as_submitted(before), 0)), timeout_s=20)
 
 
 def test_a_fresh_generation_starts_processes_anew(tmp_path: Path, write_model: Callable[..., Path]) -> None:

@@ -25,8 +25,9 @@ from tritonsmith.perf.measure.lengths import Lengths
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.streams import Goals
 from tritonsmith.perf.prompting import PromptWishes, write_prompts
+from tritonsmith.perf.served import only_model
 from tritonsmith.perf.summary import summarise
-from tritonsmith.perf.sweep import only_model, run_sweep
+from tritonsmith.perf.sweep import run_sweep
 from tritonsmith.perf.target import Target, embedded_target
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tritonsmith.perf.sweep import repository_digest
+from tritonsmith.perf.identity import repository_digest
 
 
 def test_a_model_behind_a_linked_version_folder_counts(tmp_path: Path) -> None:

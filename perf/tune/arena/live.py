@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError, UnstableError
+from tritonsmith.perf.identity import identity_of
 from tritonsmith.perf.limits import LATENCIES, Limit
 from tritonsmith.perf.measure.analyzer import (
     AnalyzerResult,
@@ -24,9 +25,9 @@ from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import read_environment
 from tritonsmith.perf.measure.measurement import summarise_latencies
 from tritonsmith.perf.measure.streams import Goals, good_requests, measure_streams
-from tritonsmith.perf.overrides import as_json, as_message, overrides, undo_leftovers
+from tritonsmith.perf.overrides import as_json, as_submitted, overrides, undo_leftovers
 from tritonsmith.perf.pipelines import called_configs, known_calls
-from tritonsmith.perf.sweep import identity_of, is_decoupled, read_configs
+from tritonsmith.perf.served import is_decoupled, read_configs
 from tritonsmith.perf.target import Target
 from tritonsmith.perf.tune.arena.bench import Bench
 from tritonsmith.perf.tune.arena.journal import Journal, identity_digest
@@ -67,7 +68,7 @@ def live_arena(
     undo_leftovers(target)
     configs = read_configs(target.control, model, version)
     calls = known_calls(target.repository)
-    served = {name: as_message(config) for name, config in configs.items()}
+    served = {name: as_submitted(config) for name, config in configs.items()}
     called = called_configs(target.control, served, calls)
     configs |= {name: as_json(config) for name, config in called.items()}
     goals = goals_of(limits)

@@ -12,6 +12,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.streams import Goals
+from tritonsmith.perf.served import computing, reached
 from tritonsmith.perf.simulate import (
     ClosedLoop,
     Contention,
@@ -90,8 +91,8 @@ class Predictor:
         self, configs: Mapping[str, ModelConfig], load: Load, overhead: Overhead, requests: int
     ) -> Prediction:
         found = self.calibrated
-        within = dict(_within(found.model, configs))
-        services = {name: self._service(name, configs) for name, one in within.items() if not _is_ensemble(one)}
+        within = {name: configs[name] for name in reached(found.model, configs)}
+        services = {name: self._service(name, configs) for name in computing(found.model, configs)}
         system = read_system(within, services, contention=found.contention, overhead=overhead)
         length = SEQUENCE_LENGTH if any(one.HasField("sequence_batching") for one in within.values()) else 0
         is_closed = load.kind == "concurrency"
@@ -124,16 +125,6 @@ def work_key(name: str, configs: Mapping[str, ModelConfig], calls: Mapping[str, 
     called = [configs[other] for other in calls.get(name, ()) if other in configs]
     parts: list[Message] = [own, *called]
     return hashlib.sha256(b"".join(p.SerializeToString(deterministic=True) for p in parts)).hexdigest()[:12]
-
-
-def _within(model: str, configs: Mapping[str, ModelConfig]) -> list[tuple[str, ModelConfig]]:
-    """Return the models of a pipeline, itself included."""
-    below = [pair for step in configs[model].ensemble_scheduling.step for pair in _within(step.model_name, configs)]
-    return [*below, (model, configs[model])]
-
-
-def _is_ensemble(config: ModelConfig) -> bool:
-    return bool(config.ensemble_scheduling.step)
 
 
 def _ms(us: float) -> float:

@@ -20,6 +20,7 @@ from tritonsmith.backends.client.counters import ModelCounters
 from tritonsmith.generator.errors import ServerError
 from tritonsmith.perf.measure.analyzer import AnalyzerRun
 from tritonsmith.perf.measure.load import Load
+from tritonsmith.perf.served import computing
 from tritonsmith.perf.simulate import Contention, ServiceTimes
 from tritonsmith.perf.simulate.calibration import Probe, calibrate
 from tritonsmith.perf.tune.arena.bench import Bench
@@ -55,7 +56,7 @@ def probe_models(bench: Bench, candidates: Sequence[Candidate], asked: Asked) ->
     Raises: ServerError, UnstableError, UsageError.
     """
     base = bench.changes.base
-    models = computing_models(bench.task.model, base)
+    models = computing(bench.task.model, base)
     works = list(works_of(models, [base, *(base | changed_configs(c.variant, base) for c in candidates)], bench.calls))
     rounds = ROUNDS_OF_ONE if len(models) == 1 else ROUNDS_OF_SEVERAL
     alone = [_probe(bench, asked, replace(bench.task, window_ms=WINDOW_MS), None, 1, 1, n) for n in range(rounds)]
@@ -78,14 +79,6 @@ def probe_models(bench: Bench, candidates: Sequence[Candidate], asked: Asked) ->
         for count, factor in slowed.items() if service.is_contending else ():
             slowdowns[count] = max(factor, slowdowns.get(count, 1.0))
     return Calibrated(bench.task.model, base, services, contention_of(slowdowns), latency_us, bench.calls)
-
-
-def computing_models(model: str, base: Mapping[str, ModelConfig]) -> tuple[str, ...]:
-    """Return the models of a pipeline that are no ensembles, in the order of its steps."""
-    steps = base[model].ensemble_scheduling.step
-    if not steps:
-        return (model,)
-    return tuple(dict.fromkeys(name for step in steps for name in computing_models(step.model_name, base)))
 
 
 def works_of(

@@ -18,6 +18,7 @@ from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.repository.core import Repository
 from tritonsmith.generator.spec.tune import VARIANTS
 from tritonsmith.perf.document import Scalar, Variation
+from tritonsmith.perf.served import computing
 from tritonsmith.perf.tune.core import Candidate
 from tritonsmith.perf.tune.space.defaults import COUNT, THREADS, Axis, default_axes, instances_of, thinned
 from tritonsmith.perf.tune.space.legal import Judge
@@ -60,11 +61,14 @@ def candidates_of(
     Without `variations` each model gets what usually pays, on that many `cores`, thinned out to at most about `most`.
     `repository` is the built one, the files of the `variants` in it.
 
-    Raises: UsageError for a field that ModelConfig does not have, a value that is none, or far too many combinations.
+    Raises: UsageError where there is no such model, for a field that ModelConfig does not have, a value that is none,
+    or far too many combinations.
     """
     configs = configs_of(repository)
+    if model not in configs:
+        raise UsageError(f"there is no model '{model}' to tune", hint=f"it has {', '.join(configs)}")
     files = variants or {}
-    models = computing_models(repository, model)
+    models = computing(model, configs, repository.settings.get("calls", {}))
     notes: tuple[str, ...] = ()
     if variations:
         axes = [_axis(variation, configs, files) for variation in variations]
@@ -91,26 +95,6 @@ def candidates_of(
 def configs_of(repository: Repository) -> dict[str, ModelConfig]:
     """Return the configurations by model, without models that have none that parses."""
     return {name: model.config for name, model in repository.models.items() if model.config is not None}
-
-
-def computing_models(repository: Repository, model: str) -> tuple[str, ...]:
-    """Return the models that compute when `model` is asked: itself, or steps and called models, however deep.
-
-    Raises: UsageError where there is no such model.
-    """
-    configs = configs_of(repository)
-    if model not in configs:
-        raise UsageError(f"there is no model '{model}' to tune", hint=f"it has {', '.join(configs)}")
-    calls: Mapping[str, Sequence[str]] = repository.settings.get("calls", {})
-    found: dict[str, None] = {}
-    waiting = [model]
-    while waiting:
-        name = waiting.pop(0)
-        if name in configs and name not in found:
-            found[name] = None
-            waiting += [step.model_name for step in configs[name].ensemble_scheduling.step]
-            waiting += calls.get(name, ())
-    return tuple(name for name in found if not configs[name].ensemble_scheduling.step)
 
 
 def _axis(variation: Variation, configs: Mapping[str, ModelConfig], files: VariantFiles) -> Axis:

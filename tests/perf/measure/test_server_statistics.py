@@ -2,12 +2,8 @@ from typing import Any
 
 from tritonsmith.backends.client.counters import ModelCounters, parse_counters
 from tritonsmith.perf.measure.measurement import CacheUse
-from tritonsmith.perf.measure.server_statistics import (
-    caches_between,
-    composing_models,
-    mean_request_us,
-    step_between,
-)
+from tritonsmith.perf.measure.server_statistics import caches_between, mean_request_us, step_between
+from tritonsmith.perf.served import composing_models
 
 
 def entry(requests: int, batches: dict[int, int], version: str = "1", **ns: int) -> dict[str, Any]:

@@ -14,10 +14,12 @@ from tritonsmith.generator.spec.tune import Limits, Loads, Tune
 from tritonsmith.perf.document import Variation
 from tritonsmith.perf.limits import Limit
 from tritonsmith.perf.measure.load import Load
+from tritonsmith.perf.served import the_model
 from tritonsmith.perf.tune.cli import require_pick, show
 from tritonsmith.perf.tune.document import Tuning
 from tritonsmith.perf.tune.options import TuneOptions, read_variations, read_wish, words_of
-from tritonsmith.perf.tune.subject import built_subject, model_of
+from tritonsmith.perf.tune.space.candidates import configs_of
+from tritonsmith.perf.tune.subject import built_subject
 
 MakeTuning = Callable[..., Tuning]
 SPEC = """\
@@ -72,7 +74,7 @@ def options(**given: Any) -> TuneOptions:
         (["--input-data", "/nowhere"], 2, "no input data in /nowhere"),
         (["--grpc-url", "localhost:1"], 2, "--grpc-url without --url"),
         (["--budget-s", "1"], 2, "--budget-s"),
-        ([], 2, "which model? The spec has first, second"),
+        ([], 2, "which model? There are first, second"),
         (["--model", "third"], 2, "there is no model 'third' to tune"),
         (["--model", "first", "--vary", "models.first.max_batch_sise=1"], 2, "max_batch_sise"),
         (["--profile", "lab"], 2, "no profile 'lab'"),
@@ -135,7 +137,7 @@ def test_the_spec_is_built_into_the_folder_of_the_tuning(spec: Path, tmp_path: P
     assert sorted(subject.repository.models) == ["first", "second"]
     assert (subject.folder / "first" / "config.pbtxt").exists()
     with pytest.raises(UsageError, match="which model"):
-        model_of(subject.repository)
+        the_model(configs_of(subject.repository))
 
 
 def test_a_tuning_leaves_its_page_and_prints_what_it_is_asked_for(make_tuning: MakeTuning, tmp_path: Path) -> None:

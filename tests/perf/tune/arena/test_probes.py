@@ -7,10 +7,11 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonsmith.perf.limits import Limit
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.streams import Goals
+from tritonsmith.perf.served import computing
 from tritonsmith.perf.simulate import Contention, ServiceTimes
 from tritonsmith.perf.tune.arena.live import goals_of
 from tritonsmith.perf.tune.arena.predict import Calibrated, Predictor, work_key
-from tritonsmith.perf.tune.arena.probes import computing_models, contention_of, probing_config, works_of
+from tritonsmith.perf.tune.arena.probes import contention_of, probing_config, works_of
 from tritonsmith.perf.tune.core import Candidate
 from tritonsmith.perf.variants import changed_configs
 
@@ -35,8 +36,8 @@ def variant(**fields: int | str) -> dict[str, ModelConfig]:
 
 
 def test_a_pipeline_computes_in_its_steps_alone() -> None:
-    assert computing_models("pipe", BASE) == ("m", "n")
-    assert computing_models("n", BASE) == ("n",)
+    assert computing("pipe", BASE) == ("m", "n")
+    assert computing("n", BASE) == ("n",)
 
 
 def test_instances_batches_and_delays_share_the_probes_of_a_model() -> None:

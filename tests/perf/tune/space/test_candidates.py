@@ -15,8 +15,9 @@ from tritonsmith.generator.lower import lower
 from tritonsmith.generator.repository.core import Repository
 from tritonsmith.generator.spec.read import read_spec
 from tritonsmith.perf.document import Variation
+from tritonsmith.perf.served import computing
 from tritonsmith.perf.tune.options import limits_of, loads_of, variations_of
-from tritonsmith.perf.tune.space.candidates import OWN, Space, candidates_of, computing_models
+from tritonsmith.perf.tune.space.candidates import OWN, Space, candidates_of, configs_of
 from tritonsmith.perf.tune.space.variant_files import variant_files, with_variants
 from tritonsmith.perf.variants import changed_configs, parse_variation
 
@@ -164,7 +165,8 @@ def test_models_that_are_called_compute_too(write_onnx: WriteOnnx, write_spec: W
     text = (
         f"models: {{m: {{file: model.onnx}}, other: {{file: model.onnx}}, b: {{python: bls, calls: [m], {tensors}}}}}"
     )
-    assert computing_models(lower(read_spec(write_spec(text))), "b") == ("b", "m")
+    built = lower(read_spec(write_spec(text)))
+    assert computing("b", configs_of(built), built.settings["calls"]) == ("b", "m")
 
 
 def test_the_cheaper_is_told_by_its_thrift(digits: Repository) -> None:
