@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from google.protobuf.json_format import ParseDict
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.client.control import Control
@@ -17,13 +16,13 @@ from tritonsmith.ensembles.source import given_or_found, read_source
 from tritonsmith.generator import console
 from tritonsmith.generator.checks import Case, Target
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.generator.suggest import did_you_mean
 from tritonsmith.perf.cli_sweep import parse_levels
 from tritonsmith.perf.commands import DEFAULT_CONCURRENCY
 from tritonsmith.perf.document import read_sweep
 from tritonsmith.perf.limits import name_of as name_of_metric
 from tritonsmith.perf.limits import parse_limit
 from tritonsmith.perf.measure.load import Load
+from tritonsmith.perf.served import computing, ready_configs, the_model
 from tritonsmith.perf.simulate.from_sweep import times_in
 from tritonsmith.perf.simulate.given_times import (
     EXAMPLE,
@@ -34,16 +33,9 @@ from tritonsmith.perf.simulate.given_times import (
     require_times,
     with_given,
 )
-from tritonsmith.perf.simulate.predict import (
-    RHYTHMS,
-    Question,
-    Rhythm,
-    computing_models,
-    fleets,
-    simulate_points,
-)
+from tritonsmith.perf.simulate.predict import Question, fleets, simulate_points
 from tritonsmith.perf.simulate.service import service_times
-from tritonsmith.perf.simulate.traffic import Trace
+from tritonsmith.perf.simulate.traffic import RHYTHMS, Rhythm, Trace
 from tritonsmith.perf.simulate.words import QUANTILES, fleet_data, fleets_text, point_data, points_text, times_text
 from tritonsmith.perf.trace import read_trace
 from tritonsmith.perf.variants import Variant, parse_variation
@@ -96,12 +88,12 @@ def ask(options: SimulateOptions) -> Question:
     Raises: as `answer`.
     """
     configs, has_gpu = _configs(options)
-    model = _model(options.model, configs)
-    computing = computing_models(model, configs)
-    known = _known(options, computing)
-    known = replace(known, services={name: known.services[name] for name in computing if name in known.services})
-    limits = {name: configs[name].max_batch_size for name in computing}
-    notes = [*known.notes, *require_times(known, computing, limits)]
+    model = the_model(configs, options.model)
+    working = computing(model, configs)
+    known = _known(options, working)
+    known = replace(known, services={name: known.services[name] for name in working if name in known.services})
+    limits = {name: configs[name].max_batch_size for name in working}
+    notes = [*known.notes, *require_times(known, working, limits)]
     if not known.has_spread:
         notes.append("how much durations vary is not known: they are taken as constant, and p99 is too low; say ~20%")
     if not options.cores and not has_gpu:
@@ -132,26 +124,10 @@ def _times_of_server(url: str, computing: Sequence[str]) -> Known:
 def _configs(options: SimulateOptions) -> tuple[Mapping[str, ModelConfig], bool]:
     """Return the configurations by model, as Triton completes them, and whether there is a GPU."""
     if options.path is None and options.url:
-        control = Control(_host(options.url))
-        names = [state.name for state in control.index() if state.state == "READY"]
-        answers = {name: control.config(name) for name in dict.fromkeys(names)}
-        return {n: ParseDict(dict(a), ModelConfig(), ignore_unknown_fields=True) for n, a in answers.items()}, False
+        return ready_configs(Control(_host(options.url))), False
     repository = read_source(given_or_found(options.path))
     target = Target.of(repository)
     return Case(repository, target).configs, bool(target.gpus)
-
-
-def _model(name: str | None, configs: Mapping[str, ModelConfig]) -> str:
-    """Return the model that is meant: the only ensemble, else the only model."""
-    if name and name not in configs:
-        raise UsageError(f"no model '{name}' here.{did_you_mean(name, configs)}", hint=f"it has {', '.join(configs)}")
-    ensembles = [model for model, config in configs.items() if config.ensemble_scheduling.step]
-    for candidates in ([name] if name else [], ensembles, list(configs)):
-        if len(candidates) == 1:
-            return candidates[0]
-    raise UsageError(
-        f"which model? There are {', '.join(configs) or 'none that can be read'}", hint="name one: --model"
-    )
 
 
 def _variants(options: SimulateOptions) -> tuple[Variant, ...]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.perf.measure.load import Load
+from tritonsmith.perf.served import computing, reached
 from tritonsmith.perf.simulate.configuration import read_system
 from tritonsmith.perf.simulate.fleet import FleetSize, replicas_for
 from tritonsmith.perf.simulate.given_times import Known
@@ -17,13 +18,11 @@ from tritonsmith.perf.simulate.outcome import Outcome
 from tritonsmith.perf.simulate.service import cores
 from tritonsmith.perf.simulate.simulate import simulate
 from tritonsmith.perf.simulate.system import System
-from tritonsmith.perf.simulate.traffic import Arrivals, Bursty, ClosedLoop, Constant, Poisson, Trace, Traffic
+from tritonsmith.perf.simulate.traffic import Rhythm, Trace, traffic_for
 from tritonsmith.perf.variants import Variant, changed_configs, variant_name
 
-Rhythm = Literal["poisson", "bursty", "constant"]
-RHYTHMS: tuple[Rhythm, ...] = get_args(Rhythm)
-SEQUENCE_LENGTH = 10  # requests of a sequence, for a model that batches sequences
 OVERLOADED = 0.97  # of what is sent per second: a server that answers less falls behind
+CHANCE = 3.0  # standard deviations by which few arrivals may fall short of their rate
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,12 @@ class Question:
     @property
     def reached(self) -> tuple[str, ...]:
         """Return the model, and where it is an ensemble its steps, however deep."""
-        return reached_models(self.model, self.configs)
+        return reached(self.model, self.configs)
 
     @property
     def computing(self) -> tuple[str, ...]:
         """Return those that are no ensembles."""
-        return computing_models(self.model, self.configs)
+        return computing(self.model, self.configs)
 
 
 @dataclass(frozen=True)
@@ -56,12 +55,16 @@ class SimulatedPoint:
     variant: Variant
     load: Load | None
     outcome: Outcome
+    sequence_length: int = 0
 
     @property
     def is_overloaded(self) -> bool:
         """Return whether requests come faster than they are answered: times then grow with the length of the run."""
-        is_open = self.load is not None and self.load.kind == "request_rate"
-        return is_open and self.outcome.throughput_per_s < OVERLOADED * self.load.value  # type: ignore[union-attr]
+        if self.load is None or self.load.kind != "request_rate":
+            return False
+        arrivals = self.outcome.answered / max(1, self.sequence_length)
+        share = min(OVERLOADED, 1 - CHANCE / math.sqrt(arrivals)) if arrivals else OVERLOADED
+        return self.outcome.throughput_per_s < share * self.load.value
 
     @property
     def busiest(self) -> str:
@@ -79,29 +82,6 @@ class Fleet:
     reason: str = ""
 
 
-def reached_models(model: str, configs: Mapping[str, ModelConfig]) -> tuple[str, ...]:
-    """Return a model and, where it is an ensemble, its steps, however deep.
-
-    Raises: UsageError for a step that has no configuration.
-    """
-    found: dict[str, None] = {}
-    waiting = [model]
-    while waiting:
-        name = waiting.pop(0)
-        if name not in configs:
-            hint = "tritonsmith check says what is wrong with it"
-            raise UsageError(f"'{name}' is needed, but there is no such model that can be read", hint=hint)
-        if name not in found:
-            found[name] = None
-            waiting += [step.model_name for step in configs[name].ensemble_scheduling.step]
-    return tuple(found)
-
-
-def computing_models(model: str, configs: Mapping[str, ModelConfig]) -> tuple[str, ...]:
-    """Return those of them that are no ensembles, and so have service times."""
-    return tuple(name for name in reached_models(model, configs) if not configs[name].ensemble_scheduling.step)
-
-
 def simulate_points(
     question: Question, loads: Sequence[Load], rhythm: Rhythm, trace: Trace | None = None
 ) -> Iterator[SimulatedPoint]:
@@ -111,11 +91,11 @@ def simulate_points(
     """
     for variant in question.variants:
         system = system_of(question, variant)
-        asked: list[tuple[Load | None, Arrivals]] = [(load, _arrivals(load, rhythm)) for load in loads]
-        for load, arrivals in asked if trace is None else [(None, trace)]:
-            length = SEQUENCE_LENGTH if _has_sequences(question) else 0
-            traffic = Traffic(question.model, arrivals, sequence_length=length)
-            yield SimulatedPoint(variant, load, simulate(system, traffic, seed=question.seed))
+        configs = {name: question.configs[name] for name in question.reached}
+        for load in loads if trace is None else [trace]:
+            traffic = traffic_for(question.model, load, configs, rhythm)
+            outcome = simulate(system, traffic, seed=question.seed)
+            yield SimulatedPoint(variant, load if isinstance(load, Load) else None, outcome, traffic.sequence_length)
 
 
 def fleets(question: Question, rate_per_s: float, limit_us: float, share: float, down: int) -> list[Fleet]:
@@ -173,14 +153,6 @@ def _fleets(question: Question, rate_per_s: float, limit_us: float, share: float
             yield Fleet(variant, None, no.message)
         else:
             yield Fleet(variant, size)
-
-
-def _arrivals(load: Load, rhythm: Rhythm) -> Arrivals:
-    if load.kind == "concurrency":
-        return ClosedLoop(int(load.value))
-    kinds: Mapping[Rhythm, type[Poisson | Bursty | Constant]]
-    kinds = {"poisson": Poisson, "bursty": Bursty, "constant": Constant}
-    return kinds[rhythm](load.value)
 
 
 def _has_sequences(question: Question) -> bool:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tritonsmith.perf.measure.load import Load
+
+Rhythm = Literal["poisson", "bursty", "constant"]
+RHYTHMS: tuple[Rhythm, ...] = get_args(Rhythm)
+SEQUENCE_LENGTH = 20  # requests of a sequence, for a model that batches sequences: perf_analyzer's own
 BLOCK = 4096
 
 
@@ -71,6 +78,23 @@ class Traffic:
     priority: int = 0
     timeout_us: int = 0
     sequence_length: int = 0
+
+
+def traffic_for(
+    model: str, load: Load | Trace, configs: Mapping[str, ModelConfig], rhythm: Rhythm = "poisson"
+) -> Traffic:
+    """Return what perf_analyzer sends at a level of load, or what was recorded; `configs` are those that it reaches.
+
+    Where one of them batches sequences every request is one of a sequence's; a rate is of requests all the same.
+    """
+    length = SEQUENCE_LENGTH if any(config.HasField("sequence_batching") for config in configs.values()) else 0
+    if isinstance(load, Trace):
+        return Traffic(model, load, sequence_length=length)
+    if load.kind == "concurrency":
+        return Traffic(model, ClosedLoop(round(load.value)), sequence_length=length)
+    kinds: Mapping[Rhythm, type[Poisson | Bursty | Constant]]
+    kinds = {"poisson": Poisson, "bursty": Bursty, "constant": Constant}
+    return Traffic(model, kinds[rhythm](load.value / max(1, length)), sequence_length=length)
 
 
 def arrival_times(arrivals: Arrivals, random: np.random.Generator) -> Iterator[int]:

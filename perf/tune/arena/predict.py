@@ -13,26 +13,18 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.streams import Goals
 from tritonsmith.perf.served import computing, reached
-from tritonsmith.perf.simulate import (
-    ClosedLoop,
-    Contention,
-    Overhead,
-    Poisson,
-    ServiceTimes,
-    Traffic,
-    read_system,
-    simulate,
-)
+from tritonsmith.perf.simulate import Contention, Overhead, ServiceTimes, read_system, simulate
+from tritonsmith.perf.simulate.traffic import traffic_for
 from tritonsmith.perf.tune.core import Candidate, Prediction
 from tritonsmith.perf.variants import changed_configs
 
 NEVER_MS = 1e6  # a latency where nothing is answered
 ALL_REQUESTS = 200_000  # simulated for all predictions together: some seconds
 FEWEST, MOST = 120, 3000  # for one
+LOADS = 5  # that each candidate is predicted at, about
 PER_CLIENT = 4  # requests, at least
 SECONDS = 2.0  # of arrivals: past what a model can do, its queue grows while it is measured
 WARMUP_SHARE = 0.2
-SEQUENCE_LENGTH = 20  # perf_analyzer's own
 
 
 @dataclass(frozen=True)
@@ -52,12 +44,11 @@ class Calibrated:
 
 @dataclass
 class Predictor:
-    """A `Predict`; each answer is remembered. `loads` says for how many loads of each of `candidates` to be quick."""
+    """A `Predict`; each answer is remembered. `candidates` says how many there are: the more, the quicker each."""
 
     calibrated: Calibrated
     goals: Goals
     candidates: int = 1
-    loads: int = 5
     _known: dict[tuple[str, Load], Prediction] = field(default_factory=dict)
     _overhead: Overhead | None = None
 
@@ -79,7 +70,7 @@ class Predictor:
         return self._overhead
 
     def _simulated(self, configs: Mapping[str, ModelConfig], load: Load) -> Prediction:
-        predictions = max(1, self.candidates * self.loads * len(self.calibrated.services))
+        predictions = max(1, self.candidates * LOADS * len(self.calibrated.services))
         requests = min(MOST, max(FEWEST, ALL_REQUESTS // predictions))
         if load.kind == "concurrency":
             requests = max(requests, round(PER_CLIENT * load.value))
@@ -94,10 +85,7 @@ class Predictor:
         within = {name: configs[name] for name in reached(found.model, configs)}
         services = {name: self._service(name, configs) for name in computing(found.model, configs)}
         system = read_system(within, services, contention=found.contention, overhead=overhead)
-        length = SEQUENCE_LENGTH if any(one.HasField("sequence_batching") for one in within.values()) else 0
-        is_closed = load.kind == "concurrency"
-        arrivals = ClosedLoop(round(load.value)) if is_closed else Poisson(load.value / max(1, length))
-        traffics = Traffic(found.model, arrivals, sequence_length=length)
+        traffics = traffic_for(found.model, load, within)
         outcome = simulate(system, traffics, requests=requests, warmup_share=WARMUP_SHARE)
         traffic = outcome.traffic[0]
         limit_ms = self.goals.latency_ms

@@ -105,6 +105,16 @@ def test_bursts_make_the_same_rate_slower(run: Run) -> None:
     assert times[0] * 1.5 < times[1]
 
 
+def test_a_rate_is_of_requests_where_they_come_in_sequences_too(run: Run, tmp_path: Path) -> None:
+    config = MODEL + "sequence_batching { oldest { max_candidate_sequences: 64 } }"
+    (tmp_path / "model_repository" / "classifier" / "config.pbtxt").write_text(config)
+    words = ["-m", "classifier", "--service", "1=2ms,8=4ms,~0%", "--request-rate", "200,5000"]
+    for seed in "0123":
+        slow, fast = answer(run, *words, "--seed", seed)["points"]
+        assert slow["throughput_per_s"] == pytest.approx(200, rel=0.15)
+        assert (slow["is_overloaded"], fast["is_overloaded"]) == (False, True)
+
+
 def test_more_requests_than_can_be_answered_are_marked(run: Run) -> None:
     status, said = run("simulate", "-m", "classifier", "--service", "1=2ms,8=4.8ms,~0%", "--request-rate", "9000")
     assert (status, "* more requests than it can answer" in said) == (0, True)
