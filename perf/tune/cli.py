@@ -48,6 +48,7 @@ from tritonsmith.perf.tune.subject import Subject, built_subject, served_subject
 from tritonsmith.perf.tune.write_back import patch_of, write_pick
 
 END_S = 3.0  # of the budget: to write what was found, and to end the server and this process
+CALIBRATION_SHARE = 1 / 3  # of the budget that is left once a server runs; less does where that is plenty
 UNDO_S = 1.5  # for each model of a server that is not ours
 
 
@@ -145,9 +146,10 @@ def _measure(
         )
         clock.add("build and start" if subject else "start", arena.spent_s)
         console.say(f"{model}: {len(space.candidates)} configurations, {options.budget_s:g} s at most")
-        predict = arena.calibrate(space.candidates)
-        clock.add("calibration", arena.spent_s)
         end_s = END_S if target.server else END_S + UNDO_S * len(arena.bench.changes.base)
+        share_s = CALIBRATION_SHARE * (options.budget_s - end_s - clock.spent_s)
+        predict = arena.calibrate(space.candidates, until_s=clock.spent_s + share_s)
+        clock.add("calibration", arena.spent_s)
         found = _search(arena, space.candidates, wish, predict, options, budget_s=options.budget_s - end_s)
         clock.add("search", found.spent_s)
         clock.earlier_s = max(0.0, found.spent_s - (time.monotonic() - clock.begun_s))

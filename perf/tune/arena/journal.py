@@ -61,7 +61,8 @@ class Journal:
 
     def add(self, question: Question, answer: Mapping[str, Any], spent_s: float) -> None:
         """Write an answer; it is on the disk when this returns."""
-        line = json.dumps({"question": question, "answer": answer, "spent_s": round(spent_s, 4)})
+        spent_s = round(spent_s, 4)  # who reads it later shall decide alike
+        line = json.dumps({"question": question, "answer": answer, "spent_s": spent_s})
         with writing(self.path), self.path.open("ab") as file:
             file.write(line.encode() + b"\n")
             file.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ from tritonsmith.perf.overrides import as_json, as_submitted, overrides, undo_le
 from tritonsmith.perf.pipelines import called_configs, known_calls
 from tritonsmith.perf.served import is_decoupled, read_configs
 from tritonsmith.perf.target import Target
+from tritonsmith.perf.tune.arena.allowance import Allowance
 from tritonsmith.perf.tune.arena.bench import Bench
 from tritonsmith.perf.tune.arena.journal import Journal, identity_digest
 from tritonsmith.perf.tune.arena.predict import Predictor
@@ -50,8 +52,6 @@ def live_arena(
     folder: Path,
     *,
     limits: Sequence[Limit] = (),
-    version: str = "",
-    protocol: str = "grpc",
     begun_s: float | None = None,
     seed: int = 0,
 ) -> Iterator[LiveArena]:
@@ -66,7 +66,7 @@ def live_arena(
     """
     begun_s = time.monotonic() if begun_s is None else begun_s
     undo_leftovers(target)
-    configs = read_configs(target.control, model, version)
+    configs = read_configs(target.control, model)
     calls = known_calls(target.repository)
     served = {name: as_submitted(config) for name, config in configs.items()}
     called = called_configs(target.control, served, calls)
@@ -75,16 +75,14 @@ def live_arena(
     environment = read_environment(
         str(target.control.server_metadata().get("version", "unknown")), analyzer_version(tool)
     )
-    facts = [identity_of(target, configs, input_data, environment), model, version, protocol, seed, str(goals)]
+    facts = [identity_of(target, configs, input_data, environment), model, seed, str(goals)]
     journal = Journal(folder, identity_digest({"arena": facts}))
     if journal.answers:
         console.say(f"note: {journal.answers} answers are kept in {journal.path}")
     task = AnalyzerRun(
         model=model,
-        url=target.grpc_url if protocol == "grpc" or is_decoupled(configs) else target.http_url,
+        url=target.grpc_url,
         load=Load("concurrency", 1),
-        version=version,
-        protocol="grpc" if is_decoupled(configs) else protocol,
         input_data=input_data.absolute(),
         is_decoupled=is_decoupled(configs),
         seed=1000 * seed,
@@ -140,13 +138,14 @@ class LiveArena:
             self._asked(question, lambda: self._trial(candidate, load, window_ms, is_fresh=is_fresh))
         )
 
-    def calibrate(self, candidates: Sequence[Candidate]) -> Predictor:
+    def calibrate(self, candidates: Sequence[Candidate], *, until_s: float = math.inf) -> Predictor:
         """Probe the models that the candidates change, and return what predicts any of them at any load.
 
+        Past `until_s` of the seconds since tuning began only what predictions cannot do without is probed.
         Raises: ServerError where the server is gone, or perf_analyzer does not work.
         """
-        bench = self.bench
-        return Predictor(probe_models(bench, candidates, self._asked), self._goals, len(candidates))
+        allowance = Allowance(lambda: self._journal.spent_s, until_s)
+        return Predictor(probe_models(self.bench, candidates, self._asked, allowance), self._goals, len(candidates))
 
     def _asked(self, question: Mapping[str, Any], ask: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
         """Return the answer that is written down, else ask and write it down."""

@@ -41,11 +41,6 @@ class Space:
     dropped: Mapping[str, int]
     notes: tuple[str, ...] = ()
 
-    @property
-    def own(self) -> Candidate:
-        """Return the configuration as it is."""
-        return self.candidates[0]
-
 
 def candidates_of(
     repository: Repository,

@@ -41,7 +41,7 @@ def names(found: Space) -> list[str]:
 def test_the_configuration_as_it_is_comes_first_and_once(digits: Repository) -> None:
     found = space(digits, "models.classifier.instance_group.count=1,2")
     assert names(found) == [OWN, "classifier.instance_group.count=2"]
-    assert found.own.variant == {}
+    assert found.candidates[0].variant == {}
 
 
 def test_it_is_there_even_where_the_values_leave_it_out(digits: Repository) -> None:
