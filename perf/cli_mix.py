@@ -10,17 +10,19 @@ from typing import Any
 
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.perf.cli_sweep import SweepOptions, parse_levels, require_stable, target_of
+from tritonsmith.perf.cli_sweep import require_stable, target_of
 from tritonsmith.perf.document import Sweep, SweepPlan
 from tritonsmith.perf.executors.cli import require_executor
 from tritonsmith.perf.files import write_by_rename
 from tritonsmith.perf.folder import sweep_folder
+from tritonsmith.perf.levels import parse_levels
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.mixed import Mix, Whole, parse_mix, points_of, run_mix, wholes
 from tritonsmith.perf.report.numbers import ms_between, rate_between
 from tritonsmith.perf.report.tables import as_report_json
 from tritonsmith.perf.report.write import write_report
 from tritonsmith.perf.sweep import find_analyzer
+from tritonsmith.perf.sweep_options import SweepOptions
 
 MIX_NAME, MIX_SCHEMA = "mix.json", "tritonsmith.mix/1"
 NOTE = (

@@ -119,13 +119,14 @@ def sweep(is_json: bool, **options: Any) -> None:
     found: 1 where not even the lowest keeps them, 7 where it cannot be told.
     """
     from tritonsmith.perf import cli_mix, cli_sweep
+    from tritonsmith.perf.sweep_options import SweepOptions
 
     if options["mix"]:
-        mixed = cli_mix.measure_mix(cli_sweep.SweepOptions(**options))
+        mixed = cli_mix.measure_mix(SweepOptions(**options))
         console.result(cli_mix.show_mix(mixed, options["output"], is_json=is_json))
         cli_mix.require_stable_mix(mixed)
         return
-    done = cli_sweep.measure(cli_sweep.SweepOptions(**options))
+    done = cli_sweep.measure(SweepOptions(**options))
     console.result(cli_sweep.show(done, options["output"], is_json=is_json))
     cli_sweep.require_stable(done)
 

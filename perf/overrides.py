@@ -31,7 +31,7 @@ from tritonsmith.generator.errors import ServerError, UsageError
 from tritonsmith.generator.home import state_folder
 from tritonsmith.perf.files import writing
 from tritonsmith.perf.served import as_message
-from tritonsmith.perf.target import Target
+from tritonsmith.perf.target import Target, grpc_beside
 
 Served = Mapping[str, Mapping[str, Any]]  # by model its configuration as the server gives it
 LOAD_WIDTH = 4  # models, at once
@@ -154,12 +154,14 @@ def overrides(target: Target, served: Served) -> Iterator[Overrides]:
                     console.tip("the next sweep or tune of this server tries again to undo it")
 
 
-def running_target(http_url: str, grpc_url: str) -> Target:
+def running_target(url: str, grpc_url: str | None = None) -> Target:
     """Return a server that others started as a target, after undoing what an earlier command left changed on it.
 
-    Raises: as `undo_leftovers`.
+    `url` is as it was typed; gRPC is by default at the port after it.
+
+    Raises: UsageError where the URL has no port; as `undo_leftovers`.
     """
-    target = Target(http_url, grpc_url)
+    target = Target(url.removeprefix("http://").rstrip("/"), grpc_url or grpc_beside(url))
     undo_leftovers(target)
     return target
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.cells import Bench
 from tritonsmith.perf.document import Sweep
 from tritonsmith.perf.sweep import measure_sweep
-
-if TYPE_CHECKING:
-    from tritonsmith.perf.cli_sweep import SweepOptions
+from tritonsmith.perf.sweep_options import SweepOptions
 
 
 def require_executor(options: SweepOptions) -> None:

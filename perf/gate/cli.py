@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import Literal
 
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import AnswerIsNo, UnstableError, UsageError
-from tritonsmith.perf.cli_sweep import parse_levels
 from tritonsmith.perf.files import write_by_rename, writing
 from tritonsmith.perf.folder import sweep_folder
 from tritonsmith.perf.gate.contenders import contender
@@ -26,9 +25,10 @@ from tritonsmith.perf.gate.setup import Wish
 from tritonsmith.perf.gate.spending import LOOKS
 from tritonsmith.perf.gate.stored import LEAST_SESSIONS, StoredBaseline, read_baseline, session_values, trend_only
 from tritonsmith.perf.gate.text import as_junit, as_markdown, as_step_summary, as_text
-from tritonsmith.perf.measure.given_inputs import expand_inputs, write_given_inputs
-from tritonsmith.perf.measure.input_data import INPUT_NAME, made_up_rows, require_input_data, write_input_data
-from tritonsmith.perf.prompting import PromptWishes, write_prompts
+from tritonsmith.perf.inputs import Inputs, require_inputs, write_inputs
+from tritonsmith.perf.levels import parse_levels
+from tritonsmith.perf.measure.input_data import INPUT_NAME
+from tritonsmith.perf.prompting import PromptWishes
 from tritonsmith.perf.sweep import find_analyzer
 from tritonsmith.perf.target import Target
 
@@ -106,11 +106,16 @@ def _prepared(options: GateOptions, names: dict[Side, str]) -> Iterator[tuple[Wi
     """Yield what is wished and the folder to work in; what is wrong with the options is told before."""
     plan = _plan(options)
     answers_within = read_share(options.answers_within, "--answers-within")
-    _require_inputs(options)
+    inputs = Inputs(options.inputs, options.input_data, PromptWishes(seed=options.seed))
+    require_inputs(inputs)
     with ExitStack() as stack:
         folder = stack.enter_context(sweep_folder(options.output))
+
+        def write(model: str, target: Target) -> tuple[Path, str]:
+            return write_inputs(inputs, model, target, folder / INPUT_NAME)
+
         repositories = {side: stack.enter_context(contender(name, options.repository)) for side, name in names.items()}
-        yield Wish(plan, names, repositories, _writer(options, folder), answers_within, options.is_self_test), folder
+        yield Wish(plan, names, repositories, write, answers_within, options.is_self_test), folder
 
 
 def show(gate: Gate, folder: Path, *, form: str) -> str:
@@ -178,7 +183,7 @@ def read_share(text: str, option: str) -> float:
 def _plan(options: GateOptions) -> GatePlan:
     return GatePlan(
         model=options.model or "",
-        loads=parse_levels(options.concurrency or ("" if options.request_rate else "4"), options.request_rate or ""),
+        loads=parse_levels(options.concurrency, options.request_rate, "4"),
         tolerances=read_tolerances(options.tolerances),
         window_ms=options.window_ms or 0,
         budget_s=options.budget_s,
@@ -196,29 +201,3 @@ def _names(options: GateOptions) -> dict[Side, str]:
         hint = "--baseline REPOSITORY, or a git revision such as main; --self-test compares it with itself"
         raise UsageError("compared with what?", hint=hint)
     return {"baseline": options.baseline, "candidate": options.candidate}
-
-
-def _require_inputs(options: GateOptions) -> None:
-    if options.inputs and options.input_data:
-        raise UsageError("--input and --input-data exclude each other", hint="--input-data holds every input")
-    expand_inputs(options.inputs)
-    if options.input_data:
-        require_input_data(options.input_data)
-
-
-def _writer(options: GateOptions, folder: Path) -> Callable[[str, Target], tuple[Path, str]]:
-    """Return what writes the input data, once a server can say what the model takes."""
-
-    def write(model: str, target: Target) -> tuple[Path, str]:
-        path = folder.absolute() / INPUT_NAME
-        if options.input_data:
-            return options.input_data.absolute(), options.input_data.name
-        if options.inputs:
-            return write_given_inputs(options.inputs, model, target.http_url, path), " ".join(options.inputs)
-        prompts, words = write_prompts(PromptWishes(seed=options.seed), model, target, path)
-        if prompts:
-            return prompts, words
-        rows = made_up_rows(target.control.metadata(model), target.control.config(model), options.seed)
-        return write_input_data(path, rows), ""
-
-    return write

@@ -16,9 +16,9 @@ from tritonsmith.ensembles.source import given_or_found, read_source
 from tritonsmith.generator import console
 from tritonsmith.generator.checks import Case, Target
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.perf.cli_sweep import parse_levels
 from tritonsmith.perf.commands import DEFAULT_CONCURRENCY
 from tritonsmith.perf.document import read_sweep
+from tritonsmith.perf.levels import parse_levels
 from tritonsmith.perf.limits import name_of as name_of_metric
 from tritonsmith.perf.limits import parse_limit
 from tritonsmith.perf.measure.load import Load
@@ -143,8 +143,7 @@ def _loads(options: SimulateOptions) -> tuple[tuple[Load, ...], Trace | None]:
     """Return the levels of load, or the trace where arrivals are one."""
     if options.arrivals not in RHYTHMS:
         return (), _recorded(Path(options.arrivals))
-    concurrency = options.concurrency or ("" if options.request_rate else DEFAULT_CONCURRENCY)
-    return parse_levels(concurrency, options.request_rate or ""), None
+    return parse_levels(options.concurrency, options.request_rate, DEFAULT_CONCURRENCY), None
 
 
 def _recorded(path: Path) -> Trace:

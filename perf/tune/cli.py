@@ -13,14 +13,12 @@ from pathlib import Path
 from tritonsmith.ensembles.commands import DEFAULT_SPEC
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import AnswerIsNo, TritonsmithError, UnstableError
-from tritonsmith.perf.cli_sweep import grpc_beside
 from tritonsmith.perf.folder import sweep_folder
+from tritonsmith.perf.inputs import require_inputs, write_inputs
 from tritonsmith.perf.measure.analyzer import AnalyzerTool, analyzer_version
-from tritonsmith.perf.measure.given_inputs import write_given_inputs
-from tritonsmith.perf.measure.input_data import INPUT_NAME, made_up_rows, write_input_data
+from tritonsmith.perf.measure.input_data import INPUT_NAME
 from tritonsmith.perf.measure.machine import read_environment
 from tritonsmith.perf.overrides import running_target
-from tritonsmith.perf.prompting import PromptWishes, write_prompts
 from tritonsmith.perf.served import only_model, read_configs, the_model
 from tritonsmith.perf.sweep import find_analyzer
 from tritonsmith.perf.target import Target, embedded_target
@@ -33,12 +31,11 @@ from tritonsmith.perf.tune.core import Arena, Candidate, Found, Predict, Wish
 from tritonsmith.perf.tune.document import DOCUMENT_NAME, Expectation, TunePlan, Tuning, as_json, write_tuning
 from tritonsmith.perf.tune.options import (
     TuneOptions,
+    read_inputs,
     read_variations,
     read_wish,
-    require_inputs,
     require_place,
     words_of,
-    words_of_inputs,
 )
 from tritonsmith.perf.tune.report.page import write_page
 from tritonsmith.perf.tune.report.text import as_text
@@ -70,7 +67,7 @@ def tune(options: TuneOptions) -> Tuning:
     """
     clock = Clock()
     require_place(options)
-    require_inputs(options)
+    require_inputs(read_inputs(options))
     tool, spec = find_analyzer(), options.spec or (None if options.url else DEFAULT_SPEC)
     with sweep_folder(options.output) as folder:
         subject = built_subject(spec, folder, options.profile) if spec else None
@@ -138,7 +135,7 @@ def _measure(
     with _target(options, subject) as target, contextlib.ExitStack() as stack:
         model = options.model or (the_model(configs_of(subject.repository)) if subject else only_model(target.control))
         space = space or _space(served_subject(target, model), options)
-        inputs = _write_inputs(options, model, target, folder.absolute() / INPUT_NAME)
+        inputs, sent = write_inputs(read_inputs(options), model, target, folder / INPUT_NAME)
         arena = stack.enter_context(
             live_arena(
                 target, model, inputs, tool, folder, limits=wish.limits, begun_s=clock.begun_s, seed=options.seed
@@ -162,7 +159,7 @@ def _measure(
             profile=options.profile,
             url=options.url or "",
             vary=tuple(map(words_of, read_variations(options, subject.wanted if subject else None))),
-            input_data=words_of_inputs(options),
+            input_data=sent,
         )
         version = str(target.control.server_metadata().get("version", "unknown"))
         notices = target.notices(list(read_configs(target.control, model)))
@@ -216,25 +213,11 @@ def _written(options: TuneOptions, measured: Measured, spec: Path | None, tool: 
     )
 
 
-def _write_inputs(options: TuneOptions, model: str, target: Target, path: Path) -> Path:
-    """Write the input data, once a server can say what the model takes, and return its file."""
-    if options.input_data:
-        return options.input_data.absolute()
-    if options.inputs:
-        return write_given_inputs(options.inputs, model, target.http_url, path)
-    prompts, _ = write_prompts(PromptWishes(file=options.prompts, seed=options.seed), model, target, path)
-    if prompts:
-        return prompts
-    rows = made_up_rows(target.control.metadata(model), target.control.config(model), options.seed)
-    return write_input_data(path, rows)
-
-
 @contextlib.contextmanager
 def _target(options: TuneOptions, subject: Subject | None) -> Iterator[Target]:
     """Give the running server that is named, else one of our own for what was built."""
     if options.url:
-        http_url = options.url.removeprefix("http://").rstrip("/")
-        yield running_target(http_url, options.grpc_url or grpc_beside(options.url))
+        yield running_target(options.url, options.grpc_url)
     elif subject is not None and subject.folder is not None:
         with tuning_server(subject.folder) as server:
             yield embedded_target(server)

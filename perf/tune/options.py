@@ -7,13 +7,13 @@ from pathlib import Path
 
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.spec.tune import Tune, Value
-from tritonsmith.perf.cli_sweep import parse_levels
 from tritonsmith.perf.commands import DEFAULT_TUNED
 from tritonsmith.perf.document import Scalar, Variation
+from tritonsmith.perf.inputs import Inputs
+from tritonsmith.perf.levels import parse_levels
 from tritonsmith.perf.limits import METRICS, TIMES, Limit, parse_limits
-from tritonsmith.perf.measure.given_inputs import expand_inputs
-from tritonsmith.perf.measure.input_data import require_input_data
 from tritonsmith.perf.measure.load import Load
+from tritonsmith.perf.prompting import PromptWishes
 from tritonsmith.perf.tune.core import Objective, Wish
 from tritonsmith.perf.variants import EMPTY, NOTHING, parse_variation, scalar_of
 
@@ -100,18 +100,9 @@ def loads_of(tune: Tune) -> tuple[Load, ...]:
     return tuple(Load("request_rate", value) for value in sorted(set(tune.loads.request_rate)))
 
 
-def require_inputs(options: TuneOptions) -> None:
-    """Refuse inputs that need no server to be refused.
-
-    Raises: UsageError.
-    """
-    names = {"--input": options.inputs, "--input-data": options.input_data, "--prompts": options.prompts}
-    given = [name for name, value in names.items() if value]
-    if len(given) > 1:
-        raise UsageError(f"{' and '.join(given)} exclude each other", hint="one of them says what is sent")
-    expand_inputs(options.inputs)
-    if options.input_data:
-        require_input_data(options.input_data)
+def read_inputs(options: TuneOptions) -> Inputs:
+    """Return what is to be sent."""
+    return Inputs(options.inputs, options.input_data, PromptWishes(options.prompts, seed=options.seed))
 
 
 def require_place(options: TuneOptions) -> None:
@@ -126,14 +117,6 @@ def require_place(options: TuneOptions) -> None:
         raise UsageError("--grpc-url without --url", hint="--url HOST:PORT names the running server")
 
 
-def words_of_inputs(options: TuneOptions) -> str:
-    """Return in words which inputs were given; empty where they are made up."""
-    if options.inputs:
-        return " ".join(options.inputs)
-    file = options.input_data or options.prompts
-    return file.name if file else ""
-
-
 def words_of(variation: Variation) -> str:
     """Return a variation as `--vary` takes it."""
     return f"{variation.field}={','.join(map(str, variation.values))}"
@@ -143,8 +126,8 @@ def _loads(options: TuneOptions, wanted: Tune) -> tuple[Load, ...]:
     if options.concurrency and options.request_rate:
         message = "--concurrency and --request-rate exclude each other here"
         raise UsageError(message, hint="a configuration is the best for one kind of load")
-    given = parse_levels(options.concurrency or "", options.request_rate or "")
-    loads = given or loads_of(wanted) or parse_levels(DEFAULT_TUNED, "")
+    given = parse_levels(options.concurrency, options.request_rate)
+    loads = given or loads_of(wanted) or parse_levels(DEFAULT_TUNED, None)
     return tuple(sorted(loads, key=lambda load: load.value))
 
 

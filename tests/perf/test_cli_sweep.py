@@ -6,18 +6,13 @@ from typing import Any
 import pytest
 
 from tritonsmith.generator.errors import UnstableError, UsageError
-from tritonsmith.perf.cli_sweep import (
-    SweepOptions,
-    grpc_beside,
-    models_of,
-    read_goals,
-    read_loads,
-    require_inputs,
-    require_stable,
-)
+from tritonsmith.perf.cli_sweep import models_of, require_stable
 from tritonsmith.perf.document import Sweep
+from tritonsmith.perf.inputs import require_inputs
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.streams import Goals
+from tritonsmith.perf.sweep_options import SweepOptions, read_goals, read_inputs, read_loads
+from tritonsmith.perf.target import grpc_beside
 
 
 def options(concurrency: str | None = None, request_rate: str | None = None, **others: Any) -> SweepOptions:
@@ -61,18 +56,18 @@ def test_a_rate_is_at_most_a_million_per_second(text: str) -> None:
 
 def test_input_and_input_data_exclude_each_other(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exclude each other"):
-        require_inputs(options(inputs=("x=1",), input_data=tmp_path / "in.json"))
+        require_inputs(read_inputs(options(inputs=("x=1",), input_data=tmp_path / "in.json")))
 
 
 @pytest.mark.parametrize("other", [{"inputs": ("x=1",)}, {"input_data": Path("in.json")}])
 def test_inputs_leave_no_room_for_prompts(other: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="leaves no room for prompts"):
-        require_inputs(options(prompt_tokens="16", **other))
+        require_inputs(read_inputs(options(prompt_tokens="16", **other)))
 
 
 def test_a_files_prompts_have_their_own_lengths() -> None:
     with pytest.raises(UsageError, match="--prompts and --prompt-tokens exclude each other"):
-        require_inputs(options(prompts=Path("p.jsonl"), prompt_tokens="16"))
+        require_inputs(read_inputs(options(prompts=Path("p.jsonl"), prompt_tokens="16")))
 
 
 def test_goals_are_read_by_name() -> None:

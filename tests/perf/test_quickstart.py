@@ -1,10 +1,10 @@
 from pathlib import Path
 
-from tritonsmith.perf.cli_sweep import SweepOptions, read_loads, read_prompt_wishes
 from tritonsmith.perf.commands import sweep
 from tritonsmith.perf.document import SweepPlan
 from tritonsmith.perf.measure.given_inputs import expand_inputs
 from tritonsmith.perf.quickstart import digits, text
+from tritonsmith.perf.sweep_options import SweepOptions, read_inputs, read_loads
 
 OUTPUT = Path("build/quickstart")
 
@@ -37,4 +37,4 @@ def test_the_command_that_is_shown_for_the_text_asks_for_what_is_measured() -> N
     assert [load.value for load in plan.loads] == list(text.CONCURRENCIES)
     assert (options.window_ms, options.protocol, options.seed) == (plan.window_ms, plan.protocol, plan.seed)
     assert (options.repository, options.output) == (OUTPUT / "model_repository", OUTPUT / "sweep")
-    assert read_prompt_wishes(options) == text.WISHES
+    assert read_inputs(options).prompts == text.WISHES
