@@ -163,7 +163,7 @@ def test_wrong_usage_is_named(run: Run, words: list[str], said: str) -> None:
 def test_the_examples_in_the_readme_run(run: Run, make_sweep: Callable[..., Sweep], tmp_path: Path) -> None:
     (tmp_path / "build" / "sweep").mkdir(parents=True)
     write_sweep(make_sweep(), tmp_path / "build" / "sweep")
-    readme = (Path(tritonsmith.perf.__path__[0]) / "README.md").read_text()
+    readme = (Path(tritonsmith.perf.__path__[0]) / "simulate" / "README.md").read_text()
     examples = re.findall(r"^tritonsmith simulate (?:.*\\\n)*.*", readme, re.MULTILINE)
     assert len(examples) == 3
     for example in examples:
