@@ -22,7 +22,8 @@ class SideError(ServerError):
     """Raised where one side does not serve; `side` says which."""
 
     def __init__(self, side: Side, problem: ServerError) -> None:
-        super().__init__(problem.message, hint=problem.hint, where=problem.where or f"the {side}")
+        where = f"the {side}, {problem.where}" if problem.where else f"the {side}"
+        super().__init__(problem.message, hint=problem.hint, where=where)
         self.side = side
 
 
