@@ -1,5 +1,7 @@
 """The live arena on a real server: what it measures, what it writes down, and what a kill of anything does to it."""
 
+import base64
+import json
 import os
 import random
 import signal
@@ -24,12 +26,14 @@ from tritonsmith.perf.target import Target, embedded_target
 from tritonsmith.perf.tune.arena.journal import JOURNAL_NAME
 from tritonsmith.perf.tune.arena.live import live_arena
 from tritonsmith.perf.tune.arena.server import tuning_server
+from tritonsmith.perf.tune.arena.step_inputs import step_inputs
 from tritonsmith.perf.tune.core import Candidate, Trial
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 CONFIG = "dynamic_batching {} instance_group [{ kind: KIND_CPU count: 1 }]"
-FLOATS = 'input { name: "x" data_type: TYPE_FP32 dims: 4 } output { name: "y" data_type: TYPE_FP32 dims: 4 }'
+SQUARE = "data_type: TYPE_FP32 dims: [2, 2]"
+FLOATS = f'input {{ name: "x" {SQUARE} }} output {{ name: "y" {SQUARE} }}'
 SLEEPING = """
 import time
 import triton_python_backend_utils as pb
@@ -86,7 +90,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_input_data(tmp_path_factory.mktemp("inputs") / "in.json", [{"x": np.ones(4, np.float32)}])
+    return write_input_data(tmp_path_factory.mktemp("inputs") / "in.json", [{"x": np.ones((2, 2), np.float32)}])
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +162,21 @@ def test_candidates_of_a_pipeline_are_measured_in_generations_and_a_bad_one_says
         assert measure(AS_SERVED) == again
         assert arena.spent_s >= first.seconds + again.seconds
         assert measure(TWO).failure == ""  # asked otherwise: measured
+
+
+def test_a_step_is_measured_with_what_the_pipeline_sends_it(
+    target: Target, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = tmp_path / "plain.json"
+    for values, said in (([1, 2, 3, 4], ""), ([1, 2, 3], "note: 'sleeping' is measured with made-up rows")):
+        plain.write_text(json.dumps({"data": [{"x": values}]}))
+        with live_arena(target, "pipe", plain, find_analyzer(), tmp_path) as arena:
+            path = step_inputs(arena.bench, ["sleeping"])["sleeping"]
+        rows = json.loads(path.read_bytes())["data"]
+        sent = base64.b64encode(np.array(values, np.float32).tobytes()).decode()
+        assert rows[0]["x"]["shape"] == [2, 2]
+        assert (rows[0]["x"]["content"]["b64"] == sent) == (not said)
+        assert said in capsys.readouterr().err
 
 
 def test_probes_tell_how_long_batches_take_and_what_smaller_ones_would_cost(

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tritonsmith.backends.client.base import Client, InferRequest, ModelMetadata, Tensor, connect
-from tritonsmith.backends.client.tensors import Array, decode
-from tritonsmith.generator.catalog.datatypes import BY_WIRE
+from tritonsmith.backends.client.base import Client, InferRequest, Tensor, connect
+from tritonsmith.backends.client.infer import find_target
+from tritonsmith.backends.client.tensors import bf16_bits
+from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError, UsageError
-from tritonsmith.perf.measure.input_data import Row, made_up_rows, write_input_data
+from tritonsmith.perf.measure.input_data import Row, made_up_rows, read_rows, write_input_data
 from tritonsmith.perf.tune.arena.bench import Bench
 
 ROWS = 4
@@ -28,16 +25,32 @@ def step_inputs(bench: Bench, models: Sequence[str]) -> dict[str, Path]:
     Raises: ServerError.
     """
     seen: dict[str, list[Row]] = {}
-    with connect(bench.target.grpc_url) as client, suppress(ServerError, UsageError, KeyError, ValueError, TypeError):
-        for row in _first_rows(bench.task.input_data, client.metadata(bench.task.model)):
-            for name, tensors in _walk(client, bench.task.model, bench.changes.base, row):
-                seen.setdefault(name, []).append(tensors)
+    problem = ""
+    try:
+        for name, tensors in _sent_on(bench):
+            seen.setdefault(name, []).append(tensors)
+    except (ServerError, UsageError) as error:
+        problem = f": {error}"
     control = bench.target.control
     written = {}
     for name in models:
+        if name not in seen:
+            console.say(f"note: '{name}' is measured with made-up rows, not with what the pipeline sends it{problem}")
         rows = seen.get(name) or made_up_rows(control.metadata(name), control.config(name))
         written[name] = write_input_data(bench.folder.absolute() / f"input-{name}.json", rows)
     return written
+
+
+def _sent_on(bench: Bench) -> Iterator[tuple[str, Row]]:
+    """Yield which model is sent what of the first rows of the pipeline's own data.
+
+    Raises: ServerError where a step fails; UsageError for data that do not fit the pipeline.
+    """
+    if bench.task.input_data is None:
+        return
+    with connect(bench.target.grpc_url) as client:
+        for row in read_rows(bench.task.input_data, find_target(client, bench.task.model), ROWS):
+            yield from _walk(client, bench.task.model, bench.changes.base, row)
 
 
 def _walk(client: Client, ensemble: str, configs: Mapping[str, ModelConfig], row: Row) -> list[tuple[str, Row]]:
@@ -45,7 +58,9 @@ def _walk(client: Client, ensemble: str, configs: Mapping[str, ModelConfig], row
     tensors, found = dict(row), []
     waiting = list(configs[ensemble].ensemble_scheduling.step)
     while waiting:
-        step = next(one for one in waiting if set(one.input_map.values()) <= tensors.keys())
+        step = next((one for one in waiting if set(one.input_map.values()) <= tensors.keys()), None)
+        if step is None:  # the others wait for an output that did not come
+            break
         waiting.remove(step)
         inputs = {name: tensors[value] for name, value in step.input_map.items()}
         config = configs[step.model_name]
@@ -58,33 +73,9 @@ def _walk(client: Client, ensemble: str, configs: Mapping[str, ModelConfig], row
     return found
 
 
-def _infer(client: Client, model: str, inputs: Row, *, is_batched: bool) -> dict[str, Array]:
+def _infer(client: Client, model: str, inputs: Row, *, is_batched: bool) -> Row:
     types = {spec.name: spec.datatype for spec in client.metadata(model).inputs}
     sent = [Tensor(name, types[name], array[np.newaxis] if is_batched else array) for name, array in inputs.items()]
     outputs = client.infer(InferRequest(model, sent)).outputs
-    return {name: tensor.array[0] if is_batched else tensor.array for name, tensor in outputs.items()}
-
-
-def _first_rows(path: Path | None, metadata: ModelMetadata) -> list[Row]:
-    """Read the first rows of an input-data file, each tensor without the batch axis."""
-    if path is None:
-        return []
-    rows = json.loads(path.read_bytes())["data"][:ROWS]
-    specs = {spec.name: spec for spec in metadata.inputs}
-    return [{name: _array(value, specs[name].datatype) for name, value in row.items()} for row in rows]
-
-
-def _array(value: Any, datatype: str) -> Array:
-    """Return one tensor of perf_analyzer's input data: {"content": ..., "shape": ...} or plain values."""
-    content = value["content"] if isinstance(value, dict) and "content" in value else value
-    shape = value["shape"] if isinstance(value, dict) and "shape" in value else None
-    if isinstance(content, dict):
-        raw = base64.b64decode(content["b64"])
-        if shape is None:
-            raise UsageError("base64 without a shape")
-        return decode(raw, datatype, shape)
-    if datatype == "BYTES":
-        array: Array = np.array([str(one).encode() for one in np.ravel(content)], dtype=object)
-    else:
-        array = np.asarray(content, dtype=BY_WIRE[datatype].numpy)
-    return array.reshape(shape) if shape is not None else array
+    arrays = {name: bf16_bits(one.array) if one.datatype == "BF16" else one.array for name, one in outputs.items()}
+    return {name: array[0] for name, array in arrays.items()} if is_batched else arrays
