@@ -11,7 +11,6 @@ Versions of the schema; the earlier ones are still read, but cells of before 3 a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,7 +19,8 @@ from typing import Any, Literal, get_args
 from pydantic import TypeAdapter, ValidationError
 
 from tritonsmith.ensembles.draw.core import Graph
-from tritonsmith.generator.errors import RepositoryError, UsageError
+from tritonsmith.generator.errors import UsageError
+from tritonsmith.perf.documents import Kind
 from tritonsmith.perf.files import write_by_rename, writing
 from tritonsmith.perf.identity import digest_of
 from tritonsmith.perf.measure.load import Load
@@ -143,12 +143,13 @@ class Sweep:
         return len(self.cells) == self.plan.cells
 
 
-_SWEEP, _CELL = TypeAdapter(Sweep), TypeAdapter(Cell)
+SWEEPS = Kind(Sweep, "sweep", get_args(Schema), "`tritonsmith sweep` makes one", "measure again", DOCUMENT_NAME)
+_CELL = TypeAdapter(Cell)
 
 
 def write_sweep(sweep: Sweep, folder: Path) -> Path:
     """Write the document into its folder and return its path."""
-    return write_by_rename(folder / DOCUMENT_NAME, _SWEEP.dump_json(sweep, indent=1))
+    return SWEEPS.write(sweep, folder)
 
 
 def read_sweep(path: Path) -> Sweep:
@@ -156,33 +157,12 @@ def read_sweep(path: Path) -> Sweep:
 
     Raises: UsageError where there is none; RepositoryError where it is not a sweep document of this version.
     """
-    file = path / DOCUMENT_NAME if path.is_dir() else path
-    try:
-        data = file.read_bytes()
-    except OSError as problem:
-        raise UsageError(f"no sweep in {path}: {problem.strerror}", hint="`tritonsmith sweep` makes one") from None
-    try:
-        schema = json.loads(data).get("schema")
-    except (ValueError, AttributeError):
-        raise RepositoryError("not a JSON document", where=str(file), hint="measure again") from None
-    if schema not in get_args(Schema):
-        raise RepositoryError(
-            f"schema {schema!r} is not {SCHEMA!r}",
-            where=str(file),
-            hint="it was written by another version; measure again",
-        )
-    try:
-        return _SWEEP.validate_json(data)
-    except ValidationError as problem:
-        first = problem.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise RepositoryError(f"{place}: {first['msg']}", where=str(file), hint="measure again") from None
+    return SWEEPS.read(path)
 
 
 def as_json(sweep: Sweep) -> dict[str, Any]:
     """Return the document as plain JSON data."""
-    document: dict[str, Any] = json.loads(_SWEEP.dump_json(sweep))
-    return document
+    return SWEEPS.as_json(sweep)
 
 
 def write_cell(cell: Cell, folder: Path) -> None:

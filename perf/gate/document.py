@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import TypeAdapter, ValidationError
-
-from tritonsmith.generator.errors import RepositoryError, UsageError
-from tritonsmith.perf.files import write_by_rename
+from tritonsmith.generator.errors import UsageError
+from tritonsmith.perf.documents import Kind
 from tritonsmith.perf.gate.core import DEFAULT_TOLERANCES, Run, Tolerance, Verdict
 from tritonsmith.perf.gate.fingerprint import Fingerprint
 from tritonsmith.perf.measure.load import Load
@@ -74,12 +71,12 @@ class Gate:
     schema: Schema = SCHEMA
 
 
-_GATE = TypeAdapter(Gate)
+GATES = Kind(Gate, "gate", get_args(Schema), "`tritonsmith gate` makes one", "gate again", DOCUMENT_NAME)
 
 
 def write_gate(gate: Gate, folder: Path) -> Path:
     """Write the document into its folder and return its path."""
-    return write_by_rename(folder / DOCUMENT_NAME, _GATE.dump_json(gate, indent=1))
+    return GATES.write(gate, folder)
 
 
 def read_gate(path: Path) -> Gate:
@@ -87,27 +84,9 @@ def read_gate(path: Path) -> Gate:
 
     Raises: UsageError where there is none; RepositoryError where it is not a gate's document of this version.
     """
-    file = path / DOCUMENT_NAME if path.is_dir() else path
-    try:
-        data = file.read_bytes()
-    except OSError as problem:
-        raise UsageError(f"no gate in {path}: {problem.strerror}", hint="`tritonsmith gate` makes one") from None
-    try:
-        schema = json.loads(data).get("schema")
-    except (ValueError, AttributeError):
-        raise RepositoryError("not a JSON document", where=str(file), hint="gate again") from None
-    if schema not in get_args(Schema):
-        hint = "it was written by another version; gate again"
-        raise RepositoryError(f"schema {schema!r} is not {SCHEMA!r}", where=str(file), hint=hint)
-    try:
-        return _GATE.validate_json(data)
-    except ValidationError as problem:
-        first = problem.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise RepositoryError(f"{place}: {first['msg']}", where=str(file), hint="gate again") from None
+    return GATES.read(path)
 
 
 def as_json(gate: Gate) -> dict[str, Any]:
     """Return the document as plain JSON data."""
-    document: dict[str, Any] = json.loads(_GATE.dump_json(gate))
-    return document
+    return GATES.as_json(gate)

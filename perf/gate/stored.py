@@ -9,7 +9,6 @@ prediction interval, on logarithms. With fewer than three sessions there is none
 from __future__ import annotations
 
 import datetime
-import json
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,10 +17,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Literal, get_args
 
-from pydantic import TypeAdapter, ValidationError
-
-from tritonsmith.generator.errors import RepositoryError, UsageError
-from tritonsmith.perf.files import write_by_rename
+from tritonsmith.generator.errors import UsageError
+from tritonsmith.perf.documents import Kind
 from tritonsmith.perf.gate.core import METRICS, Comparison, Failure, Run, Tolerance, Verdict, Word
 from tritonsmith.perf.gate.decide import MISSED, conclude, is_pass
 from tritonsmith.perf.gate.document import GatePlan
@@ -68,13 +65,14 @@ class StoredBaseline:
     schema: Schema = SCHEMA
 
 
-_STORED = TypeAdapter(StoredBaseline)
+MADE_BY = "`tritonsmith gate --save-baseline FILE` makes one"
+BASELINES = Kind(StoredBaseline, "stored baseline", get_args(Schema), MADE_BY, MADE_BY)
 
 
 def write_baseline(stored: StoredBaseline, path: Path) -> Path:
     """Write a stored baseline and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    return write_by_rename(path, _STORED.dump_json(stored, indent=1))
+    return BASELINES.write(stored, path)
 
 
 def read_baseline(path: Path) -> StoredBaseline:
@@ -82,21 +80,7 @@ def read_baseline(path: Path) -> StoredBaseline:
 
     Raises: UsageError where there is none; RepositoryError where it is something else.
     """
-    hint = "`tritonsmith gate --save-baseline FILE` makes one"
-    try:
-        data = path.read_bytes()
-    except OSError as problem:
-        raise UsageError(f"no stored baseline in {path}: {problem.strerror}", hint=hint) from None
-    try:
-        if json.loads(data).get("schema") not in get_args(Schema):
-            raise RepositoryError(f"its schema is not {SCHEMA!r}", where=str(path), hint=hint)
-        return _STORED.validate_json(data)
-    except ValidationError as problem:
-        first = problem.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise RepositoryError(f"{place}: {first['msg']}", where=str(path), hint=hint) from None
-    except (ValueError, AttributeError):
-        raise RepositoryError("not a stored baseline", where=str(path), hint=hint) from None
+    return BASELINES.read(path)
 
 
 def require_same_plan(stored: StoredBaseline, plan: GatePlan, input_digest: str, *, where: str) -> None:

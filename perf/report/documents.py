@@ -5,61 +5,60 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.perf import document as sweeps
+from tritonsmith.perf.document import SWEEPS
+from tritonsmith.perf.documents import Kind
 from tritonsmith.perf.files import write_by_rename
-from tritonsmith.perf.gate import document as gates
 from tritonsmith.perf.gate import page as gate_page
 from tritonsmith.perf.gate import text as gate_text
+from tritonsmith.perf.gate.document import GATES
 from tritonsmith.perf.report.write import render_report
-from tritonsmith.perf.tune import document as tunings
+from tritonsmith.perf.tune.document import TUNINGS
 from tritonsmith.perf.tune.report import page as tune_page
 from tritonsmith.perf.tune.report import text as tune_text
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of document: its file's name, its page's, and what renders it in each form from the document's path."""
+class Reports:
+    """What is made of a kind of document: its page, and what renders it in each form."""
 
     verb: str
-    document: str
+    kind: Kind[Any]
     page: str
-    forms: Mapping[str, Callable[[Path], str]]
+    forms: Mapping[str, Callable[[Any], str]]
 
 
-def _sweep_form(form: str) -> Callable[[Path], str]:
-    return lambda path: render_report(sweeps.read_sweep(path), form)
+def _json_of(kind: Kind[Any]) -> Callable[[Any], str]:
+    return lambda document: json.dumps(kind.as_json(document), indent=2)
 
 
-KINDS = (
-    Kind(
+REPORTS = (
+    Reports(
         "sweep",
-        sweeps.DOCUMENT_NAME,
+        SWEEPS,
         "report.html",
-        {form: _sweep_form(form) for form in ("html", "markdown", "csv", "json")},
+        {form: partial(render_report, form=form) for form in ("html", "markdown", "csv", "json")},
     ),
-    Kind(
+    Reports(
         "tune",
-        tunings.DOCUMENT_NAME,
+        TUNINGS,
         tune_page.PAGE_NAME,
-        {
-            "html": lambda path: tune_page.render_page(tunings.read_tuning(path)),
-            "markdown": lambda path: tune_text.as_markdown(tunings.read_tuning(path)),
-            "json": lambda path: json.dumps(tunings.as_json(tunings.read_tuning(path)), indent=2),
-        },
+        {"html": tune_page.render_page, "markdown": tune_text.as_markdown, "json": _json_of(TUNINGS)},
     ),
-    Kind(
+    Reports(
         "gate",
-        gates.DOCUMENT_NAME,
+        GATES,
         "gate.html",
         {
-            "html": lambda path: gate_page.render_page(gates.read_gate(path)),
-            "markdown": lambda path: gate_text.as_markdown(gates.read_gate(path)),
-            "csv": lambda path: gate_text.as_csv(gates.read_gate(path)),
-            "junit": lambda path: gate_text.as_junit(gates.read_gate(path)) + "\n",
-            "json": lambda path: json.dumps(gates.as_json(gates.read_gate(path)), indent=2),
+            "html": gate_page.render_page,
+            "markdown": gate_text.as_markdown,
+            "csv": gate_text.as_csv,
+            "junit": lambda gate: gate_text.as_junit(gate) + "\n",
+            "json": _json_of(GATES),
         },
     ),
 )
@@ -70,26 +69,27 @@ def report_on(path: Path, form: str) -> str:
 
     Raises: UsageError where there is no document, or where its kind has no such form.
     """
-    kind = kind_of(path)
-    if form and form not in kind.forms:
-        hint = f"it has {', '.join(f'--{known}' for known in kind.forms)}"
-        raise UsageError(f"what `{kind.verb}` found has no --{form}", hint=hint)
+    reports = reports_on(path)
+    if form and form not in reports.forms:
+        hint = f"it has {', '.join(f'--{known}' for known in reports.forms)}"
+        raise UsageError(f"what `{reports.verb}` found has no --{form}", hint=hint)
+    text = reports.forms[form or "html"](reports.kind.read(path))
     if form:
-        return kind.forms[form](path)
+        return text
     folder = path if path.is_dir() else path.parent
-    return str(write_by_rename(folder / kind.page, kind.forms["html"](path).encode()))
+    return str(write_by_rename(folder / reports.page, text.encode()))
 
 
-def kind_of(path: Path) -> Kind:
-    """Return the kind of a document by its schema, of a folder by which document is in it: the newest, if several.
+def reports_on(path: Path) -> Reports:
+    """Return the reports on a document by its schema, on a folder's by which is in it: the newest, if several.
 
     What is no document of ours is taken for a sweep's, which says what is wrong with it.
     """
     if path.is_dir():
-        found = [kind for kind in KINDS if (path / kind.document).is_file()]
-        return max(found, key=lambda kind: (path / kind.document).stat().st_mtime_ns, default=KINDS[0])
+        found = [one for one in REPORTS if (path / one.kind.file_name).is_file()]
+        return max(found, key=lambda one: (path / one.kind.file_name).stat().st_mtime_ns, default=REPORTS[0])
     try:
         schema = str(json.loads(path.read_bytes()).get("schema"))
     except (OSError, ValueError, AttributeError):
-        return KINDS[0]
-    return next((kind for kind in KINDS if schema.startswith(f"tritonsmith.{kind.verb}/")), KINDS[0])
+        return REPORTS[0]
+    return next((one for one in REPORTS if schema.startswith(f"tritonsmith.{one.verb}/")), REPORTS[0])

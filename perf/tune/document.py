@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import TypeAdapter, ValidationError
-
-from tritonsmith.generator.errors import RepositoryError, UsageError
-from tritonsmith.perf.files import write_by_rename
+from tritonsmith.perf.documents import Kind
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import Environment
 from tritonsmith.perf.tune.core import Fate, Found, Prediction, Wish
@@ -83,12 +79,12 @@ class Tuning:
         return bool(others) and not any(standing.fate in ENDED for standing in others)
 
 
-_TUNING = TypeAdapter(Tuning)
+TUNINGS = Kind(Tuning, "tuning", get_args(Schema), "`tritonsmith tune` makes one", "tune again", DOCUMENT_NAME)
 
 
 def write_tuning(tuning: Tuning, folder: Path) -> Path:
     """Write the document into its folder and return its path."""
-    return write_by_rename(folder / DOCUMENT_NAME, _TUNING.dump_json(tuning, indent=1))
+    return TUNINGS.write(tuning, folder)
 
 
 def read_tuning(path: Path) -> Tuning:
@@ -96,27 +92,9 @@ def read_tuning(path: Path) -> Tuning:
 
     Raises: UsageError where there is none; RepositoryError where it is not a tuning's document of this version.
     """
-    file = path / DOCUMENT_NAME if path.is_dir() else path
-    try:
-        data = file.read_bytes()
-    except OSError as problem:
-        raise UsageError(f"no tuning in {path}: {problem.strerror}", hint="`tritonsmith tune` makes one") from None
-    try:
-        schema = json.loads(data).get("schema")
-    except (ValueError, AttributeError):
-        raise RepositoryError("not a JSON document", where=str(file), hint="tune again") from None
-    if schema not in get_args(Schema):
-        hint = "it was written by another version; tune again"
-        raise RepositoryError(f"schema {schema!r} is not {SCHEMA!r}", where=str(file), hint=hint)
-    try:
-        return _TUNING.validate_json(data)
-    except ValidationError as problem:
-        first = problem.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise RepositoryError(f"{place}: {first['msg']}", where=str(file), hint="tune again") from None
+    return TUNINGS.read(path)
 
 
 def as_json(tuning: Tuning) -> dict[str, Any]:
     """Return the document as plain JSON data."""
-    document: dict[str, Any] = json.loads(_TUNING.dump_json(tuning))
-    return document
+    return TUNINGS.as_json(tuning)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.perf.report.documents import kind_of, report_on
+from tritonsmith.perf.report.documents import report_on, reports_on
 from tritonsmith.perf.tune.document import Tuning, write_tuning
 
 MakeTuning = Callable[..., Tuning]
@@ -37,13 +37,13 @@ def test_of_several_documents_in_a_folder_the_newest_is_meant(make_tuning: MakeT
     other = tmp_path / "gate.json"
     other.write_text("{}")
     os.utime(other, (1, 1))
-    assert kind_of(tmp_path).verb == "tune"
+    assert reports_on(tmp_path).verb == "tune"
     os.utime(written, (0, 0))
-    assert kind_of(tmp_path).verb == "gate"
+    assert reports_on(tmp_path).verb == "gate"
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"schema": "tritonsmith.tuner/1"}', "{}"])
 def test_what_is_no_document_of_ours_is_taken_for_a_sweep_s(text: str, tmp_path: Path) -> None:
     path = tmp_path / "some.json"
     path.write_text(text)
-    assert kind_of(path).verb == kind_of(tmp_path).verb == kind_of(tmp_path / "none").verb == "sweep"
+    assert reports_on(path).verb == reports_on(tmp_path).verb == reports_on(tmp_path / "none").verb == "sweep"
