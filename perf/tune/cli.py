@@ -132,41 +132,44 @@ def _measure(
     folder: Path,
     clock: Clock,
 ) -> Measured:
-    with _target(options, subject) as target, contextlib.ExitStack() as stack:
+    with _target(options, subject) as target:
         model = options.model or (the_model(configs_of(subject.repository)) if subject else only_model(target.control))
         space = space or _space(served_subject(target, model), options)
         inputs, sent = write_inputs(read_inputs(options), model, target, folder / INPUT_NAME)
-        arena = stack.enter_context(
-            live_arena(
-                target, model, inputs, tool, folder, limits=wish.limits, begun_s=clock.begun_s, seed=options.seed
-            )
-        )
-        clock.add("build and start" if subject else "start", arena.spent_s)
-        console.say(f"{model}: {len(space.candidates)} configurations, {options.budget_s:g} s at most")
-        end_s = END_S if target.server else END_S + UNDO_S * len(arena.bench.changes.base)
-        share_s = CALIBRATION_SHARE * (options.budget_s - end_s - clock.spent_s)
-        predict = arena.calibrate(space.candidates, until_s=clock.spent_s + share_s)
-        clock.add("calibration", arena.spent_s)
-        found = _search(arena, space.candidates, wish, predict, options, budget_s=options.budget_s - end_s)
-        clock.add("search", found.spent_s)
-        clock.earlier_s = max(0.0, found.spent_s - (time.monotonic() - clock.begun_s))
-        plan = TunePlan(
-            model=model,
-            wish=wish,
-            budget_s=options.budget_s,
-            seed=options.seed,
-            spec=str(options.spec or ("" if options.url else DEFAULT_SPEC)),
-            profile=options.profile,
-            url=options.url or "",
-            vary=tuple(map(words_of, read_variations(options, subject.wanted if subject else None))),
-            input_data=sent,
-        )
+        plan = _plan(options, wish, subject, model, sent)
         version = str(target.control.server_metadata().get("version", "unknown"))
         notices = target.notices(list(read_configs(target.control, model)))
-        measured = Measured(plan, found, version, tuple(_expectations(found, predict)), notices)
-        if target.server is not None:
-            target.server.process.kill()  # no request is in flight, and nobody else uses it: nothing is to be undone
+        with live_arena(
+            target, model, inputs, tool, folder, limits=wish.limits, begun_s=clock.begun_s, seed=options.seed
+        ) as arena:
+            clock.add("build and start" if subject else "start", arena.spent_s)
+            console.say(f"{model}: {len(space.candidates)} configurations, {options.budget_s:g} s at most")
+            budget_s = options.budget_s - (END_S if target.server else END_S + UNDO_S * len(arena.bench.changes.base))
+            until_s = clock.spent_s + CALIBRATION_SHARE * (budget_s - clock.spent_s)
+            predict = arena.calibrate(space.candidates, until_s=until_s)
+            clock.add("calibration", arena.spent_s)
+            found = _search(arena, space.candidates, wish, predict, options, budget_s=budget_s)
+            clock.add("search", found.spent_s)
+            clock.earlier_s = max(0.0, found.spent_s - (time.monotonic() - clock.begun_s))
+            measured = Measured(plan, found, version, tuple(_expectations(found, predict)), notices)
+            if target.server is not None:
+                target.server.process.kill()  # no request is in flight, nobody else uses it: nothing is to be undone
         return measured
+
+
+def _plan(options: TuneOptions, wish: Wish, subject: Subject | None, model: str, sent: str) -> TunePlan:
+    """Return what is asked for, as the document keeps it; `sent` says in words what the input was."""
+    return TunePlan(
+        model=model,
+        wish=wish,
+        budget_s=options.budget_s,
+        seed=options.seed,
+        spec=str(options.spec or ("" if options.url else DEFAULT_SPEC)),
+        profile=options.profile,
+        url=options.url or "",
+        vary=tuple(map(words_of, read_variations(options, subject.wanted if subject else None))),
+        input_data=sent,
+    )
 
 
 def _search(
