@@ -15,15 +15,15 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tritonsmith.backends.server.embedded import embedded_server
+from tritonsmith.backends.server.embedded import Server, embedded_server
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.process import run
@@ -39,6 +39,7 @@ from tritonsmith.perf.statistics import median
 from tritonsmith.perf.sweep import find_analyzer, run_sweep
 from tritonsmith.perf.target import Target, embedded_target
 from tritonsmith.perf.tune.arena.live import live_arena
+from tritonsmith.perf.tune.arena.server import tuning_server
 from tritonsmith.perf.tune.core import Candidate
 from tritonsmith.perf.tune.document import read_tuning
 from tritonsmith.perf.tune.subject import built_subject
@@ -146,7 +147,7 @@ def judge_all(subject: Subject, spec: Path, folder: Path, size: Size) -> None:
     """Measure each pick and the best of all in turn, each loaded afresh; a pick that several runs made, once."""
     best = best_of(folder)
     picks = [choice for _, record in _runs(folder) if (choice := _choice(record))]
-    with _served(spec, folder) as target:
+    with _served(spec, folder, tuning_server) as target:
         inputs = _inputs(subject, target, folder)
         base = built_subject(spec, folder).repository
         configs = {name: model.config for name, model in base.models.items() if model.config is not None}
@@ -281,10 +282,12 @@ def _inputs(subject: Subject, target: Target, folder: Path) -> Path:
 
 
 @contextmanager
-def _served(spec: Path, folder: Path) -> Iterator[Target]:
+def _served(
+    spec: Path, folder: Path, serving: Callable[[Path], AbstractContextManager[Server]] = embedded_server
+) -> Iterator[Target]:
     built = built_subject(spec, folder)
     assert built.folder is not None
-    with embedded_server(built.folder) as server:
+    with serving(built.folder) as server:
         yield embedded_target(server)
 
 
