@@ -32,10 +32,10 @@ from tritonsmith.perf.bench.tune_subjects import SUBJECTS, Subject
 from tritonsmith.perf.document import SweepPlan, read_sweep
 from tritonsmith.perf.files import write_by_rename
 from tritonsmith.perf.folder import sweep_folder
-from tritonsmith.perf.gate.signed_rank import bounds, hodges_lehmann
 from tritonsmith.perf.measure.input_data import made_up_rows, write_input_data
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.statistics import median
+from tritonsmith.perf.statistics.signed_rank import bounds, hodges_lehmann
 from tritonsmith.perf.sweep import find_analyzer, run_sweep
 from tritonsmith.perf.target import Target, embedded_target
 from tritonsmith.perf.tune.arena.live import live_arena

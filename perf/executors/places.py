@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from tritonsmith.perf.document import Cell, Place, Sweep
-from tritonsmith.perf.gate.fingerprint import differences, fingerprint_of
+from tritonsmith.perf.measure.fingerprint import differences, fingerprint_of
 from tritonsmith.perf.measure.machine import Environment
 
 

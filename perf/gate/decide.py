@@ -16,9 +16,9 @@ from dataclasses import replace
 import numpy as np
 
 from tritonsmith.perf.gate.core import Comparison, Failure, Tolerance, Verdict, Word
-from tritonsmith.perf.gate.signed_rank import Floats, bounds, hodges_lehmann, margin, p_values_above
 from tritonsmith.perf.gate.spending import ERROR, levels, looks_until
 from tritonsmith.perf.measure.load import Load
+from tritonsmith.perf.statistics.signed_rank import Floats, bounds, hodges_lehmann, margin, p_values_above
 
 # How often the smallest visible slowdown is overlooked. Where that is 5 %, as is the tolerance, 10 % lie 4.65 % beyond
 # the tolerance (in logarithms): these are then found nine times in ten.

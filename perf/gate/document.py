@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.documents import Kind
 from tritonsmith.perf.gate.core import DEFAULT_TOLERANCES, Run, Tolerance, Verdict
-from tritonsmith.perf.gate.fingerprint import Fingerprint
+from tritonsmith.perf.measure.fingerprint import Fingerprint
 from tritonsmith.perf.measure.load import Load
 
 Schema = Literal["tritonsmith.gate/1"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tritonsmith.perf.gate.pairs import ORDERS
-from tritonsmith.perf.gate.signed_rank import Floats
+from tritonsmith.perf.statistics.signed_rank import Floats
 
 RUNS = len(ORDERS[0])
 SHORTER = math.sqrt(2)  # so much larger is the error of a gate's run: a pair has twice as many, half as long

@@ -9,9 +9,8 @@ import numpy as np
 
 from tritonsmith.perf.gate.decide import MISSED
 from tritonsmith.perf.gate.noise import Noise, draw_log_ratios
-from tritonsmith.perf.gate.self_test import highest_share
-from tritonsmith.perf.gate.signed_rank import Floats, bounds, margin
 from tritonsmith.perf.gate.spending import LOOKS, levels
+from tritonsmith.perf.statistics.signed_rank import Floats, bounds, margin
 
 CHUNK = 1000  # gates at once: 528 Walsh averages each
 
@@ -40,11 +39,6 @@ class Characteristics:
     def pass_share(self) -> float:
         """Return how often it passes."""
         return self.passed / self.gates
-
-    @property
-    def highest_regress_share(self) -> float:
-        """Return the upper bound of the chance to regress, with 95 % confidence."""
-        return highest_share(self.regressed, self.gates)
 
 
 def simulate_gates(noise: Noise, slowdown: float, tolerance: float, gates: int, seed: int) -> Characteristics:

@@ -14,7 +14,6 @@ from tritonsmith.generator.errors import ServerError, UnstableError
 from tritonsmith.perf.files import writing
 from tritonsmith.perf.gate.answers import pack, unpack
 from tritonsmith.perf.gate.document import Contender, Gate
-from tritonsmith.perf.gate.fingerprint import require_same
 from tritonsmith.perf.gate.pairs import PlannedPair, plan_pairs
 from tritonsmith.perf.gate.refusals import find_refusals
 from tritonsmith.perf.gate.run import Course, add_pair
@@ -31,6 +30,7 @@ from tritonsmith.perf.gate.stored import (
     write_baseline,
 )
 from tritonsmith.perf.measure.analyzer import SCRATCH_PREFIX, AnalyzerTool
+from tritonsmith.perf.measure.fingerprint import require_same
 
 GENERATIONS = 12  # of a session: fresh servers, each measured four times at each load
 

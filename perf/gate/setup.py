@@ -13,12 +13,12 @@ from tritonsmith.generator.errors import ServerError, UsageError
 from tritonsmith.perf.gate.answers import Answers, ask, find_difference
 from tritonsmith.perf.gate.core import Failure, Side
 from tritonsmith.perf.gate.document import Contender, GatePlan
-from tritonsmith.perf.gate.fingerprint import Fingerprint, fingerprint_here
 from tritonsmith.perf.gate.measure import PROBE_MS, Bench, choose_window_ms, warm_up
 from tritonsmith.perf.gate.servers import SideError, generation
 from tritonsmith.perf.gate.settled import Configs, served_configs, write_settled
 from tritonsmith.perf.identity import digest_of, repository_digest
 from tritonsmith.perf.measure.analyzer import AnalyzerTool, analyzer_version
+from tritonsmith.perf.measure.fingerprint import Fingerprint, fingerprint_here
 from tritonsmith.perf.measure.machine import read_environment
 from tritonsmith.perf.served import is_decoupled, only_model, read_configs
 from tritonsmith.perf.target import Target, embedded_target

@@ -13,7 +13,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from tritonsmith.perf.gate.signed_rank import Floats
+from tritonsmith.perf.statistics.signed_rank import Floats
 
 LOOKS = (8, 12, 20, 32)  # after how many pairs
 ERROR = 0.02  # of each kind of wrong verdict, one-sided, over all looks

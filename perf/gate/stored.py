@@ -22,10 +22,10 @@ from tritonsmith.perf.documents import Kind
 from tritonsmith.perf.gate.core import METRICS, Comparison, Failure, Run, Tolerance, Verdict, Word
 from tritonsmith.perf.gate.decide import MISSED, conclude, is_pass
 from tritonsmith.perf.gate.document import GatePlan
-from tritonsmith.perf.gate.fingerprint import Fingerprint
 from tritonsmith.perf.gate.spending import ERROR
-from tritonsmith.perf.gate.student import quantile
+from tritonsmith.perf.measure.fingerprint import Fingerprint
 from tritonsmith.perf.measure.load import Load
+from tritonsmith.perf.statistics.student import quantile
 
 Schema = Literal["tritonsmith.baseline/1"]
 SCHEMA: Schema = "tritonsmith.baseline/1"

@@ -12,11 +12,10 @@ from tritonsmith.perf.document import Cell
 from tritonsmith.perf.measure.kept import SHARES
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.slo.core import Judgement, Level, Tally
-from tritonsmith.perf.statistics import Interval
+from tritonsmith.perf.statistics import Interval, student
 
 Z = 1.96  # each bound is missed with 2.5 %
 LEAST_WINDOWS_OF_MEAN = 6
-_T_975 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)  # Student's t by degrees of freedom
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,7 @@ def mean_of(tally: Tally) -> Interval:
     values = np.asarray([mean for mean, count in zip(tally.mean_ms, tally.requests, strict=True) if count])
     if len(values) < LEAST_WINDOWS_OF_MEAN:
         return Interval(0.0, math.inf, 1.0)
-    t = _T_975[len(values) - 2] if len(values) - 2 < len(_T_975) else 2.2
-    half = t * float(values.std(ddof=1)) / math.sqrt(len(values))
+    half = student.quantile(0.975, len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
     return Interval(float(values.mean()) - half, float(values.mean()) + half, 0.95)
 
 

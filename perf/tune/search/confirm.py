@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tritonsmith.perf.gate.signed_rank import bounds, hodges_lehmann
+from tritonsmith.perf.statistics.signed_rank import bounds, hodges_lehmann
 from tritonsmith.perf.tune.core import Confirmation
 from tritonsmith.perf.tune.search.outlook import Outlook
 

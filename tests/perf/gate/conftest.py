@@ -9,10 +9,10 @@ import pytest
 from tritonsmith.perf.gate.core import DEFAULT_TOLERANCES, Conditions, Run, Tolerance
 from tritonsmith.perf.gate.decide import judge
 from tritonsmith.perf.gate.document import Contender, Gate, GatePlan
-from tritonsmith.perf.gate.fingerprint import Fingerprint
 from tritonsmith.perf.gate.pairs import plan_pairs
 from tritonsmith.perf.gate.ratios import find_failures, log_ratios
 from tritonsmith.perf.gate.refusals import find_refusals
+from tritonsmith.perf.measure.fingerprint import Fingerprint
 from tritonsmith.perf.measure.load import Load
 
 HERE = Fingerprint("Some CPU", 2, 8, "6.1", "2.36", "3.11.7", "2.51.0", "2.51.0")

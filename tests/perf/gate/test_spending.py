@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tritonsmith.perf.gate.signed_rank import p_values_above
 from tritonsmith.perf.gate.spending import ERROR, LOOKS, NORMAL, levels, looks_until
+from tritonsmith.perf.statistics.signed_rank import p_values_above
 
 
 def test_one_look_has_the_whole_error() -> None:

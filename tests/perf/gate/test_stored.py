@@ -12,7 +12,6 @@ from tritonsmith.generator.errors import RepositoryError, UsageError
 from tritonsmith.perf.gate.answers import find_difference, pack, unpack
 from tritonsmith.perf.gate.core import DEFAULT_TOLERANCES, Failure, Run
 from tritonsmith.perf.gate.document import Gate, GatePlan
-from tritonsmith.perf.gate.fingerprint import Fingerprint
 from tritonsmith.perf.gate.page import render_page
 from tritonsmith.perf.gate.stored import (
     Session,
@@ -26,8 +25,8 @@ from tritonsmith.perf.gate.stored import (
     with_session,
     write_baseline,
 )
-from tritonsmith.perf.gate.student import chance_below, quantile
 from tritonsmith.perf.gate.text import as_markdown, as_text
+from tritonsmith.perf.measure.fingerprint import Fingerprint
 from tritonsmith.perf.measure.load import Load
 
 LOAD = Load("concurrency", 4)
@@ -151,11 +150,3 @@ def test_what_it_can_show_is_said_wherever_the_verdict_is(make_gate: Callable[..
         assert "8 generations" in said
         assert "fresh start of both" not in said
     assert "8 generations in" in as_text(gate)
-
-
-@pytest.mark.parametrize(
-    ("freedom", "share", "value"), [(1, 0.975, 12.706), (2, 0.98, 4.849), (5, 0.99, 3.365), (30, 0.95, 1.697)]
-)
-def test_student_s_quantiles_are_those_of_the_tables(freedom: int, share: float, value: float) -> None:
-    assert quantile(share, freedom) == pytest.approx(value, abs=0.001)
-    assert chance_below(quantile(share, freedom), freedom) == pytest.approx(share)

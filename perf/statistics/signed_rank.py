@@ -54,11 +54,6 @@ def p_values_above(log_ratios: npt.ArrayLike, limit: float) -> Any:
     return upper_tails(values.shape[-1])[above]
 
 
-def p_values_below(log_ratios: npt.ArrayLike, limit: float) -> Any:
-    """Return the exact one-sided p-values, [...], of the claim that the middle of the values lies below the limit."""
-    return p_values_above(-np.asarray(log_ratios, dtype=float), -limit)
-
-
 def depth(pairs: int, level: float) -> int:
     """Return which Walsh average from either end bounds the middle with one-sided error `level` at most; 0: none does.
 

@@ -4,7 +4,13 @@ from pathlib import Path
 import pytest
 
 from tritonsmith.generator.errors import UnstableError
-from tritonsmith.perf.gate.fingerprint import Fingerprint, differences, fingerprint_here, fingerprint_of, require_same
+from tritonsmith.perf.measure.fingerprint import (
+    Fingerprint,
+    differences,
+    fingerprint_here,
+    fingerprint_of,
+    require_same,
+)
 from tritonsmith.perf.measure.machine import Environment
 
 MACHINE = Environment("Some CPU", 2, 8 << 30, "6.1", "2.36", "3.11.7", "0.1.0", "2.51.0", "2.51.0")
