@@ -17,7 +17,6 @@ from tritonsmith.perf.inputs import require_inputs, write_asked
 from tritonsmith.perf.measure.input_data import INPUT_NAME
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.overrides import running_target
-from tritonsmith.perf.replay import replay_plan, run_replay
 from tritonsmith.perf.report.answers import answer_line
 from tritonsmith.perf.report.tables import as_report_json, name_of, table_text
 from tritonsmith.perf.report.write import write_report
@@ -25,7 +24,7 @@ from tritonsmith.perf.served import is_decoupled, only_model, read_configs
 from tritonsmith.perf.slo.core import Span
 from tritonsmith.perf.slo.run import run_search
 from tritonsmith.perf.summary import UNSTABLE_SHARE, summarise
-from tritonsmith.perf.sweep import find_analyzer, run_sweep, set_up
+from tritonsmith.perf.sweep import find_analyzer, replay_plan, run_sweep, set_up
 from tritonsmith.perf.sweep_options import SweepOptions, read_goals, read_inputs, read_loads, read_replay, read_search
 from tritonsmith.perf.target import Target, embedded_target
 from tritonsmith.perf.trace import parse_speed
@@ -71,9 +70,7 @@ def measure(options: SweepOptions) -> Sweep:
             return spread(options, set_up(plan, target, folder), serving)
         console.say(f"{plan.model}: {plan.cells} cells, about {plan.seconds:.0f} s")
         with console.progress("sweep", plan.cells) as progress:
-            if times_s:
-                return run_replay(plan, times_s, target, folder, progress)
-            return run_sweep(plan, target, folder, progress)
+            return run_sweep(plan, target, folder, progress, times_s)
 
 
 def search(plan: SweepPlan, spans: Sequence[Span], target: Target, folder: Path) -> Sweep:

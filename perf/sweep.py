@@ -20,25 +20,36 @@ from tritonsmith.perf.executors.core import CellTask, Executor
 from tritonsmith.perf.executors.local import LocalExecutor
 from tritonsmith.perf.executors.places import differing_places, environment_of
 from tritonsmith.perf.identity import identity_of
-from tritonsmith.perf.measure.analyzer import AnalyzerTool, analyzer_version
+from tritonsmith.perf.measure.analyzer import AnalyzerTool, analyzer_version, replay_window_ms
 from tritonsmith.perf.measure.input_data import INPUT_NAME, made_up_rows, require_input_data, write_input_data
+from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import now, read_environment
 from tritonsmith.perf.overrides import undo_leftovers
 from tritonsmith.perf.pipelines import called_configs, draw_variants, known_calls
 from tritonsmith.perf.served import composing_models, is_decoupled, read_configs
 from tritonsmith.perf.target import Target
+from tritonsmith.perf.trace import replay_of
 from tritonsmith.perf.variants import measuring_order, require_variations
 
 
-def run_sweep(plan: SweepPlan, target: Target, folder: Path, progress: Progress) -> Sweep:
+def replay_plan(plan: SweepPlan, name: str, times_s: Sequence[float], speed: float) -> SweepPlan:
+    """Return the plan that replays these arrivals, in seconds from the first; the trace's mean rate is its load."""
+    replay = replay_of(name, times_s, speed)
+    load = Load("request_rate", float(f"{(len(times_s) - 1) / times_s[-1]:.6g}"))
+    return replace(plan, loads=(load,), window_ms=replay_window_ms(times_s[-1]), replay=replay)
+
+
+def run_sweep(
+    plan: SweepPlan, target: Target, folder: Path, progress: Progress, arrivals_s: Sequence[float] = ()
+) -> Sweep:
     """Measure what is not yet in `folder`, which is `sweep_folder`'s, and return the whole sweep, also written there.
 
     Cells are named by what they depend on, so a second call measures only what is missing. What varies is changed on
-    the live server and changed back at the end.
+    the live server and changed back at the end. `arrivals_s` are those of a `replay_plan`.
 
     Raises: ServerError, UnstableError, UsageError, ToolMissingError; what was measured until then is kept.
     """
-    bench = set_up(plan, target, folder)
+    bench = replace(set_up(plan, target, folder), arrivals_s=tuple(arrivals_s))
     sweep = begin_sweep(bench)
     return measure_sweep(sweep, missing_tasks(sweep, bench), LocalExecutor(bench), folder, progress)
 

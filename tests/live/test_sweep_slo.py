@@ -10,10 +10,10 @@ from tritonsmith.generator import console
 from tritonsmith.perf.document import Sweep, SweepPlan, read_sweep
 from tritonsmith.perf.folder import sweep_folder
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.replay import replay_plan, run_replay
 from tritonsmith.perf.report.tables import table_text
 from tritonsmith.perf.slo.core import Span
 from tritonsmith.perf.slo.run import run_search
+from tritonsmith.perf.sweep import replay_plan, run_sweep
 from tritonsmith.perf.target import embedded_target
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
@@ -71,7 +71,7 @@ def test_a_trace_is_replayed_as_it_was_recorded(server: Server, tmp_path: Path) 
     times_s = tuple(0.04 * index + (0.3 if index >= 12 else 0) for index in range(24))
     plan = replay_plan(PLAN, "trace.csv", times_s, 1)
     with sweep_folder(tmp_path), console.progress("sweep", plan.cells) as progress:
-        sweep = run_replay(plan, times_s, embedded_target(server), tmp_path, progress)
+        sweep = run_sweep(plan, embedded_target(server), tmp_path, progress, times_s)
     for cell in sweep.cells:
         replayed = cell.measurement.replayed
         assert replayed is not None
