@@ -23,6 +23,7 @@ from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.documents import Kind
 from tritonsmith.perf.files import write_by_rename, writing
 from tritonsmith.perf.identity import digest_of
+from tritonsmith.perf.measure.analyzer import measured_s
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import Environment
 from tritonsmith.perf.measure.measurement import Measurement
@@ -87,8 +88,8 @@ class SweepPlan:
 
     @property
     def seconds(self) -> float:
-        """Return about how long it takes: perf_analyzer's three windows last 1.2 times what they are asked."""
-        return self.cells * (3 * 1.2 * self.window_ms / 1000 + 0.3)
+        """Return about how long it takes, with the starts of perf_analyzer."""
+        return self.cells * (measured_s(self.window_ms) + 0.3)
 
 
 @dataclass(frozen=True)

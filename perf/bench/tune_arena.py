@@ -12,9 +12,10 @@ import random
 from dataclasses import dataclass, replace
 
 from tritonsmith.perf.bench.tune_spaces import Space, times
+from tritonsmith.perf.measure.analyzer import measured_s
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.tune.core import Candidate, Prediction, Trial
-from tritonsmith.perf.tune.search.costs import kind_of_step, measured_s
+from tritonsmith.perf.tune.search.costs import kind_of_step
 
 CHANGE_S = {"stay": 0.0, "more instances": 0.1, "fewer instances": 1.2, "load": 1.4}
 START_S, WARM_UP_S, PREDICTION_S = 0.35, 0.3, 0.02

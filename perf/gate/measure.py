@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 import os
 import time
@@ -28,7 +27,7 @@ from tritonsmith.perf.measure.analyzer import (
     run_analyzer,
 )
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.measure.machine import MachineLoad, machine_load, read_cpu_ticks
+from tritonsmith.perf.measure.machine import MachineLoad, machine_load, now, read_cpu_ticks
 from tritonsmith.perf.measure.measurement import Measurement, compose_measurement
 from tritonsmith.perf.measure.server_statistics import mean_request_us, step_between
 
@@ -89,7 +88,7 @@ def measure_run(bench: Bench, servers: Iterable[Server], server: Server, pair: i
 
     Raises: HungError, EndedError, LostExportError where it is perf_analyzer that fails.
     """
-    started_at = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+    started_at = now()
     ours, own_s, begun_s = [one.pid for one in servers], _own_cpu_s(), time.monotonic()
     load_average, ticks, used_s = os.getloadavg()[0], read_cpu_ticks(), _sessions_cpu_s(ours)
     measurement, problem = None, ""

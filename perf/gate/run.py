@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -30,6 +29,7 @@ from tritonsmith.perf.gate.spending import LOOKS
 from tritonsmith.perf.gate.unfinished import Unfinished, find_unfinished, forget, keep
 from tritonsmith.perf.measure.analyzer import SCRATCH_PREFIX, AnalyzerTool, EndedError, HungError
 from tritonsmith.perf.measure.load import Load
+from tritonsmith.perf.measure.machine import now
 
 
 @dataclass
@@ -66,7 +66,7 @@ def run_gate(wish: Wish, tool: AnalyzerTool, folder: Path, progress: Progress) -
 
     Raises: ServerError where the baseline does not serve; a candidate that does not is a verdict. UsageError.
     """
-    course = Course(datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds"))
+    course = Course(now())
     with writing(folder):
         scratch = tempfile.TemporaryDirectory(dir=folder, prefix=SCRATCH_PREFIX)
     with scratch as place:

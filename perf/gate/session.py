@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import tempfile
 from dataclasses import replace
 from importlib.metadata import version
@@ -31,6 +30,7 @@ from tritonsmith.perf.gate.stored import (
 )
 from tritonsmith.perf.measure.analyzer import SCRATCH_PREFIX, AnalyzerTool
 from tritonsmith.perf.measure.fingerprint import require_same
+from tritonsmith.perf.measure.machine import now
 
 GENERATIONS = 12  # of a session: fresh servers, each measured four times at each load
 
@@ -94,7 +94,7 @@ def _measure(
     is_judged: bool,
 ) -> tuple[Setting, Course]:
     """Measure generations of the only side, under the stored baseline's plan where there is one."""
-    course = Course(datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds"))
+    course = Course(now())
     if stored is not None:
         wish = replace(wish, plan=replace(wish.plan, window_ms=stored.plan.window_ms))
     with writing(folder):

@@ -60,6 +60,11 @@ class AnalyzerTool:
     environment: Mapping[str, str]
 
 
+def measured_s(window_ms: float) -> float:
+    """Return how many seconds perf_analyzer measures with a window: three windows of 1.2 times what they are asked."""
+    return 3 * 1.2 * window_ms / 1000
+
+
 @dataclass(frozen=True)
 class AnalyzerRun:
     """What perf_analyzer is to measure: one model under one load."""
@@ -79,8 +84,8 @@ class AnalyzerRun:
 
     @property
     def measured_s(self) -> float:
-        """Return how long it measures: three windows of 1.2 times what they are asked."""
-        return 3 * 1.2 * self.window_ms / 1000
+        """Return how long it measures."""
+        return measured_s(self.window_ms)
 
     @property
     def time_limit_s(self) -> float:

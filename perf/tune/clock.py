@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
 import time
 from dataclasses import dataclass, field
 
+from tritonsmith.perf.measure.machine import now
 from tritonsmith.perf.tune.document import Phase
 
 
@@ -14,9 +14,7 @@ class Clock:
     """Where a tuning's seconds go; phases grow while it runs."""
 
     begun_s: float = field(default_factory=time.monotonic)
-    started_at: str = field(
-        default_factory=lambda: datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
-    )
+    started_at: str = field(default_factory=now)
     phases: list[Phase] = field(default_factory=list)
     earlier_s: float = 0.0  # spent by runs of this tuning before this one
 

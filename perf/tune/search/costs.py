@@ -7,19 +7,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tritonsmith.perf.document import Scalar
+from tritonsmith.perf.measure.analyzer import measured_s
 from tritonsmith.perf.tune.core import Candidate
 from tritonsmith.perf.variants import CHEAP
 
 Kind = Literal["stay", "more instances", "fewer instances", "load"]
 # Seconds besides the windows, before any was seen: perf_analyzer's start, and what changes on the server.
 FIRST_GUESS: dict[Kind, float] = {"stay": 0.5, "more instances": 0.8, "fewer instances": 1.8, "load": 2.2}
-WINDOWS = 3 * 1.2  # perf_analyzer measures three windows, each 1.2 times as long
 RECENT, MARGIN = 8, 1.2
-
-
-def measured_s(window_ms: int) -> float:
-    """Return the seconds that are measured with a window."""
-    return WINDOWS * window_ms / 1e3
 
 
 def kind_of_step(loaded: Candidate | None, candidate: Candidate, *, is_fresh: bool) -> Kind:

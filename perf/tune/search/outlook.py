@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tritonsmith.perf.measure.analyzer import measured_s
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.tune.core import Trial
 from tritonsmith.perf.tune.search.belief import Belief, Observations, Points, believe
@@ -122,7 +123,7 @@ def _belief(grid: Grid, features: npt.NDArray[np.int64], trials: Sequence[Trial]
         np.array(logs, dtype=float),
         np.array(codes, dtype=np.int64),
         np.array([code not in codes[:place] for place, code in enumerate(codes)], dtype=bool),
-        np.array([3 * 1.2 * trial.window_ms / 1e3 for trial in good], dtype=float),
+        np.array([measured_s(trial.window_ms) for trial in good], dtype=float),
         np.array([_counting(trial, metric) for trial in good], dtype=float),
     )
     known = [grid.log_predicted(number, load, metric, unknown) for number, load in grid.known]

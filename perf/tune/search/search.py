@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tritonsmith.perf.measure.analyzer import measured_s
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.tune.core import Arena, Candidate, Found, Predict, Trial, Wish
 from tritonsmith.perf.tune.search.confirm import Pair
-from tritonsmith.perf.tune.search.costs import Costs, kind_of_step, measured_s
+from tritonsmith.perf.tune.search.costs import Costs, kind_of_step
 from tritonsmith.perf.tune.search.grid import Grid, contenders, feature_codes
 from tritonsmith.perf.tune.search.outlook import TAILS_OF, Outlook, survey
 from tritonsmith.perf.tune.search.race import (
