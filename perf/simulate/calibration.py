@@ -70,12 +70,13 @@ def calibrate(probes: Sequence[Probe]) -> Calibration:
 
 def with_contention(service: ServiceTimes, two: Sequence[ModelCounters]) -> tuple[ServiceTimes, Contention]:
     """Return the slowdown that counters of two busy instances show against one's times, and whether there is any."""
-    factor = max(1.0, median([_slowdown(service, counters) for counters in two]))
+    factor = max(1.0, median([slowdown(service, counters) for counters in two]))
     is_contending = factor > SLOWED
     return replace(service, is_contending=is_contending), Contention((1.0, factor if is_contending else 1.0))
 
 
-def _slowdown(service: ServiceTimes, counters: ModelCounters) -> float:
+def slowdown(service: ServiceTimes, counters: ModelCounters) -> float:
+    """Return how many times longer executions took than those of one instance alone."""
     alone_us = sum(count * service.mean_of(size) for size, count in counters.batch_sizes.items())
     return sum(counters.busy_ns.values()) / 1e3 / alone_us if alone_us else 1.0
 

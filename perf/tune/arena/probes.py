@@ -23,7 +23,7 @@ from tritonsmith.perf.measure.analyzer import AnalyzerRun
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.served import computing
 from tritonsmith.perf.simulate import Contention, ServiceTimes
-from tritonsmith.perf.simulate.calibration import Probe, calibrate
+from tritonsmith.perf.simulate.calibration import Probe, calibrate, slowdown
 from tritonsmith.perf.tune.arena.allowance import Allowance, Plan, affordable
 from tritonsmith.perf.tune.arena.bench import Bench
 from tritonsmith.perf.tune.arena.predict import Calibrated, work_key
@@ -195,12 +195,6 @@ def _calibrated(
             slowed[count] = max(1.0, float(np.median([slowdown(service, probe.counters) for probe in busy])))
     is_contending = not slowed or max(slowed.values()) > SLOWED
     return replace(service, is_contending=is_contending), slowed
-
-
-def slowdown(service: ServiceTimes, counters: ModelCounters) -> float:
-    """Return how much longer executions took than those of one instance alone."""
-    alone_us = sum(count * service.mean_of(size) for size, count in counters.batch_sizes.items())
-    return sum(counters.busy_ns.values()) / 1e3 / alone_us if alone_us else 1.0
 
 
 def _probe(
