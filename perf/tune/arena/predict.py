@@ -14,6 +14,7 @@ from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.streams import Goals
 from tritonsmith.perf.served import computing, reached
 from tritonsmith.perf.simulate import Contention, Overhead, ServiceTimes, read_system, simulate
+from tritonsmith.perf.simulate.calibration import OUTSIDE_VARIATION
 from tritonsmith.perf.simulate.traffic import traffic_for
 from tritonsmith.perf.tune.core import Candidate, Prediction
 from tritonsmith.perf.variants import changed_configs
@@ -66,7 +67,7 @@ class Predictor:
         """What a request costs outside the models: what simulated models leave of the pipeline's own latency."""
         if self._overhead is None:
             inside_ms = self._prediction(self.calibrated.base, Load("concurrency", 1), Overhead(), 500).mean_ms
-            self._overhead = Overhead(max(0.0, self.calibrated.latency_us - inside_ms * 1e3))
+            self._overhead = Overhead(max(0.0, self.calibrated.latency_us - inside_ms * 1e3), OUTSIDE_VARIATION)
         return self._overhead
 
     def _simulated(self, configs: Mapping[str, ModelConfig], load: Load) -> Prediction:

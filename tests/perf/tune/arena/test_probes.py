@@ -107,6 +107,11 @@ def test_what_the_steps_leave_of_the_latency_as_served_is_overhead() -> None:
     assert predictor()(Candidate("as served", {}), Load("concurrency", 1)).mean_ms == pytest.approx(3.0, abs=0.05)
 
 
+def test_clients_do_not_go_on_in_step_after_a_batch() -> None:
+    found = predictor()(Candidate("as served", {}), Load("concurrency", 6))
+    assert found.p99_ms > 1.1 * found.p50_ms
+
+
 def test_predictions_follow_instances_and_limits() -> None:
     predict = predictor(goals=Goals(latency_ms=3.5))
     one, load = Candidate("one", {}), Load("concurrency", 32)
