@@ -6,10 +6,11 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tritonsmith.generator.errors import UsageError
+from tritonsmith.generator import console
+from tritonsmith.generator.errors import TritonsmithError, UsageError
 from tritonsmith.perf.files import STAGE_PREFIX
 from tritonsmith.perf.measure.analyzer import SCRATCH_PREFIX
 
@@ -34,6 +35,17 @@ def sweep_folder(folder: Path) -> Iterator[Path]:
         yield folder
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def keeping(folder: Path, what: Callable[[], str]) -> Iterator[None]:
+    """Say, where measuring ends early, what is kept in the folder: `what()` in words, nothing where that is empty."""
+    try:
+        yield
+    except (TritonsmithError, KeyboardInterrupt, SystemExit):
+        if kept := what():
+            console.tip(f"{kept} kept in {folder}; the same command goes on from there")
+        raise
 
 
 def _lock(handle: int, folder: Path) -> None:

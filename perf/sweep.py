@@ -11,7 +11,6 @@ from pathlib import Path
 
 from tritonsmith.backends.toolchain.find import perf_analyzer_environment, require_perf_analyzer
 from tritonsmith.ensembles.draw.core import Graph
-from tritonsmith.generator import console
 from tritonsmith.generator.console import Progress
 from tritonsmith.generator.errors import TritonsmithError, UsageError
 from tritonsmith.perf.cells import Bench
@@ -19,6 +18,7 @@ from tritonsmith.perf.document import Sweep, SweepPlan, cell_digest, read_cell, 
 from tritonsmith.perf.executors.core import CellTask, Executor
 from tritonsmith.perf.executors.local import LocalExecutor
 from tritonsmith.perf.executors.places import differing_places, environment_of
+from tritonsmith.perf.folder import keeping
 from tritonsmith.perf.identity import identity_of
 from tritonsmith.perf.measure.analyzer import AnalyzerTool, analyzer_version, replay_window_ms
 from tritonsmith.perf.measure.input_data import INPUT_NAME, made_up_rows, require_input_data, write_input_data
@@ -65,21 +65,18 @@ def measure_sweep(
     write_sweep(sweep, folder)
     # kept cells count as if they had taken their time now, so that the time left is right
     progress.started_s -= len(sweep.cells) * seconds / plan.cells
-    try:
-        begun: Callable[[CellTask], None] = lambda task: progress.update(len(sweep.cells), str(task))  # noqa: E731
-        with contextlib.closing(executor.measure(tasks, begun)) as measured:
-            for one in measured:
-                if one.cell.place:  # it was written elsewhere
-                    write_cell(one.cell, folder)
-                cells = (*sweep.cells, one.cell)
-                notices = _merged(sweep.notices, one.notices, differing_places(cells))
-                sweep = replace(sweep, cells=cells, notices=notices, environment=environment_of(sweep, cells))
-                write_sweep(sweep, folder)
-    except (TritonsmithError, KeyboardInterrupt, SystemExit):
-        if sweep.cells:
-            have = f"{len(sweep.cells)} of {plan.cells} cells"
-            console.tip(f"{have} are kept in {folder}; the same command measures the rest")
-        raise
+    begun: Callable[[CellTask], None] = lambda task: progress.update(len(sweep.cells), str(task))  # noqa: E731
+    with (
+        keeping(folder, lambda: f"{len(sweep.cells)} of {plan.cells} cells are" if sweep.cells else ""),
+        contextlib.closing(executor.measure(tasks, begun)) as measured,
+    ):
+        for one in measured:
+            if one.cell.place:  # it was written elsewhere
+                write_cell(one.cell, folder)
+            cells = (*sweep.cells, one.cell)
+            notices = _merged(sweep.notices, one.notices, differing_places(cells))
+            sweep = replace(sweep, cells=cells, notices=notices, environment=environment_of(sweep, cells))
+            write_sweep(sweep, folder)
     progress.update(len(sweep.cells))
     return sweep
 

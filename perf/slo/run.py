@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritonsmith.generator import console
 from tritonsmith.generator.console import Progress
-from tritonsmith.generator.errors import ServerError, TritonsmithError
+from tritonsmith.generator.errors import ServerError
 from tritonsmith.perf.cells import Bench, measure_cell, task_of
 from tritonsmith.perf.document import Cell, Sweep, SweepPlan, cell_digest, read_cell, write_sweep
+from tritonsmith.perf.folder import keeping
 from tritonsmith.perf.measure.analyzer import run_analyzer
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.slo.core import Answer, Span
@@ -45,15 +45,11 @@ def run_search(plan: SweepPlan, spans: Sequence[Span], target: Target, folder: P
     """
     bench = set_up(plan, target, folder)
     search = Search(bench, new_sweep(bench), {}, progress)
-    try:
+    with keeping(folder, lambda: f"{len(search.sweep.cells)} cells are" if search.sweep.cells else ""):
         for span in spans:
             if any(answer.outcome == "none" for answer in search.sweep.answers):
                 break  # what one request in flight misses, a rate misses
             _search_span(search, span if span.start else replace(span, start=_first_rate(search, span)))
-    except (TritonsmithError, KeyboardInterrupt, SystemExit):
-        if search.sweep.cells:
-            console.tip(f"{len(search.sweep.cells)} cells are kept in {folder}; the same command goes on from there")
-        raise
     return search.sweep
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tritonsmith.ensembles.commands import DEFAULT_SPEC
 from tritonsmith.generator import console
-from tritonsmith.generator.errors import AnswerIsNo, TritonsmithError, UnstableError
-from tritonsmith.perf.folder import sweep_folder
+from tritonsmith.generator.errors import AnswerIsNo, UnstableError
+from tritonsmith.perf.folder import keeping, sweep_folder
 from tritonsmith.perf.inputs import require_inputs, write_inputs
 from tritonsmith.perf.measure.analyzer import AnalyzerTool, analyzer_version
 from tritonsmith.perf.measure.input_data import INPUT_NAME
@@ -73,12 +73,8 @@ def tune(options: TuneOptions) -> Tuning:
         subject = built_subject(spec, folder, options.profile) if spec else None
         wish = read_wish(options, subject.wanted if subject else None)
         space = _space(subject, options) if subject else None
-        try:
+        with keeping(folder, lambda: "what was measured is" if _has_answers(folder) else ""):
             measured = _measure(options, wish, subject, space, tool, folder, clock)
-        except (TritonsmithError, KeyboardInterrupt, SystemExit):
-            if _has_answers(folder):
-                console.tip(f"what was measured is kept in {folder}; the same command goes on from there")
-            raise
         tuning = _written(options, measured, spec, tool, clock)
         write_tuning(tuning, folder)
         return tuning

@@ -176,7 +176,7 @@ def test_an_interrupted_continuation_forgets_nothing(
     sweep = sweep_of(plan, server, tmp_path)
     first, *later = [tmp_path / "cells" / f"{cell.digest}.json" for cell in sweep.cells]
     first.unlink()
-    monkeypatch.setattr("tritonsmith.perf.sweep.measure_cell", raise_interrupt)
+    monkeypatch.setattr("tritonsmith.perf.executors.local.measure_cell", raise_interrupt)
     with pytest.raises(KeyboardInterrupt):
         sweep_of(plan, server, tmp_path)
     assert read_sweep(tmp_path).cells == sweep.cells[1:]
