@@ -4,29 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
-from tritonsmith.ensembles.draw.svg import style_sheet
-from tritonsmith.perf import report
 from tritonsmith.perf.gate.document import Gate
 from tritonsmith.perf.gate.forest import forest_plot
 from tritonsmith.perf.gate.words import HEADER, conditions, counted, method, rows
-from tritonsmith.perf.report.page import COLOURS
+from tritonsmith.perf.report.render import footer, render, software_facts
 
 WHY = {"pass": "", "regress": "Why it regresses.", "inconclusive": "Why it is neither yes nor no."}
 
 
 def render_page(gate: Gate) -> str:
     """Return the page."""
-    folders = [Path(__file__).parent, Path(str(report.__file__)).parent]  # the second has the sweep's style
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folders), autoescape=True, undefined=jinja2.StrictUndefined
-    )
     comparisons = gate.verdict.comparisons
-    return environment.get_template(
-        "page.html.j2"
-    ).render(
+    return render(
+        Path(__file__).parent,
+        "gate",
         title=gate.plan.model,
         is_self_test=gate.is_self_test,
         verdict=gate.verdict,
@@ -40,20 +33,17 @@ def render_page(gate: Gate) -> str:
         rows=rows(gate),
         facts=_facts(gate),
         method=list(method(gate)),
-        colours=COLOURS,
-        pipeline_style=style_sheet(),
-        footer=f"{gate.schema} · tritonsmith {gate.tritonsmith} · {gate.started_at[:19].replace('T', ' ')} UTC",
+        footer=footer(gate.schema, gate.tritonsmith, gate.started_at),
     )
 
 
 def _facts(gate: Gate) -> list[tuple[str, str]]:
-    machine, plan = gate.machine, gate.plan
+    plan = gate.plan
     notices = list(dict.fromkeys((*gate.baseline.notices, *gate.candidate.notices)))
     requests = sum(run.requests for run in gate.runs)
     return [
         ("Meanwhile", conditions(gate)),
-        ("Server", f"tritonserver {machine.server}, perf_analyzer {machine.perf_analyzer} over {plan.protocol}"),
-        ("System", f"Linux {machine.kernel}, glibc {machine.glibc}, Python {machine.python}"),
+        *software_facts(gate.machine, plan.protocol),
         *([("Measured with", "; ".join(notices))] if notices else []),
         ("Input", plan.input_data or "made up"),
         ("Runs", f"{len(gate.runs)} of three windows of {1.2 * plan.window_ms:g} ms, {requests:,} requests"),

@@ -7,33 +7,28 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
-from tritonsmith.ensembles.draw.svg import style_sheet
 from tritonsmith.perf.document import Sweep
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.report.answers import answer_lines, answer_marks
-from tritonsmith.perf.report.charts import SERIES, row_label
+from tritonsmith.perf.report.charts import row_label
 from tritonsmith.perf.report.extras import extra_notes, extra_table
 from tritonsmith.perf.report.numbers import duration, interval_words, significant
+from tritonsmith.perf.report.render import footer, machine_facts, render
 from tritonsmith.perf.report.sections import by_variant, sections
 from tritonsmith.perf.report.tables import TOKENS_BY
 from tritonsmith.perf.summary import UNSTABLE_SHARE, Estimate, Point, StreamPoint, best_throughput, knee, summarise
 
 STREAM_TIMES_SHOWN = ("ttft", "inter_token", "tpot")
-# classes of the drawings that have a colour of their own in the style sheet
-COLOURS = ("p50", "p95", "p99", "client", "network", "queue", "input", "infer", "output", *SERIES)
 
 
 def render_html(sweep: Sweep) -> str:
     """Return the page."""
     points = summarise(sweep)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    started = sweep.started_at[:19].replace("T", " ")
-    return environment.get_template("page.html.j2").render(
+    return render(
+        Path(__file__).parent,
+        "sweep",
         title=sweep.plan.model,
         lead=_lead(points),
         headline=_headline(sweep, points),
@@ -54,9 +49,7 @@ def render_html(sweep: Sweep) -> str:
         facts=_facts(sweep),
         method=_method(sweep),
         commands=_commands(sweep),
-        colours=COLOURS,
-        pipeline_style=style_sheet(),
-        footer=f"{sweep.schema} · tritonsmith {sweep.environment.tritonsmith} · {started} UTC",
+        footer=footer(sweep.schema, sweep.environment.tritonsmith, sweep.started_at),
     )
 
 
@@ -177,14 +170,11 @@ def _milliseconds(us: float) -> str:
 
 
 def _facts(sweep: Sweep) -> list[tuple[str, str]]:
-    machine, plan = sweep.environment, sweep.plan
+    plan = sweep.plan
     made_up = "made up: floats in [0, 1), integers 0 to 9; 16 rows in turn"
     window_ms = plan.window_ms * 1.2
     return [
-        ("Machine", f"{machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 2**30:.0f} GiB"),
-        ("Server", f"tritonserver {machine.server}"),
-        ("Load generator", f"perf_analyzer {machine.perf_analyzer} over {plan.protocol}"),
-        ("System", f"Linux {machine.kernel}, glibc {machine.glibc}, Python {machine.python}"),
+        *machine_facts(sweep.environment, plan.protocol),
         *([("Measured with", "; ".join(sweep.notices))] if sweep.notices else []),
         ("Input", plan.prompts or (plan.input_data.name if plan.input_data else made_up)),
         *([("Replayed", str(plan.replay))] if plan.replay else []),

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
-from tritonsmith.ensembles.draw.svg import style_sheet
-from tritonsmith.perf import report
 from tritonsmith.perf.files import write_by_rename
 from tritonsmith.perf.report.numbers import significant
-from tritonsmith.perf.report.page import COLOURS
+from tritonsmith.perf.report.render import footer, machine_facts, render
 from tritonsmith.perf.tune.core import Standing
 from tritonsmith.perf.tune.document import Tuning
 from tritonsmith.perf.tune.report import drawings, words
@@ -31,13 +28,11 @@ def write_page(tuning: Tuning, folder: Path) -> Path:
 
 def render_page(tuning: Tuning) -> str:
     """Return the page."""
-    folders = [Path(__file__).parent, Path(str(report.__file__)).parent]  # the second has the sweep's style
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folders), autoescape=True, undefined=jinja2.StrictUndefined
-    )
     found, compared = tuning.found, drawings.comparisons(tuning)
     short = drawings.short_names(found)
-    return environment.get_template("page.html.j2").render(
+    return render(
+        Path(__file__).parent,
+        "tune",
         title=tuning.plan.model,
         headline=words.headline(tuning),
         pick=found.pick.name if found.pick else "",
@@ -57,10 +52,7 @@ def render_page(tuning: Tuning) -> str:
         change=tuning.change,
         is_written=tuning.is_written,
         facts=_facts(tuning),
-        colours=COLOURS,
-        pipeline_style=style_sheet(),
-        footer=f"{tuning.schema} · tritonsmith {tuning.environment.tritonsmith} · "
-        f"{tuning.started_at[:19].replace('T', ' ')} UTC",
+        footer=footer(tuning.schema, tuning.environment.tritonsmith, tuning.started_at),
     )
 
 
@@ -126,13 +118,11 @@ def _off(predicted: float, measured: float) -> str:
 
 
 def _facts(tuning: Tuning) -> list[tuple[str, str]]:
-    machine, plan = tuning.environment, tuning.plan
+    plan = tuning.plan
     return [
         ("Wanted", words.goal(plan.wish)),
         ("Varied", "; ".join(plan.vary) or "what usually pays"),
-        ("Machine", f"{machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 2**30:.1f} GiB"),
-        ("Server", f"tritonserver {machine.server}, perf_analyzer {machine.perf_analyzer}"),
-        ("System", f"Linux {machine.kernel}, glibc {machine.glibc}, Python {machine.python}"),
+        *machine_facts(tuning.environment),
         *([("Measured with", "; ".join(tuning.notices))] if tuning.notices else []),
         ("Input", plan.input_data or "made up"),
         ("Seed", str(plan.seed)),
