@@ -16,7 +16,6 @@ from tritonsmith.perf.folder import sweep_folder
 from tritonsmith.perf.inputs import require_inputs, write_asked
 from tritonsmith.perf.measure.input_data import INPUT_NAME
 from tritonsmith.perf.measure.load import Load
-from tritonsmith.perf.overrides import running_target
 from tritonsmith.perf.report.answers import answer_line
 from tritonsmith.perf.report.tables import as_report_json, name_of, table_text
 from tritonsmith.perf.report.write import write_report
@@ -28,6 +27,7 @@ from tritonsmith.perf.sweep import find_analyzer, replay_plan, run_sweep, set_up
 from tritonsmith.perf.sweep_options import SweepOptions, read_goals, read_inputs, read_loads, read_replay, read_search
 from tritonsmith.perf.target import Target, embedded_target
 from tritonsmith.perf.trace import parse_speed
+from tritonsmith.perf.undoing import running_target
 from tritonsmith.perf.variants import parse_variation, require_variations
 
 

@@ -24,11 +24,11 @@ from tritonsmith.perf.measure.analyzer import AnalyzerTool, analyzer_version, re
 from tritonsmith.perf.measure.input_data import INPUT_NAME, made_up_rows, require_input_data, write_input_data
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import now, read_environment
-from tritonsmith.perf.overrides import undo_leftovers
 from tritonsmith.perf.pipelines import called_configs, draw_variants, known_calls
 from tritonsmith.perf.served import composing_models, is_decoupled, read_configs
 from tritonsmith.perf.target import Target
 from tritonsmith.perf.trace import replay_of
+from tritonsmith.perf.undoing import undo_leftovers
 from tritonsmith.perf.variants import measuring_order, require_variations
 
 

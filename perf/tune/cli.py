@@ -18,7 +18,6 @@ from tritonsmith.perf.inputs import require_inputs, write_inputs
 from tritonsmith.perf.measure.analyzer import AnalyzerTool, analyzer_version
 from tritonsmith.perf.measure.input_data import INPUT_NAME
 from tritonsmith.perf.measure.machine import read_environment
-from tritonsmith.perf.overrides import running_target
 from tritonsmith.perf.served import only_model, read_configs, the_model
 from tritonsmith.perf.sweep import find_analyzer
 from tritonsmith.perf.target import Target, embedded_target
@@ -43,6 +42,7 @@ from tritonsmith.perf.tune.search.search import search
 from tritonsmith.perf.tune.space.candidates import Space, candidates_of, configs_of
 from tritonsmith.perf.tune.subject import Subject, built_subject, served_subject
 from tritonsmith.perf.tune.write_back import patch_of, write_pick
+from tritonsmith.perf.undoing import running_target
 
 END_S = 3.0  # of the budget: to write what was found, and to end the server and this process
 CALIBRATION_SHARE = 1 / 3  # of the budget that is left once a server runs; less does where that is plenty

@@ -14,9 +14,10 @@ from tritonsmith.backends.client.control import Control
 from tritonsmith.backends.server.embedded import embedded_server
 from tritonsmith.backends.server.leftovers import STUB, run_processes
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.perf.overrides import as_json, as_submitted, journal_path, overrides, running_target, undo_leftovers
-from tritonsmith.perf.served import read_configs
+from tritonsmith.perf.overrides import overrides
+from tritonsmith.perf.served import as_json, as_submitted, read_configs
 from tritonsmith.perf.target import Target, embedded_target
+from tritonsmith.perf.undoing import running_target, undo_leftovers, undoing_path
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 CHANGE_AND_WAIT = """
@@ -79,11 +80,11 @@ def test_afterwards_the_server_serves_what_it_did_and_nothing_is_written_down(ta
     with overrides(target, read_configs(target.control, "doubling")) as changes:
         assert changes.bring({"doubling": with_delay(changes.base["doubling"], 300)})
         assert delay_of(target.control) == 300
-        assert stat.S_IMODE(journal_path(target).stat().st_mode) == 0o600
-        assert stat.S_IMODE(journal_path(target).parent.stat().st_mode) == 0o700
+        assert stat.S_IMODE(undoing_path(target).stat().st_mode) == 0o600
+        assert stat.S_IMODE(undoing_path(target).parent.stat().st_mode) == 0o700
         assert not changes.bring({"doubling": with_delay(changes.base["doubling"], 300)})
     assert target.control.config("doubling") == before
-    assert not journal_path(target).exists()
+    assert not undoing_path(target).exists()
 
 
 @pytest.mark.usefixtures("killed")
@@ -93,7 +94,7 @@ def test_what_a_killed_command_changed_is_undone_by_the_next_which_says_so(
     running_target(target.http_url, target.grpc_url)
     assert delay_of(target.control) == 0
     assert "'doubling' is served as before an earlier command" in capsys.readouterr().err
-    assert not journal_path(target).exists()
+    assert not undoing_path(target).exists()
 
 
 @pytest.mark.usefixtures("killed")
@@ -102,7 +103,7 @@ def test_what_somebody_else_loaded_meanwhile_is_left_alone(target: Target) -> No
     target.control.load("doubling", as_json(with_delay(as_submitted(before), 900)), timeout_s=20)
     undo_leftovers(target)
     assert delay_of(target.control) == 900
-    assert not journal_path(target).exists()
+    assert not undoing_path(target).exists()
     target.control.load("doubling", as_json(with_delay(as_submitted(before), 0)), timeout_s=20)
 
 

@@ -26,9 +26,9 @@ from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import read_environment
 from tritonsmith.perf.measure.measurement import summarise_latencies
 from tritonsmith.perf.measure.streams import Goals, good_requests, measure_streams
-from tritonsmith.perf.overrides import as_json, as_submitted, overrides, undo_leftovers
+from tritonsmith.perf.overrides import overrides
 from tritonsmith.perf.pipelines import called_configs, known_calls
-from tritonsmith.perf.served import is_decoupled, read_configs
+from tritonsmith.perf.served import as_json, as_submitted, is_decoupled, read_configs
 from tritonsmith.perf.target import Target
 from tritonsmith.perf.tune.arena.allowance import Allowance
 from tritonsmith.perf.tune.arena.bench import Bench
@@ -36,6 +36,7 @@ from tritonsmith.perf.tune.arena.journal import Journal, identity_digest
 from tritonsmith.perf.tune.arena.predict import Predictor
 from tritonsmith.perf.tune.arena.probes import probe_models
 from tritonsmith.perf.tune.core import Candidate, Trial
+from tritonsmith.perf.undoing import undo_leftovers
 from tritonsmith.perf.variants import changed_configs
 
 NOTABLE_S = 0.2

@@ -1,0 +1,138 @@
+"""What was served on another's server before a command of ours changed it, to be undone after a kill by the next one.
+
+It is written before the first change, into the user's state folder, and removed when it is served again; whoever
+measures the same server next looks there first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tritonsmith.backends.client.control import Control
+from tritonsmith.generator import console
+from tritonsmith.generator.errors import ServerError, UsageError
+from tritonsmith.generator.home import state_folder
+from tritonsmith.perf.files import writing
+from tritonsmith.perf.served import Served, as_json, as_submitted
+from tritonsmith.perf.target import Target, grpc_beside
+
+
+def running_target(url: str, grpc_url: str | None = None) -> Target:
+    """Return a server that others started as a target, after undoing what an earlier command left changed on it.
+
+    `url` is as it was typed; gRPC is by default at the port after it.
+
+    Raises: UsageError where the URL has no port; as `undo_leftovers`.
+    """
+    target = Target(url.removeprefix("http://").rstrip("/"), grpc_url or grpc_beside(url))
+    undo_leftovers(target)
+    return target
+
+
+def undo_leftovers(target: Target) -> None:
+    """Undo what an earlier command, killed, left changed on a server that is not ours, and say so.
+
+    Where a model meanwhile serves something else than that command had loaded, the server was started anew or somebody
+    else changed it: it is left alone.
+
+    Raises: UsageError where another command is changing this server just now; ServerError where it does not take back.
+    """
+    if target.server is not None or not undoing_path(target).exists():
+        return
+    with undoing_of(target) as undoing:
+        entry = undoing.read()
+        if entry.get("server") == _server_of(target.control):
+            for name, config in entry["original"].items():
+                _give_back(target, name, config, entry["submitted"].get(name, []))
+        undoing.remove()
+
+
+class Undoing:
+    """What was served on another's server before we changed it: one private file, whole or not there."""
+
+    def __init__(self, path: Path, control: Control) -> None:
+        self.path = path
+        self.control = control
+
+    def note(self, original: Served, name: str, config: ModelConfig) -> None:
+        """Write down that `config` is about to be loaded in place of what was served."""
+        entry = self.read() or {"url": self.control.url, "server": _server_of(self.control), "submitted": {}}
+        entry["original"] = dict(original)
+        known = entry["submitted"].setdefault(name, [])
+        if (document := as_json(config)) not in known:
+            known.append(document)
+            _write_private(self.path, json.dumps(entry, indent=1).encode())
+
+    def read(self) -> dict[str, Any]:
+        """Return what is written down; nothing where there is none, or nothing that can be read."""
+        try:
+            entry: dict[str, Any] = json.loads(self.path.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return entry
+
+    def remove(self) -> None:
+        """Forget it: all is as it was."""
+        self.path.unlink(missing_ok=True)
+
+
+def undoing_path(target: Target) -> Path:
+    """Return where overrides on this server are written down."""
+    name = hashlib.sha256(target.http_url.encode()).hexdigest()[:16]
+    return state_folder() / "overrides" / f"{name}.json"
+
+
+@contextlib.contextmanager
+def undoing_of(target: Target) -> Iterator[Undoing]:
+    """Keep other commands of this user off the server meanwhile; the kernel lets go of the lock, however we end."""
+    path = undoing_path(target)
+    with writing(path):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        hint = "wait until it has ended: what it changes on the server would be measured"
+        raise UsageError(f"another command is changing configurations on {target.http_url}", hint=hint) from None
+    try:
+        yield Undoing(path, target.control)
+    finally:
+        os.close(handle)
+
+
+def _give_back(target: Target, name: str, original: Mapping[str, Any], submitted: list[Mapping[str, Any]]) -> None:
+    try:
+        now = as_submitted(target.control.config(name))
+    except ServerError:
+        return  # it is not loaded any more
+    ours = [as_submitted(config) for config in submitted]
+    if now == as_submitted(original) or now not in ours:
+        return
+    target.restore(name, original)
+    console.say(f"note: {target.http_url}: '{name}' is served as before an earlier command, since ended, changed it")
+
+
+def _server_of(control: Control) -> list[str]:
+    metadata = control.server_metadata()
+    return [str(metadata.get("name", "")), str(metadata.get("version", ""))]
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    """Write a file for its owner's eyes by rename, and let it reach the disk."""
+    stage = path.with_suffix(".stage")
+    with writing(path):
+        with os.fdopen(os.open(stage, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        stage.replace(path)
