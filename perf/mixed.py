@@ -153,15 +153,7 @@ def overlap_share(profiles: Sequence[Profile]) -> float:
 def cut(profile: Profile, start_ns: int, end_ns: int) -> Profile:
     """Return the requests that were answered within a time, of which the windows become thirds."""
     is_kept = (profile.finished_ns >= start_ns) & (profile.finished_ns <= end_ns)
-    is_of_kept = np.repeat(is_kept, profile.responses)
-    return replace(
-        profile,
-        sent_ns=profile.sent_ns[is_kept],
-        responses=profile.responses[is_kept],
-        arrived_ns=profile.arrived_ns[is_of_kept],
-        tokens=profile.tokens[is_of_kept],
-        window_ends_ns=np.linspace(start_ns, end_ns, 4).astype(np.int64),
-    )
+    return profile.only(is_kept, start_ns, end_ns)
 
 
 def _bench(plan: SweepPlan, target: Target, folder: Path) -> Bench:

@@ -11,7 +11,7 @@ import resource
 import signal
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -173,16 +173,7 @@ def without_lead(profile: Profile) -> Profile:
     order = np.argsort(profile.sent_ns, kind="stable")
     is_kept = np.ones(len(order), dtype=bool)
     is_kept[order[:LEAD_REQUESTS]] = False
-    is_of_kept = np.repeat(is_kept, profile.responses)
-    start, end = profile.sent_ns[is_kept].min(), profile.finished_ns[is_kept].max()
-    return replace(
-        profile,
-        sent_ns=profile.sent_ns[is_kept],
-        responses=profile.responses[is_kept],
-        arrived_ns=profile.arrived_ns[is_of_kept],
-        tokens=profile.tokens[is_of_kept],
-        window_ends_ns=np.linspace(start, end, 4).astype(np.int64),
-    )
+    return profile.only(is_kept, profile.sent_ns[is_kept].min(), profile.finished_ns[is_kept].max())
 
 
 def analyzer_version(tool: AnalyzerTool) -> str:

@@ -115,6 +115,18 @@ class Profile:
         counts, _ = np.histogram(self.finished_ns, bins=self.window_ends_ns)
         return tuple((counts / np.diff(self.window_ends_ns) * NS_PER_S).tolist())
 
+    def only(self, is_kept: npt.NDArray[np.bool_], start_ns: int, end_ns: int) -> Profile:
+        """Return the requests that are kept, [requests]; the windows become thirds of the time from start to end."""
+        is_of_kept = np.repeat(is_kept, self.responses)
+        return replace(
+            self,
+            sent_ns=self.sent_ns[is_kept],
+            responses=self.responses[is_kept],
+            arrived_ns=self.arrived_ns[is_of_kept],
+            tokens=self.tokens[is_of_kept],
+            window_ends_ns=np.linspace(start_ns, end_ns, 4).astype(np.int64),
+        )
+
 
 def read_profile(path: Path) -> Profile:
     """Read a profile export of one load.
