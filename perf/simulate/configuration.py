@@ -75,13 +75,25 @@ def _ensemble(config: ModelConfig) -> SimulatedEnsemble:
     )
 
 
+def instances_of(config: ModelConfig) -> int:
+    """Return how many instances a configuration asks for; of a group on GPUs those on one of them.
+
+    Without a count it is one, and two of some backends on a CPU. Source: core r24.10: NormalizeInstanceGroup.
+    """
+    return sum(_instances_in(group, config) for group in config.instance_group or [ModelInstanceGroup()])
+
+
+def _instances_in(group: ModelInstanceGroup, config: ModelConfig) -> int:
+    is_gpu = group.kind == ModelInstanceGroup.KIND_GPU or bool(group.gpus)
+    default = 2 if not is_gpu and config.backend in TWO_ON_A_CPU else 1
+    return group.count if group.count > 0 else default
+
+
 def _limits(config: ModelConfig) -> Iterator[RateLimit]:
     """Yield one rate limit for each instance."""
     for group in config.instance_group or [ModelInstanceGroup()]:
-        is_gpu = group.kind == ModelInstanceGroup.KIND_GPU or bool(group.gpus)
-        default = 2 if not is_gpu and config.backend in TWO_ON_A_CPU else 1
         for gpu in group.gpus or [0]:
-            for _ in range(group.count if group.count > 0 else default):
+            for _ in range(_instances_in(group, config)):
                 yield _limit(group, gpu)
 
 

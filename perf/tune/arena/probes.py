@@ -24,6 +24,7 @@ from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.served import computing
 from tritonsmith.perf.simulate import Contention, ServiceTimes
 from tritonsmith.perf.simulate.calibration import Probe, calibrate, slowdown
+from tritonsmith.perf.simulate.configuration import instances_of
 from tritonsmith.perf.tune.arena.allowance import Allowance, Plan, affordable
 from tritonsmith.perf.tune.arena.bench import Bench
 from tritonsmith.perf.tune.arena.predict import Calibrated, work_key
@@ -152,11 +153,6 @@ def probing_config(configs: Sequence[ModelConfig]) -> ModelConfig:
         config.ClearField("dynamic_batching")
         config.dynamic_batching.SetInParent()
     return config
-
-
-def instances_of(config: ModelConfig) -> int:
-    """Return how many instances a configuration asks for, on the first of its devices."""
-    return sum(max(1, group.count) for group in config.instance_group) or 1
 
 
 def contention_of(slowdowns: Mapping[int, float]) -> Contention:

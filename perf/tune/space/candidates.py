@@ -19,8 +19,9 @@ from tritonsmith.generator.repository.core import Repository
 from tritonsmith.generator.spec.tune import VARIANTS
 from tritonsmith.perf.document import Scalar, Variation
 from tritonsmith.perf.served import computing
+from tritonsmith.perf.simulate.configuration import instances_of
 from tritonsmith.perf.tune.core import Candidate
-from tritonsmith.perf.tune.space.defaults import COUNT, THREADS, Axis, default_axes, instances_of, thinned
+from tritonsmith.perf.tune.space.defaults import COUNT, THREADS, Axis, default_axes, thinned
 from tritonsmith.perf.tune.space.legal import Judge
 from tritonsmith.perf.tune.space.variant_files import VariantFiles, without_alias
 from tritonsmith.perf.variants import changed_configs, require_variations, set_field, split_field, variant_name

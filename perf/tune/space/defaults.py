@@ -10,7 +10,6 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from tritonsmith.generator.spec.tune import VARIANTS
 from tritonsmith.perf.document import Scalar
-from tritonsmith.perf.simulate.configuration import TWO_ON_A_CPU
 from tritonsmith.perf.tune.space.variant_files import VariantFiles
 
 DELAYS_US = (0, 100, 500, 2000)
@@ -40,15 +39,6 @@ class Axis:
 def default_axes(configs: Mapping[str, ModelConfig], files: VariantFiles, cores: int) -> list[Axis]:
     """Return what is varied of models that compute, the values of each ascending."""
     return [axis for name, config in configs.items() for axis in _axes(name, config, tuple(files.get(name, ())), cores)]
-
-
-def instances_of(config: ModelConfig) -> int:
-    """Return how many instances a configuration asks for; of a group on a GPU those on one of them.
-
-    Without a count it is one, and two of some backends on a CPU. Source: core r24.10: NormalizeInstanceGroup.
-    """
-    default = 2 if config.backend in TWO_ON_A_CPU and not _is_on_gpu(config) else 1
-    return sum(group.count or default for group in config.instance_group) or default
 
 
 def thinned(axes: Sequence[Axis], most: int) -> tuple[list[Axis], tuple[str, ...]]:
