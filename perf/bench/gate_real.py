@@ -34,8 +34,8 @@ from tritonsmith.perf.gate.run import run_gate
 from tritonsmith.perf.gate.self_test import highest_share
 from tritonsmith.perf.gate.setup import Wish
 from tritonsmith.perf.gate.spending import LOOKS
+from tritonsmith.perf.inputs import Inputs, write_inputs
 from tritonsmith.perf.measure.analyzer import AnalyzerTool
-from tritonsmith.perf.measure.input_data import made_up_rows, write_input_data
 from tritonsmith.perf.measure.machine import read_environment
 from tritonsmith.perf.statistics import median
 from tritonsmith.perf.sweep import find_analyzer
@@ -154,8 +154,7 @@ def one_gate(baseline: Path, candidate: Path, budget_s: float, seed: int, tool: 
     folder = work / "current"
 
     def write(model: str, target: Target) -> tuple[Path, str]:
-        rows = made_up_rows(target.control.metadata(model), target.control.config(model), 0)
-        return write_input_data(folder.absolute() / "inputs.json", rows), ""
+        return write_inputs(Inputs(), model, target, folder / "inputs.json")
 
     plan = GatePlan(NAME, (LOAD,), (Tolerance("p50", TOLERANCE),), budget_s=budget_s, seed=seed)
     repositories: dict[Side, Path] = {"baseline": baseline, "candidate": candidate}

@@ -32,7 +32,7 @@ from tritonsmith.perf.bench.tune_subjects import SUBJECTS, Subject
 from tritonsmith.perf.document import SweepPlan, read_sweep
 from tritonsmith.perf.files import write_by_rename
 from tritonsmith.perf.folder import sweep_folder
-from tritonsmith.perf.measure.input_data import made_up_rows, write_input_data
+from tritonsmith.perf.inputs import Inputs, write_inputs
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.statistics import median
 from tritonsmith.perf.statistics.signed_rank import bounds, hodges_lehmann
@@ -277,8 +277,8 @@ def _digest(best: Choice, pick: Choice) -> str:
 
 
 def _inputs(subject: Subject, target: Target, folder: Path) -> Path:
-    rows = made_up_rows(target.control.metadata(subject.model), target.control.config(subject.model))
-    return write_input_data(folder.absolute() / "inputs.json", rows)
+    path, _ = write_inputs(Inputs(), subject.model, target, folder / "inputs.json")
+    return path
 
 
 @contextmanager
