@@ -3,7 +3,6 @@ from typing import Any
 from tritonsmith.backends.client.counters import ModelCounters, parse_counters
 from tritonsmith.perf.measure.measurement import CacheUse
 from tritonsmith.perf.measure.server_statistics import caches_between, mean_request_us, step_between
-from tritonsmith.perf.served import composing_models
 
 
 def entry(requests: int, batches: dict[int, int], version: str = "1", **ns: int) -> dict[str, Any]:
@@ -72,9 +71,3 @@ def test_an_idle_model_has_no_times() -> None:
     idle = parse_counters(BEFORE, "clf")
     step = step_between("clf", idle, idle)
     assert (step.requests, step.total_us, step.mean_batch_size, step.batch_sizes) == (0, 0.0, 0.0, {})
-
-
-def test_the_steps_of_an_ensemble_come_in_order_and_once() -> None:
-    steps = [{"model_name": name} for name in ("pre", "clf", "pre", "post")]
-    assert composing_models({"ensemble_scheduling": {"step": steps}}) == ("pre", "clf", "post")
-    assert composing_models({"backend": "python"}) == ()
