@@ -46,6 +46,7 @@ SHORTEST_MS, LONGEST_MS, GROWTH = 120, 500, 1.5
 REQUESTS, REQUESTS_OF_TAILS = 40, 250  # expected of the shortest measurement; the second where limits are on quantiles
 TRIALS_OF_VISIT = 2
 MOST_FAILURES = 2
+RIVALS = 2  # stay in the race whatever they showed: a leader is measured against somebody, never by itself
 FEWEST_VISITS = 2  # of a pick: processes of equal work differ, so one generation is never trusted
 
 
@@ -113,7 +114,7 @@ class _Search:
                 return
             if self.visits.get(leader, 0) >= FEWEST_VISITS and is_decided(self.outlook, leader):
                 return
-            challenger = challenger_of(self.outlook, leader, {n: self._visit_s(n) for n in self.alive})
+            challenger = self._challenger(leader)
             both = [leader] if challenger is None else [leader, challenger]
             if challenger is not None and self.visits.get(challenger, 0) + 1 < self.visits.get(leader, 0):
                 both = [challenger]
@@ -174,12 +175,13 @@ class _Search:
         return survey(self.grid, self.features, self.trials, self.alive, (self.seed, len(self.trials)))
 
     def _eliminate(self) -> None:
-        """Take those out that were measured and hardly can win."""
+        """Take those out that were measured and hardly can win, but for the closest rivals."""
         if not self.alive:
             return
         leader, before = leader_of(self.outlook), len(self.alive)
-        for number in [n for n in self.alive if n != leader and self.visits.get(n)]:
-            if not self._is_in_the_race(number):
+        chances = {n: chance_to_lead(self.outlook, leader, n) for n in self.alive if n != leader and self.visits.get(n)}
+        for number in sorted(chances, key=lambda n: -self._mean_score(n))[RIVALS:]:
+            if chances[number] < OUT:
                 self.alive.remove(number)
                 self.reasons[number] = (
                     f"better than {self.grid.candidates[leader].name} with less than {OUT:.1%} probability"
@@ -190,6 +192,17 @@ class _Search:
     def _is_in_the_race(self, number: int) -> bool:
         leader = leader_of(self.outlook)
         return number == leader or chance_to_lead(self.outlook, leader, number) >= OUT
+
+    def _challenger(self, leader: int) -> int | None:
+        """Return who may improve most upon the leader; where nobody may, who was seen least."""
+        others = [number for number in self.alive if number != leader]
+        hopeful = [number for number in others if self._is_in_the_race(number)]
+        if hopeful:
+            return challenger_of(self.outlook, leader, {n: self._visit_s(n) for n in hopeful})
+        return min(others, key=lambda n: (self.visits.get(n, 0), -self._mean_score(n)), default=None)
+
+    def _mean_score(self, number: int) -> float:
+        return float(self.outlook.best_scores(number).mean())
 
     def _looks_at_lowest(self) -> dict[int, int]:
         """Return in how many generations each that is left was measured at the lowest of its loads."""

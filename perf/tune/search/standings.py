@@ -12,6 +12,7 @@ from tritonsmith.perf.tune.core import Confirmation, Fate, Found, Standing, Tria
 from tritonsmith.perf.tune.search.confirm import Pair, confirmation
 from tritonsmith.perf.tune.search.grid import Grid
 from tritonsmith.perf.tune.search.outlook import BROKEN, Outlook
+from tritonsmith.perf.tune.search.race import chance_to_lead
 from tritonsmith.perf.tune.wishes import score_of, value_of
 
 TIED = 0.005  # the thriftiest is picked of those whose estimates are as close as that to the leader's
@@ -118,8 +119,16 @@ def _standing(evidence: Evidence, number: int, fate: Fate, pick: int | None) -> 
         value_of(grid.wish, score_of(grid.wish, grid.prediction(number, load))),
         len(trials),
         seconds,
-        "" if fate in ("picked", "tied") else reason or "behind when the budget ended",
+        "" if fate in ("picked", "tied") else reason or _behind(evidence, number, pick),
     )
+
+
+def _behind(evidence: Evidence, number: int, pick: int | None) -> str:
+    """Return why a candidate that stayed in the race is not the pick."""
+    if pick is None or pick not in evidence.outlook.candidates():
+        return "behind when the search ended"
+    chance = chance_to_lead(evidence.outlook, pick, number)
+    return f"better than {evidence.grid.candidates[pick].name} with {chance:.1%} probability"
 
 
 def _confirmations(evidence: Evidence, pick: int) -> list[Confirmation]:
