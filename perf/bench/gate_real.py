@@ -29,7 +29,7 @@ from tritonsmith.perf.bench.record import write_result
 from tritonsmith.perf.files import write_by_rename
 from tritonsmith.perf.folder import sweep_folder
 from tritonsmith.perf.gate.core import Side, Tolerance, Word
-from tritonsmith.perf.gate.document import Gate, GatePlan, write_gate
+from tritonsmith.perf.gate.document import GATES, Gate, GatePlan
 from tritonsmith.perf.gate.run import run_gate
 from tritonsmith.perf.gate.self_test import highest_share
 from tritonsmith.perf.gate.setup import Wish
@@ -162,7 +162,7 @@ def one_gate(baseline: Path, candidate: Path, budget_s: float, seed: int, tool: 
     wish = Wish(plan, names, repositories, write, 0.001, baseline == candidate)
     with sweep_folder(folder), console.progress("gate", LOOKS[-1]) as progress:
         gate = run_gate(wish, tool, folder, progress)
-    write_gate(gate, folder)
+    GATES.write(gate, folder)
     return gate
 
 

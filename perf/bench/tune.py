@@ -41,7 +41,7 @@ from tritonsmith.perf.target import Target, embedded_target
 from tritonsmith.perf.tune.arena.live import live_arena
 from tritonsmith.perf.tune.arena.server import tuning_server
 from tritonsmith.perf.tune.core import Candidate
-from tritonsmith.perf.tune.document import read_tuning
+from tritonsmith.perf.tune.document import TUNINGS
 from tritonsmith.perf.tune.subject import built_subject
 from tritonsmith.perf.variants import Variant, changed_configs, parse_variation, variant_name
 
@@ -136,7 +136,7 @@ def tune_all(subject: Subject, spec: Path, folder: Path, size: Size) -> None:
         wall_s = time.monotonic() - begun_s
         if done.returncode not in (0, 1, 7):
             raise UsageError(f"tune ended with status {done.returncode}", hint="run it by hand, to see why")
-        found = read_tuning(output).found
+        found = TUNINGS.read(output).found
         record: dict[str, Any] = {"wall_s": round(wall_s, 1), "status": done.returncode, "pick": None}
         if found.pick is not None and found.load is not None:
             record |= {"pick": found.pick.name, "variant": dict(found.pick.variant), "concurrency": found.load.value}

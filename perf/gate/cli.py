@@ -16,7 +16,7 @@ from tritonsmith.perf.files import write_by_rename, writing
 from tritonsmith.perf.folder import sweep_folder
 from tritonsmith.perf.gate.contenders import contender
 from tritonsmith.perf.gate.core import DEFAULT_TOLERANCES, Side, Tolerance, Word
-from tritonsmith.perf.gate.document import DOCUMENT_NAME, Gate, GatePlan, as_json, write_gate
+from tritonsmith.perf.gate.document import DOCUMENT_NAME, GATES, Gate, GatePlan
 from tritonsmith.perf.gate.page import render_page
 from tritonsmith.perf.gate.run import run_gate
 from tritonsmith.perf.gate.self_test import SelfTests, count_verdicts
@@ -97,7 +97,7 @@ def compare(options: GateOptions) -> Gate:
         else:
             with console.progress("gate", LOOKS[-1]) as progress:
                 gate = run_gate(wish, find_analyzer(), folder, progress)
-        write_gate(gate, folder)
+        GATES.write(gate, folder)
         return gate
 
 
@@ -129,7 +129,7 @@ def show(gate: Gate, folder: Path, *, form: str) -> str:
             file.write(as_step_summary(gate))
     record = [str(add_to_record(gate, folder))] if gate.is_self_test else []
     if form == "json":
-        return json.dumps(as_json(gate), indent=2)
+        return json.dumps(GATES.as_json(gate), indent=2)
     if form == "markdown":
         return files["gate.md"].rstrip()
     page = [f"report: {folder / 'gate.html'}", f"document: {folder / DOCUMENT_NAME}"]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.documents import Kind
@@ -72,21 +71,3 @@ class Gate:
 
 
 GATES = Kind(Gate, "gate", get_args(Schema), "`tritonsmith gate` makes one", "gate again", DOCUMENT_NAME)
-
-
-def write_gate(gate: Gate, folder: Path) -> Path:
-    """Write the document into its folder and return its path."""
-    return GATES.write(gate, folder)
-
-
-def read_gate(path: Path) -> Gate:
-    """Read a gate's document, or the one in a gate's folder.
-
-    Raises: UsageError where there is none; RepositoryError where it is not a gate's document of this version.
-    """
-    return GATES.read(path)
-
-
-def as_json(gate: Gate) -> dict[str, Any]:
-    """Return the document as plain JSON data."""
-    return GATES.as_json(gate)

@@ -24,6 +24,7 @@ from tritonsmith.perf.measure.analyzer import (
     EndedError,
     HungError,
     LostExportError,
+    measured_s,
     run_analyzer,
 )
 from tritonsmith.perf.measure.load import Load
@@ -59,7 +60,7 @@ def warm_up(bench: Bench, server: Server, load: Load) -> None:
 def pair_seconds(plan: GatePlan) -> float:
     """Return how long a pair takes, about."""
     runs = len(ORDERS[0]) * len(plan.loads)
-    return START_S + runs * (3.6 * plan.window_ms / 1000 + RUN_START_S)
+    return START_S + runs * (measured_s(plan.window_ms) + RUN_START_S)
 
 
 def choose_window_ms(bench: Bench, server: Server) -> int:

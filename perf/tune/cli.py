@@ -27,7 +27,7 @@ from tritonsmith.perf.tune.arena.server import tuning_server
 from tritonsmith.perf.tune.arena.watched import Watched
 from tritonsmith.perf.tune.clock import Clock
 from tritonsmith.perf.tune.core import Arena, Candidate, Found, Predict, Wish
-from tritonsmith.perf.tune.document import DOCUMENT_NAME, Expectation, TunePlan, Tuning, as_json, write_tuning
+from tritonsmith.perf.tune.document import DOCUMENT_NAME, TUNINGS, Expectation, TunePlan, Tuning
 from tritonsmith.perf.tune.options import (
     TuneOptions,
     read_inputs,
@@ -76,7 +76,7 @@ def tune(options: TuneOptions) -> Tuning:
         with keeping(folder, lambda: "what was measured is" if _has_answers(folder) else ""):
             measured = _measure(options, wish, subject, space, tool, folder, clock)
         tuning = _written(options, measured, spec, tool, clock)
-        write_tuning(tuning, folder)
+        TUNINGS.write(tuning, folder)
         return tuning
 
 
@@ -84,7 +84,7 @@ def show(tuning: Tuning, folder: Path, *, is_json: bool) -> str:
     """Write the page and return what is printed."""
     page = write_page(tuning, folder)
     if is_json:
-        return json.dumps(as_json(tuning), indent=2)
+        return json.dumps(TUNINGS.as_json(tuning), indent=2)
     return f"{as_text(tuning)}\n\nreport: {page}\ndocument: {folder / DOCUMENT_NAME}"
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from tritonsmith.perf.documents import Kind
 from tritonsmith.perf.measure.load import Load
@@ -80,21 +79,3 @@ class Tuning:
 
 
 TUNINGS = Kind(Tuning, "tuning", get_args(Schema), "`tritonsmith tune` makes one", "tune again", DOCUMENT_NAME)
-
-
-def write_tuning(tuning: Tuning, folder: Path) -> Path:
-    """Write the document into its folder and return its path."""
-    return TUNINGS.write(tuning, folder)
-
-
-def read_tuning(path: Path) -> Tuning:
-    """Read a tuning's document, or the one in a tuning's folder.
-
-    Raises: UsageError where there is none; RepositoryError where it is not a tuning's document of this version.
-    """
-    return TUNINGS.read(path)
-
-
-def as_json(tuning: Tuning) -> dict[str, Any]:
-    """Return the document as plain JSON data."""
-    return TUNINGS.as_json(tuning)

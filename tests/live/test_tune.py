@@ -7,7 +7,7 @@ import pytest
 
 from tritonsmith.generator.cli import cli
 from tritonsmith.generator.errors import AnswerIsNo
-from tritonsmith.perf.tune.document import read_tuning
+from tritonsmith.perf.tune.document import TUNINGS
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 SPEC = """\
@@ -59,7 +59,7 @@ def test_the_better_count_is_found_and_written_with_the_comments_kept(
     assert (spec.parent / "out" / "journal.jsonl").read_bytes().startswith(answers)
     assert spec.read_text() == SPEC.replace("count: 1", "count: 3")
 
-    tuning = read_tuning(spec.parent / "out")
+    tuning = TUNINGS.read(spec.parent / "out")
     assert tuning.is_written
     assert tuning.found.pick is not None
     assert dict(tuning.found.pick.variant) == {COUNT: 3}

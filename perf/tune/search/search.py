@@ -196,7 +196,7 @@ class _Search:
     def _challenger(self, leader: int) -> int | None:
         """Return who may improve most upon the leader; where nobody may, who was seen least."""
         others = [number for number in self.alive if number != leader]
-        hopeful = [number for number in others if self._is_in_the_race(number)]
+        hopeful = [number for number in others if chance_to_lead(self.outlook, leader, number) >= OUT]
         if hopeful:
             return challenger_of(self.outlook, leader, {n: self._visit_s(n) for n in hopeful})
         return min(others, key=lambda n: (self.visits.get(n, 0), -self._mean_score(n)), default=None)

@@ -7,7 +7,7 @@ import pytest
 
 from tritonsmith.generator.errors import RepositoryError, UsageError
 from tritonsmith.perf.gate.core import Tolerance
-from tritonsmith.perf.gate.document import Gate, GatePlan, as_json, read_gate, write_gate
+from tritonsmith.perf.gate.document import GATES, Gate, GatePlan
 from tritonsmith.perf.measure.load import Load
 
 MakeGate = Callable[..., Gate]
@@ -17,43 +17,43 @@ LOAD = Load("concurrency", 4)
 @pytest.mark.parametrize("pairs", [0, 3, 8, 17])
 def test_a_gate_is_read_as_it_was_written(pairs: int, make_gate: MakeGate, tmp_path: Path) -> None:
     gate = make_gate(pairs=pairs)
-    path = write_gate(gate, tmp_path)
-    assert read_gate(tmp_path) == read_gate(path) == gate
+    path = GATES.write(gate, tmp_path)
+    assert GATES.read(tmp_path) == GATES.read(path) == gate
 
 
 def test_the_document_names_its_schema_and_has_a_key_for_each_field(make_gate: MakeGate) -> None:
-    document = as_json(make_gate())
+    document = GATES.as_json(make_gate())
     assert document["schema"] == "tritonsmith.gate/1"
     assert set(document) == {field.name for field in fields(Gate)}
     assert document["verdict"]["word"] == "pass"
 
 
 def test_another_schema_is_refused(make_gate: MakeGate, tmp_path: Path) -> None:
-    path = write_gate(make_gate(), tmp_path)
+    path = GATES.write(make_gate(), tmp_path)
     path.write_text(path.read_text().replace("tritonsmith.gate/1", "tritonsmith.gate/2"))
     with pytest.raises(RepositoryError, match=r"gate/2.* is not"):
-        read_gate(path)
+        GATES.read(path)
 
 
 def test_a_wrong_field_is_named(make_gate: MakeGate, tmp_path: Path) -> None:
-    path = write_gate(make_gate(), tmp_path)
+    path = GATES.write(make_gate(), tmp_path)
     document = json.loads(path.read_bytes())
     document["verdict"]["word"] = "maybe"
     path.write_text(json.dumps(document))
     with pytest.raises(RepositoryError, match=r"verdict\.word"):
-        read_gate(path)
+        GATES.read(path)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3"])
 def test_what_is_no_document_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "gate.json").write_text(content)
     with pytest.raises(RepositoryError):
-        read_gate(tmp_path)
+        GATES.read(tmp_path)
 
 
 def test_a_folder_without_a_gate_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no gate in"):
-        read_gate(tmp_path)
+        GATES.read(tmp_path)
 
 
 def test_a_plan_without_anything_to_decide_is_refused() -> None:
@@ -67,5 +67,5 @@ def test_a_plan_without_anything_to_decide_is_refused() -> None:
 
 def test_a_gate_without_a_pair_is_a_document_too(make_gate: MakeGate, tmp_path: Path) -> None:
     gate = replace(make_gate(pairs=0), is_self_test=True)
-    write_gate(gate, tmp_path)
-    assert read_gate(tmp_path).verdict.word == "inconclusive"
+    GATES.write(gate, tmp_path)
+    assert GATES.read(tmp_path).verdict.word == "inconclusive"

@@ -10,7 +10,7 @@ from tritonsmith.generator.errors import RepositoryError, UsageError
 from tritonsmith.perf.limits import Limit
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.tune.core import Candidate, Wish
-from tritonsmith.perf.tune.document import Tuning, as_json, read_tuning, write_tuning
+from tritonsmith.perf.tune.document import TUNINGS, Tuning
 from tritonsmith.perf.tune.report.text import as_text
 from tritonsmith.perf.tune.report.words import cheaper, goal, short
 
@@ -20,29 +20,29 @@ RATES = tuple(Load("request_rate", value) for value in (100, 400))
 
 def test_what_is_written_is_read_again(make_tuning: MakeTuning, tmp_path: Path) -> None:
     tuning = make_tuning()
-    write_tuning(tuning, tmp_path)
+    TUNINGS.write(tuning, tmp_path)
     for path in (tmp_path, tmp_path / "tune.json"):
-        assert as_json(read_tuning(path)) == as_json(tuning)
-    assert read_tuning(tmp_path).found.standings == tuning.found.standings
+        assert TUNINGS.as_json(TUNINGS.read(path)) == TUNINGS.as_json(tuning)
+    assert TUNINGS.read(tmp_path).found.standings == tuning.found.standings
 
 
 def test_a_document_of_another_kind_is_refused(make_tuning: MakeTuning, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no tuning in"):
-        read_tuning(tmp_path)
-    path = write_tuning(make_tuning(), tmp_path)
+        TUNINGS.read(tmp_path)
+    path = TUNINGS.write(make_tuning(), tmp_path)
     path.write_text(path.read_text().replace("tritonsmith.tune/1", "tritonsmith.tune/9"))
     with pytest.raises(RepositoryError, match=r"schema 'tritonsmith.tune/9' is not"):
-        read_tuning(tmp_path)
+        TUNINGS.read(tmp_path)
     path.write_text('{"schema": "tritonsmith.tune/1"}')
     with pytest.raises(RepositoryError, match="plan: Field required"):
-        read_tuning(tmp_path)
+        TUNINGS.read(tmp_path)
     path.write_text("[]")
     with pytest.raises(RepositoryError, match="not a JSON document"):
-        read_tuning(tmp_path)
+        TUNINGS.read(tmp_path)
 
 
 def test_the_schema_stands_in_the_json(make_tuning: MakeTuning) -> None:
-    assert as_json(make_tuning())["schema"] == "tritonsmith.tune/1"
+    assert TUNINGS.as_json(make_tuning())["schema"] == "tritonsmith.tune/1"
 
 
 def test_the_text_names_the_pick_its_interval_the_tie_and_the_change(make_tuning: MakeTuning) -> None:

@@ -9,20 +9,20 @@ import pytest
 
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.report.documents import report_on, reports_on
-from tritonsmith.perf.tune.document import Tuning, write_tuning
+from tritonsmith.perf.tune.document import TUNINGS, Tuning
 
 MakeTuning = Callable[..., Tuning]
 
 
 def test_the_page_is_written_beside_the_document(make_tuning: MakeTuning, tmp_path: Path) -> None:
-    document = write_tuning(make_tuning(), tmp_path)
+    document = TUNINGS.write(make_tuning(), tmp_path)
     for path in (tmp_path, document):
         assert report_on(path, "") == str(tmp_path / "tune.html")
     assert (tmp_path / "tune.html").read_text().startswith("<!doctype html>")
 
 
 def test_a_tuning_is_printed_in_the_forms_that_it_has(make_tuning: MakeTuning, tmp_path: Path) -> None:
-    write_tuning(make_tuning(), tmp_path)
+    TUNINGS.write(make_tuning(), tmp_path)
     assert report_on(tmp_path, "html").startswith("<!doctype html>")
     assert json.loads(report_on(tmp_path, "json"))["schema"] == "tritonsmith.tune/1"
     markdown = report_on(tmp_path, "markdown")
@@ -33,7 +33,7 @@ def test_a_tuning_is_printed_in_the_forms_that_it_has(make_tuning: MakeTuning, t
 
 
 def test_of_several_documents_in_a_folder_the_newest_is_meant(make_tuning: MakeTuning, tmp_path: Path) -> None:
-    written = write_tuning(make_tuning(), tmp_path)
+    written = TUNINGS.write(make_tuning(), tmp_path)
     other = tmp_path / "gate.json"
     other.write_text("{}")
     os.utime(other, (1, 1))
