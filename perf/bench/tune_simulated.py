@@ -78,8 +78,12 @@ def summarise(runs: Sequence[Run]) -> dict[str, float]:
 
 
 @click.command()
-@click.option("--runs", type=click.IntRange(1), default=8, show_default=True, help="Searches of each kind on each space.")
-@click.option("--large-runs", type=click.IntRange(1), default=2, show_default=True, help="The same of the large spaces.")
+@click.option(
+    "--runs", type=click.IntRange(1), default=8, show_default=True, help="Searches of each kind on each space."
+)
+@click.option(
+    "--large-runs", type=click.IntRange(1), default=2, show_default=True, help="The same of the large spaces."
+)
 @click.option("--rivals/--no-rivals", default=True, help="Run what Model Analyzer does, too.")
 @click.option("--objective", "objectives", multiple=True, type=click.Choice(OBJECTIVES), default=OBJECTIVES)
 @click.option("--dry/--write", default=False, help="Do not write the result.")
