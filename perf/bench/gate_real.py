@@ -99,7 +99,7 @@ def main(runs: str, is_quick: bool, work: Path, is_afresh: bool) -> None:
     else:
         if is_afresh:
             shutil.rmtree(work, ignore_errors=True)
-        done = gate_all(wanted, work, BUDGETS_S)
+        done = gate_all(wanted, work.absolute(), BUDGETS_S)  # perf_analyzer runs in a folder of its own
     console.result(closing_table(done))
     if is_quick or any(wanted[kind] < count for kind, count in RUNS.items()):
         console.result("not written: that takes all of them")
