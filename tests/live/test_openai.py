@@ -196,10 +196,11 @@ def test_a_completion_is_streamed_too_without_usage_unless_asked(complete: Ask) 
 
 def test_without_a_seed_answers_differ_and_with_one_they_do_not(complete: Ask) -> None:
     def answers(**fields: Any) -> set[str]:
-        return {complete(max_tokens=40, temperature=2, **fields).choices[0].text for _ in range(3)}
+        asked = functools.partial(complete, model="slow", max_tokens=16, temperature=1, **fields)
+        return {asked().choices[0].text for _ in range(3)}
 
     assert len(answers(seed=5)) == 1
-    assert len(answers()) > 1
+    assert len(answers()) == 3  # random weights: no token is likely
 
 
 @pytest.mark.parametrize("stop", ["older that", ["nowhere", "lder"], "fo"])
