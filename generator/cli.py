@@ -33,6 +33,10 @@ VERBS: dict[str, tuple[str, str]] = {
         "tritonsmith.perf.commands:report",
         "Turn what sweep, tune or gate found into HTML, Markdown and the like.",
     ),
+    "deploy": (
+        "tritonsmith.backends.deploy.commands:deploy",
+        "Bring a repository to a server, a store or Kubernetes.",
+    ),
     "doctor": ("tritonsmith.backends.commands:doctor", "Say which tools this machine has; --install completes them."),
 }
 

@@ -176,5 +176,6 @@ def _settings(spec: Spec) -> dict[str, Any]:
     calls = {model.name: list(model.calls) for model in spec.models.values() if model.calls}
     server = spec.server.model_dump(mode="json", exclude_defaults=True)
     hardware = spec.hardware.model_dump(mode="json", exclude_defaults=True)
-    given = {"triton": spec.release.name, "hardware": hardware, "server": server, "calls": calls}
+    deploy = spec.deploy.model_dump(mode="json", exclude_defaults=True)
+    given = {"triton": spec.release.name, "hardware": hardware, "server": server, "calls": calls, "deploy": deploy}
     return {key: value for key, value in given.items() if value}

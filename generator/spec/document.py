@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tritonsmith.generator.catalog.releases import Release
 from tritonsmith.generator.findings import Finding, Place
 from tritonsmith.generator.spec import tree
+from tritonsmith.generator.spec.deploy import Deploy
 from tritonsmith.generator.spec.settings import Hardware, Server
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ class Spec:
     models: Mapping[str, ModelSpec]
     digest: str = ""
     tune: Tune | None = None
+    deploy: Deploy = field(default_factory=Deploy)
     findings: tuple[Finding, ...] = ()
 
 

@@ -13,6 +13,7 @@ from tritonsmith.generator.findings import Finding
 from tritonsmith.generator.repository.names import is_model_name
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.copied import with_places_of
+from tritonsmith.generator.spec.deploy import Deploy
 from tritonsmith.generator.spec.document import Expander, Locator, ModelSpec, Pipeline, Spec, Surroundings
 from tritonsmith.generator.spec.merge import merge_message, merge_models
 from tritonsmith.generator.spec.read_model import ModelReader
@@ -22,7 +23,7 @@ from tritonsmith.generator.spec.tune import read_tune
 from tritonsmith.generator.spec.values import Values
 from tritonsmith.generator.suggest import did_you_mean
 
-TOP_KEYS = ("repository", "triton", "hardware", "server", "models", "pipelines", "tune", "profiles")
+TOP_KEYS = ("repository", "triton", "hardware", "server", "models", "pipelines", "tune", "deploy", "profiles")
 
 
 def read_spec(
@@ -66,6 +67,7 @@ class _Reader:
         release, hardware = self._release(top.get("triton")), self._hardware(top.get("hardware"))
         server = self._settings(Server, top.get("server"), "server") or Server()
         models = self._models(root, layer, Surroundings(release, hardware, self.folder, server))
+        deploy = self._settings(Deploy, top.get("deploy"), "deploy") or Deploy()
         tune = read_tune(top["tune"], models, self.findings) if "tune" in top else None
         if not models and not self.findings:
             self.values.error("the spec has no models", root.place, "models", "models: {NAME: {file: model.onnx}}")
@@ -78,6 +80,7 @@ class _Reader:
             models=models,
             digest=digest,
             tune=tune,
+            deploy=deploy,
             findings=tuple(self.findings),
         )
 
@@ -170,9 +173,9 @@ class _Reader:
 
 
 def _with_layer(root: tree.Mapping, layer: tree.Mapping) -> tree.Mapping:
-    """Return the spec's top with a profile's over it: `server` and `tune` are merged, the others are replaced."""
+    """Return the spec's top with a profile's over it: `server`, `tune` and `deploy` are merged, the others are replaced."""
     merged = {**root.entries, **layer.entries}  # a null of the profile's deletes
-    for name in ("server", "tune"):
+    for name in ("server", "tune", "deploy"):
         lower, upper = root.entries.get(name), layer.entries.get(name)
         if isinstance(lower, tree.Mapping) and isinstance(upper, tree.Mapping):
             merged[name] = merge_message(lower, upper, None)

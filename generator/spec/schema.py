@@ -9,6 +9,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.catalog.releases import RELEASES
+from tritonsmith.generator.spec.deploy import Deploy
 from tritonsmith.generator.spec.settings import EngineSettings, Hardware, Server
 from tritonsmith.generator.spec.tune import Tune
 
@@ -66,6 +67,7 @@ def _layer(definitions: dict[str, Any], pipelines: dict[str, dict[str, Any]]) ->
             "additionalProperties": {"oneOf": [{"$ref": "#/$defs/Pipeline"}, {"type": "null"}]},
         },
         "tune": {"oneOf": [_tune(definitions), {"type": "null"}]},
+        "deploy": {"oneOf": [_settings(Deploy, definitions), {"type": "null"}]},
     }
 
 

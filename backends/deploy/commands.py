@@ -1,0 +1,43 @@
+"""The verb `deploy`: one command, one place at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tritonsmith.backends.commands import REPOSITORY
+from tritonsmith.generator.errors import UsageError
+
+PLACES = ("--url", "--push", "--pull", "--container", "--kubernetes")
+
+
+@click.command()
+@click.argument("repository", type=click.Path(path_type=Path), default=REPOSITORY)
+@click.option("--url", default="", help="A running server in explicit mode, HOST:PORT of its HTTP.")
+@click.option("--push", "push_url", default="", help="To an object store: s3://, gs:// or as://.")
+@click.option("--pull", "pull_url", default="", help="From an object store, into REPOSITORY.")
+@click.option("--container", "is_container", is_flag=True, help="Write a Dockerfile and a compose file.")
+@click.option("--kubernetes", "is_kubernetes", is_flag=True, help="Write manifests with kustomization.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Where files are written.  [default: ./deploy]")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, do nothing.")
+@click.option("--force", "is_forced", is_flag=True, help="Overwrite generated files that were edited since.")
+@click.option("--json", "is_json", is_flag=True, help="Print what was done as JSON.")
+def deploy(
+    repository: Path,
+    url: str,
+    push_url: str,
+    pull_url: str,
+    is_container: bool,
+    is_kubernetes: bool,
+    output: Path | None,
+    dry_run: bool,
+    is_forced: bool,
+    is_json: bool,
+) -> None:
+    """Bring REPOSITORY (default ./model_repository) to where it is served, one place at a time."""
+    chosen = [name for name, value in zip(PLACES, (url, push_url, pull_url, is_container, is_kubernetes)) if value]
+    if len(chosen) != 1:
+        given = " and ".join(chosen) or "none of them"
+        raise UsageError(f"deploy goes to one place at a time; given: {given}", hint=f"give one of {', '.join(PLACES)}")
+    raise UsageError(f"{chosen[0]} is not built yet")

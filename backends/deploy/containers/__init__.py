@@ -1,0 +1,1 @@
+"""A container image with the repository, what it needs, and how it is started."""

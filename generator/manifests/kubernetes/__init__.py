@@ -1,0 +1,1 @@
+"""A repository's deployment on Kubernetes: `core` says what it needs, a module per kind of object writes it as data."""

@@ -1,0 +1,115 @@
+"""What a fleet of servers for one repository needs: worked out once, before any manifest is written."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tritonsmith.generator.catalog.releases import EMBEDDED, RELEASES, Release
+from tritonsmith.generator.manifests.launch import Launch, plan_launch
+from tritonsmith.generator.repository.core import Content, File, Repository
+from tritonsmith.generator.spec.deploy import Deploy
+from tritonsmith.generator.spec.settings import Hardware, Server
+
+Manifest = dict[str, Any]  # one Kubernetes object, as YAML's data
+MIB = 1 << 20
+PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}  # in every pod; Services and probes go by the names
+OPENAI_PORT = 9000
+MODELS = "/models"  # where every pod sees the repository
+GRACE_MARGIN_S = 10  # between Triton's own exit timeout and the kubelet's SIGKILL
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What the models of a repository ask of a pod.
+
+    `python_instances` are the processes of Python-based models, each with shared memory of its own; `gpus` are a pod's.
+    """
+
+    repository_bytes: int
+    python_instances: int
+    gpus: int
+    nodes: int  # pods that one replica spans: 1, or a LeaderWorkerSet's size
+    is_llm: bool
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One repository's deployment: what the user said, what the models need, and the times that follow.
+
+    Seconds: `startup_s` is a pod's budget from start to ready, `grace_s` what it is given from its end's begin to
+    SIGKILL: pre_stop_s + exit_timeout_s + a margin.
+    """
+
+    name: str
+    release: Release
+    server: Server
+    hardware: Hardware
+    deploy: Deploy
+    needs: Needs
+    launch: Launch | None = None
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The labels that select its pods, in every selector."""
+        return {"app.kubernetes.io/name": "tritonserver", "app.kubernetes.io/instance": self.name}
+
+    @property
+    def image(self) -> str:
+        """The image, pinned where the spec pins it."""
+        image = self.deploy.image or (self.launch and self.release.tensorrt_llm_image) or self.release.image
+        return f"{image}@{self.deploy.digest}" if self.deploy.digest else image
+
+    @property
+    def startup_s(self) -> int:
+        """How long a pod may take from its start until it is ready."""
+        return math.ceil(self.needs.repository_bytes / MIB / self.deploy.load_mib_per_s) + self.deploy.start_margin_s
+
+    @property
+    def grace_s(self) -> int:
+        """How long a pod may take to end."""
+        return self.deploy.pre_stop_s + self.server.exit_timeout_s + GRACE_MARGIN_S
+
+
+def plan_workload(repository: Repository) -> Workload:
+    """Return a repository's deployment, as its lock's settings and its files say.
+
+    Raises: RepositoryError where its LLMs cannot be ranks of one start.
+    """
+    settings = repository.settings
+    hardware = Hardware.model_validate(settings.get("hardware", {}))
+    launch = plan_launch(repository)
+    return Workload(
+        name=kubernetes_name(repository.name),
+        release=RELEASES[settings.get("triton", EMBEDDED)],
+        server=Server.model_validate(settings.get("server", {})),
+        hardware=hardware,
+        deploy=Deploy.model_validate(settings.get("deploy", {})),
+        needs=_needs(repository, hardware, launch),
+        launch=launch,
+    )
+
+
+def kubernetes_name(name: str) -> str:
+    """Return a repository's name as Kubernetes takes it for objects and labels: at most 40 of a-z, 0-9 and '-'."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-") or "models"
+
+
+def _needs(repository: Repository, hardware: Hardware, launch: Launch | None) -> Needs:
+    configs = [model.config for model in repository.models.values() if model.config is not None]
+    # TODO(workload): Python-based backends too, auto-completed groups, ranks
+    instances = sum(
+        max(1, group.count) for config in configs if config.backend == "python" for group in config.instance_group
+    )
+    files = [file for model in repository.models.values() for file in model.files.values()]
+    nodes = launch.nodes if launch else 1
+    ranks = launch.world_size if launch else 0
+    gpus = -(-ranks // nodes) if ranks else min(hardware.gpus, 1)
+    return Needs(sum(map(_size, files)), instances, gpus, nodes, launch is not None)
+
+
+def _size(file: File) -> int:
+    return len(file.data) if isinstance(file, Content) else file.path.stat().st_size

@@ -1,0 +1,110 @@
+"""The spec's `deploy:`: where the repository is served beyond this machine, and what the manifests must know of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from tritonsmith.generator.spec.settings import Flag, Settings
+
+# A name that Kubernetes takes for namespaces, claims, secrets and accounts (RFC 1123, subdomain).
+KubernetesName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+StoreUrl = Annotated[str, Field(pattern=r"^(s3|gs|as)://[^\s]+$")]
+ScaleMetric = Literal["queue_to_compute", "waiting", "kv_cache"]
+
+
+class Source(Settings):
+    """Where a pod finds the model repository; baked into its image where nothing is said."""
+
+    claim: KubernetesName | None = Field(None, description="a PersistentVolumeClaim")
+    store: StoreUrl | None = Field(
+        None, description="s3://bucket/path, gs://bucket/path or as://account/container/path"
+    )
+    volume: str | None = Field(None, min_length=1, description="an OCI image with the repository (Kubernetes 1.31)")
+    path: str = Field("", description="the repository's folder in the claim or the volume")
+    fetch: Literal["init", "server"] = Field(
+        "init", description="a store's repository is copied by an init container, or by the server itself"
+    )
+    secret: KubernetesName | None = Field(None, description="a Secret whose keys are the store's environment variables")
+
+    @model_validator(mode="after")
+    def _is_one_place(self) -> Source:
+        if sum(place is not None for place in (self.claim, self.store, self.volume)) > 1:
+            raise ValueError("give one of claim, store and volume, or none: the image then holds the repository")
+        return self
+
+
+class Gpus(Settings):
+    """The GPUs that a pod asks for, beyond their number, which the models say."""
+
+    resource: str = Field("nvidia.com/gpu", description="e.g. nvidia.com/mig-1g.10gb, nvidia.com/gpu.shared")
+    products: tuple[str, ...] = Field((), description="of nvidia.com/gpu.product, e.g. NVIDIA-H100-80GB-HBM3")
+
+
+class Autoscale(Settings):
+    """Between how many replicas, and on what, the fleet is scaled."""
+
+    minimum: int = Field(1, ge=0, description="0 needs by: keda")
+    maximum: int = Field(ge=1)
+    on: ScaleMetric | None = Field(
+        None, description="by default waiting where a language model batches in flight, else queue_to_compute"
+    )
+    target: float | None = Field(None, gt=0, description="per pod; by default 1 (ratio), 4 (waiting), 0.8 (fraction)")
+    by: Literal["hpa", "keda"] = "hpa"
+    prometheus: str = Field(
+        "http://prometheus-operated.monitoring:9090", description="where KEDA asks; the HPA asks an adapter"
+    )
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Autoscale:
+        if self.minimum > self.maximum:
+            raise ValueError(f"minimum {self.minimum} exceeds maximum {self.maximum}")
+        if self.minimum == 0 and self.by == "hpa":
+            raise ValueError("an HPA keeps at least 1 replica; by: keda scales to 0")
+        return self
+
+
+class Region(Settings):
+    """What differs in one region; what is left out is as everywhere."""
+
+    store: StoreUrl | None = Field(None, description="the region's replica of the repository")
+    replicas: int | None = Field(None, ge=1)
+    autoscale: Autoscale | None = None
+    products: tuple[str, ...] = Field((), description="the region's GPUs, where they are others")
+    spill_to: str = Field("", description="the region that takes what waits too long here")
+    spill_above: float = Field(8.0, gt=0, description="requests waiting per ready pod above which traffic spills over")
+
+
+class Deploy(Settings):
+    """Where and how the repository is served beyond this machine."""
+
+    image: str = Field("", description="the image to run; by default NVIDIA's of the release")
+    digest: Digest | None = Field(None, description="pins the image: sha256:...")
+    kubernetes: str = Field("1.31", pattern=r"^1\.\d{2}$", description="the oldest version that has to take the files")
+    namespace: KubernetesName = "triton"
+    replicas: int = Field(2, ge=1)
+    cpus: float | None = Field(None, gt=0, description="per pod; by default from the instances")
+    memory_mib: int | None = Field(None, gt=0, description="per pod, shared memory included; by default from the files")
+    gpus: Gpus = Field(default_factory=Gpus)
+    repository: Source = Field(default_factory=Source)
+    service_account: KubernetesName | None = None
+    load_mib_per_s: float = Field(100.0, gt=0, description="how fast a starting pod reads the repository")
+    start_margin_s: int = Field(120, ge=1, description="added to what reading takes, for loading and warm-up")
+    pre_stop_s: int = Field(15, ge=1, description="between a pod's leaving the endpoints and its server's SIGTERM")
+    autoscale: Autoscale | None = None
+    openai: Flag = Field(False, description="serve OpenAI's API too, which prefix-aware routing needs")
+    gateway: KubernetesName | None = Field(None, description="a Gateway that routes by prefix through an InferencePool")
+    kserve: Flag = Field(False, description="write a ServingRuntime and an InferenceService as well")
+    regions: dict[KubernetesName, Region] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _regions_exist(self) -> Deploy:
+        for name, region in self.regions.items():
+            if region.spill_to and (region.spill_to not in self.regions or region.spill_to == name):
+                others = ", ".join(other for other in self.regions if other != name) or "no other region is named"
+                raise ValueError(f"region {name} spills to '{region.spill_to}'; known are {others}")
+        if self.gateway and not self.openai:
+            raise ValueError("prefix-aware routing reads OpenAI's requests: gateway needs openai: true")
+        return self
