@@ -36,8 +36,9 @@ def deploy(
     is_json: bool,
 ) -> None:
     """Bring REPOSITORY (default ./model_repository) to where it is served, one place at a time."""
-    chosen = [name for name, value in zip(PLACES, (url, push_url, pull_url, is_container, is_kubernetes)) if value]
+    given = dict(zip(PLACES, (url, push_url, pull_url, is_container, is_kubernetes), strict=True))
+    chosen = [name for name, value in given.items() if value]
     if len(chosen) != 1:
-        given = " and ".join(chosen) or "none of them"
-        raise UsageError(f"deploy goes to one place at a time; given: {given}", hint=f"give one of {', '.join(PLACES)}")
+        named = " and ".join(chosen) or "none of them"
+        raise UsageError(f"deploy goes to one place at a time; given: {named}", hint=f"give one of {', '.join(PLACES)}")
     raise UsageError(f"{chosen[0]} is not built yet")

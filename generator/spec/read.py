@@ -173,7 +173,7 @@ class _Reader:
 
 
 def _with_layer(root: tree.Mapping, layer: tree.Mapping) -> tree.Mapping:
-    """Return the spec's top with a profile's over it: `server`, `tune` and `deploy` are merged, the others are replaced."""
+    """Return the spec's top with a profile's over it: `server`, `tune` and `deploy` are merged, others replaced."""
     merged = {**root.entries, **layer.entries}  # a null of the profile's deletes
     for name in ("server", "tune", "deploy"):
         lower, upper = root.entries.get(name), layer.entries.get(name)
