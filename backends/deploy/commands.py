@@ -7,8 +7,10 @@ from pathlib import Path
 import click
 
 from tritonsmith.backends.commands import REPOSITORY
+from tritonsmith.generator import console
 from tritonsmith.generator.errors import UsageError
 
+OUTPUT = Path("deploy")
 PLACES = ("--url", "--push", "--pull", "--container", "--kubernetes")
 
 
@@ -41,4 +43,10 @@ def deploy(
     if len(chosen) != 1:
         named = " and ".join(chosen) or "none of them"
         raise UsageError(f"deploy goes to one place at a time; given: {named}", hint=f"give one of {', '.join(PLACES)}")
+    if is_kubernetes:
+        from tritonsmith.backends.deploy.kubernetes import write_kubernetes
+
+        written = write_kubernetes(repository, output or OUTPUT, is_dry=dry_run, is_forced=is_forced)
+        console.result_json(written.as_json()) if is_json else console.result(written.text())
+        return
     raise UsageError(f"{chosen[0]} is not built yet")

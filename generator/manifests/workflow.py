@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from tritonsmith.generator.manifests.yaml_text import BlockDumper
+
 # The tag's commit; a newer one is a pull request of its own (dependabot reads the comment behind it).
 ACTIONS = {
     "actions/checkout": ("11bd71901bbe5b1630ceea73d27597364c9af683", "v4.2.2"),
@@ -112,7 +114,7 @@ def workflow(spec: str, folder: str, requirement: str) -> dict[str, Any]:
 
 def render_workflow(data: dict[str, Any], spec: str) -> str:
     """Return the workflow as YAML, each action pinned, its tag in a comment."""
-    text = yaml.dump(data, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+    text = yaml.dump(data, Dumper=BlockDumper, sort_keys=False, width=120, allow_unicode=True)
     for action, (commit, tag) in ACTIONS.items():
         text = text.replace(f"uses: {action}\n", f"uses: {action}@{commit}  # {tag}\n")
     return HEADER.format(spec=spec, digest=_digest(text)) + text
@@ -127,18 +129,3 @@ def is_as_written(text: str) -> bool:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes scripts as blocks, and lists below their key."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        """Never write a list at the indentation of its key."""
-        super().increase_indent(flow, False)
-
-
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
-
-
-_Dumper.add_representer(str, _text)

@@ -58,6 +58,11 @@ class Workload:
         return {"app.kubernetes.io/name": "tritonserver", "app.kubernetes.io/instance": self.name}
 
     @property
+    def serving_labels(self) -> Mapping[str, str]:
+        """The labels that select the pods that answer: all of them, or the leaders of several nodes' groups."""
+        return {**self.labels, **component("server")}
+
+    @property
     def image(self) -> str:
         """The image, pinned where the spec pins it."""
         image = self.deploy.image or (self.launch and self.release.tensorrt_llm_image) or self.release.image
@@ -72,6 +77,17 @@ class Workload:
     def grace_s(self) -> int:
         """How long a pod may take to end."""
         return self.deploy.pre_stop_s + self.server.exit_timeout_s + GRACE_MARGIN_S
+
+
+def component(name: str) -> dict[str, str]:
+    """Return the label that says what a pod is: `server` answers, `worker` holds further ranks of an engine."""
+    return {"app.kubernetes.io/component": name}
+
+
+def metadata(workload: Workload, suffix: str = "", **more: Any) -> Manifest:
+    """Return an object's metadata: every object of ours has the workload's name, with a suffix where it is a second."""
+    labels = {**workload.labels, "app.kubernetes.io/managed-by": "tritonsmith"}
+    return {"name": workload.name + suffix, "namespace": workload.deploy.namespace, "labels": labels, **more}
 
 
 def plan_workload(repository: Repository) -> Workload:

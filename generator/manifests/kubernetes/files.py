@@ -1,0 +1,56 @@
+"""The table of what is written: which function makes which file, in which folder.
+
+`base` needs nothing but Kubernetes; each further folder needs what its name says to be installed (an operator, a
+gateway), and an overlay puts together what one place takes. A row that makes no object writes no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
+from tritonsmith.generator.manifests.kubernetes.kustomize import kustomization, places
+from tritonsmith.generator.manifests.kubernetes.services import services
+from tritonsmith.generator.manifests.kubernetes.workload import deployments
+from tritonsmith.generator.manifests.yaml_text import to_yaml
+
+Make = Callable[[Workload], list[Manifest]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A file of the output and the function that makes its objects."""
+
+    folder: str
+    file: str
+    make: Make
+
+
+ROWS: tuple[Row, ...] = (
+    Row("base", "deployment.yaml", deployments),
+    Row("base", "service.yaml", services),
+)
+# Folders that stand in the place of `base`: no overlay takes them.
+ALTERNATIVES = frozenset({"kserve"})
+# (workload, folders that an overlay takes) -> documents by path below the output, each with its kustomization.yaml.
+OVERLAYS: tuple[Callable[[Workload, tuple[str, ...]], Mapping[str, list[Manifest]]], ...] = (places,)
+# What is no Kubernetes object: the output's README.md, dashboards, an adapter's configuration.
+TEXTS: tuple[Callable[[Workload], Mapping[str, bytes]], ...] = ()
+
+
+def render(workload: Workload) -> dict[str, bytes]:
+    """Return every file of a workload's deployment, by path relative to the output's folder."""
+    made = {(row.folder, row.file): objects for row in ROWS if (objects := row.make(workload))}
+    folders = tuple(dict.fromkeys(folder for folder, _ in made))
+    documents = {f"{folder}/{file}": objects for (folder, file), objects in made.items()}
+    for folder in folders:
+        names = [file for parent, file in made if parent == folder]
+        documents[f"{folder}/kustomization.yaml"] = [kustomization(names)]
+    taken = tuple(folder for folder in folders if folder not in ALTERNATIVES)
+    for overlay in OVERLAYS:
+        documents |= overlay(workload, taken)
+    files = {path: to_yaml(objects).encode() for path, objects in documents.items()}
+    for text in TEXTS:
+        files |= text(workload)
+    return files

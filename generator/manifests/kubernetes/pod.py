@@ -1,0 +1,37 @@
+"""The pod of a server: its container, what it mounts, where it may run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tritonsmith.generator.manifests.kubernetes.core import MODELS, OPENAI_PORT, PORTS, Manifest, Workload
+from tritonsmith.generator.manifests.launch import launch_argv
+from tritonsmith.generator.manifests.server import ServerFolders, options_of, server_argv
+
+
+def pod_spec(workload: Workload) -> Manifest:
+    """Return a server's pod."""
+    return {"containers": [container(workload)]}
+
+
+def container(workload: Workload) -> Manifest:
+    """Return the container that serves."""
+    numbers = PORTS | ({"openai": OPENAI_PORT} if workload.deploy.openai else {})
+    return {
+        "name": "triton",
+        "image": workload.image,
+        "args": command(workload),
+        "ports": [{"name": name, "containerPort": number} for name, number in numbers.items()],
+    }
+
+
+def command(workload: Workload) -> list[str]:
+    """Return what the container runs."""
+    options = replace(
+        options_of(workload.server),
+        host="0.0.0.0",  # noqa: S104 - inside a pod; the NetworkPolicy decides
+        load_models=("*",) if workload.server.model_control_mode == "explicit" else (),
+        **{f"{name}_port": number for name, number in PORTS.items()},
+    )
+    argv = server_argv(options, "tritonserver", ServerFolders(MODELS))
+    return launch_argv(workload.launch, argv) if workload.launch else argv

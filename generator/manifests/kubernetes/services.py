@@ -1,0 +1,18 @@
+"""Services: one address for HTTP, gRPC and metrics, and a headless one whose names are the pods', for gRPC."""
+
+from __future__ import annotations
+
+from tritonsmith.generator.manifests.kubernetes.core import OPENAI_PORT, PORTS, Manifest, Workload, metadata
+
+
+def services(workload: Workload) -> list[Manifest]:
+    """Return the ClusterIP Service, and the headless one: a gRPC client that balances needs to see every pod."""
+    return [_service(workload, ""), _service(workload, "-headless")]
+
+
+def _service(workload: Workload, suffix: str) -> Manifest:
+    numbers = PORTS | ({"openai": OPENAI_PORT} if workload.deploy.openai else {})
+    ports = [{"name": name, "port": number, "targetPort": name} for name, number in numbers.items()]
+    spec: Manifest = {"clusterIP": "None"} if suffix else {"type": "ClusterIP"}
+    spec |= {"selector": dict(workload.serving_labels), "ports": ports}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata(workload, suffix), "spec": spec}
