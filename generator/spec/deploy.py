@@ -12,7 +12,7 @@ from tritonsmith.generator.spec.settings import Flag, Settings
 KubernetesName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 StoreUrl = Annotated[str, Field(pattern=r"^(s3|gs|as)://[^\s]+$")]
-ScaleMetric = Literal["queue_to_compute", "waiting", "kv_cache"]
+ScaleMetric = Literal["queue_to_compute", "waiting", "kv_cache", "in_flight"]
 
 
 class Source(Settings):
@@ -49,10 +49,20 @@ class Autoscale(Settings):
     minimum: int = Field(1, ge=0, description="0 needs by: keda")
     maximum: int = Field(ge=1)
     on: ScaleMetric | None = Field(
-        None, description="by default waiting where a language model batches in flight, else queue_to_compute"
+        None,
+        description="by default waiting where TensorRT-LLM batches in flight, in_flight behind its LLM API (which does "
+        "not say what waits), else queue_to_compute",
     )
-    target: float | None = Field(None, gt=0, description="per pod; by default 1 (ratio), 4 (waiting), 0.8 (fraction)")
+    target: float | None = Field(
+        None, gt=0, description="per pod; by default 1 (ratio), 4 (waiting), 0.8 (fraction), 16 (in flight)"
+    )
     by: Literal["hpa", "keda"] = "hpa"
+    wake_on: str | None = Field(
+        None,
+        min_length=1,
+        description="needed by minimum 0: a query for requests that come while there is no pod to count them, "
+        "e.g. a gateway's rate",
+    )
     prometheus: str = Field(
         "http://prometheus-operated.monitoring:9090", description="where KEDA asks; the HPA asks an adapter"
     )
@@ -63,6 +73,10 @@ class Autoscale(Settings):
             raise ValueError(f"minimum {self.minimum} exceeds maximum {self.maximum}")
         if self.minimum == 0 and self.by == "hpa":
             raise ValueError("an HPA keeps at least 1 replica; by: keda scales to 0")
+        if self.minimum == 0 and not self.wake_on:
+            raise ValueError("without pods no metric of theirs says that a request came: minimum 0 needs wake_on")
+        if self.wake_on and self.by == "hpa":
+            raise ValueError("wake_on is KEDA's: an HPA never scales to 0")
         return self
 
 

@@ -34,6 +34,8 @@ class Needs:
     gpus: int
     nodes: int  # pods that one replica spans: 1, or a LeaderWorkerSet's size
     is_llm: bool
+    ensembles: tuple[str, ...] = ()  # their counters restate their steps': sums over models leave them out
+    callers: tuple[str, ...] = ()  # models that call others (BLS): their compute time contains what they wait for
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,15 @@ def _needs(repository: Repository, hardware: Hardware, launch: Launch | None) ->
     nodes = launch.nodes if launch else 1
     ranks = launch.world_size if launch else 0
     gpus = -(-ranks // nodes) if ranks else min(hardware.gpus, 1)
-    return Needs(sum(map(_size, files)), instances, gpus, nodes, launch is not None)
+    ensembles = tuple(
+        sorted(
+            name
+            for name, model in repository.models.items()
+            if model.config is not None and model.config.HasField("ensemble_scheduling")
+        )
+    )
+    callers = tuple(sorted(repository.settings.get("calls", {})))
+    return Needs(sum(map(_size, files)), instances, gpus, nodes, launch is not None, ensembles, callers)
 
 
 def _size(file: File) -> int:
