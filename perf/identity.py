@@ -21,10 +21,18 @@ def digest_of(facts: Any) -> str:
 
 
 def identity_of(
-    target: Target, configs: Mapping[str, Mapping[str, Any]], input_data: Path, environment: Environment
+    target: Target,
+    configs: Mapping[str, Mapping[str, Any]],
+    input_data: Path,
+    environment: Environment,
+    repository: Path | None = None,
 ) -> str:
-    """Return a digest of what every number depends on: configurations, files, input and machine."""
-    local = target.repository
+    """Return a digest of what every number depends on: configurations, files, input and machine.
+
+    The files are those of `repository`, by default of what the target serves; where neither is known its URL stands
+    for them.
+    """
+    local = repository or target.repository
     facts = {
         "configs": configs,
         "files": repository_digest(local, tuple(configs)) if local else target.http_url,

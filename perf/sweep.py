@@ -81,16 +81,16 @@ def measure_sweep(
     return sweep
 
 
-def begin_sweep(bench: Bench, *, is_spread: bool = False) -> Sweep:
+def begin_sweep(bench: Bench, *, machines: str = "", repository: Path | None = None) -> Sweep:
     """Return the sweep with the cells that were measured before.
 
-    With `is_spread` it is measured on any machines of a cluster: then this one is no part of the cells' names, and
-    what its server changed does not matter.
+    `machines` says in words on which it is measured, where that is not this one: then this one is no part of the
+    cells' names, and what its server changed does not matter. `repository` is what is served there.
     """
     sweep = new_sweep(bench)
-    if is_spread:
-        anywhere = replace(sweep.environment, cpu="any of a cluster", cores=0)
-        identity = identity_of(bench.target, bench.configs, bench.input_data, anywhere)
+    if machines:
+        anywhere = replace(sweep.environment, cpu=machines, cores=0)
+        identity = identity_of(bench.target, bench.configs, bench.input_data, anywhere, repository)
         sweep = replace(sweep, identity=identity, notices=())
     return _with_kept_cells(sweep, bench.folder)
 

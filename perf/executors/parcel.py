@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from tritonsmith.backends.server.view import model_folders
 from tritonsmith.generator.errors import RepositoryError, ServerError
+from tritonsmith.generator.repository.hashes import HashCache
 from tritonsmith.generator.repository.names import LOCK_FILE
 from tritonsmith.generator.repository.walk import BYTECODE, walk
 
@@ -39,6 +40,12 @@ class Parcel:
         lines = [f"{file.path}\0{file.sha256}\0{file.is_executable}" for file in self.files]
         return hashlib.sha256("\n".join([*self.folders, *lines]).encode()).hexdigest()
 
+    @property
+    def content_digest(self) -> str:
+        """Return what names its files alone: object stores keep neither empty folders nor who may run a file."""
+        lines = sorted(f"{file.path}\0{file.sha256}" for file in self.files)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
 
 def send_repository(repository: Path, send: Callable[[bytes], Sent]) -> tuple[Parcel, dict[str, Sent]]:
     """Send each content of a repository's models once; return the parcel, and by hash what `send` gave for it.
@@ -58,6 +65,23 @@ def send_repository(repository: Path, send: Callable[[bytes], Sent]) -> tuple[Pa
         if sha256 not in sent:
             sent[sha256] = send(content)
     return Parcel(tuple(folders), tuple(files)), sent
+
+
+def parcel_of(repository: Path) -> Parcel:
+    """Return what a repository consists of, whatever its size; each file is read once, a big one's hash remembered.
+
+    Raises: RepositoryError where it cannot be read.
+    """
+    folders, paths = _content(repository)
+    hashes, files = HashCache(), []
+    for path in paths:
+        try:
+            state = (repository / path).stat()
+            files.append(ParcelFile(path, hashes.sha256(str(repository / path), state), bool(state.st_mode & 0o100)))
+        except OSError as problem:
+            raise RepositoryError(f"cannot read {repository / path}: {problem.strerror}") from None
+    hashes.save()
+    return Parcel(tuple(folders), tuple(files))
 
 
 def require_portable(repository: Path, paths: list[str]) -> None:

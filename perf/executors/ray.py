@@ -302,7 +302,7 @@ def plan_spread(bench: Bench, address: str, workers: int | None) -> tuple[Sweep,
 
     The bench's server has then done its part: it is to be ended before anything is measured, here as elsewhere.
     """
-    sweep = begin_sweep(bench, is_spread=True)
+    sweep = begin_sweep(bench, machines="any of a cluster")
     repository = bench.target.repository
     if repository is None:
         hint = "leave out --url: each worker serves --repository"

@@ -7,23 +7,23 @@ import fcntl
 import os
 import platform
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonsmith.backends.server.embedded import embedded_server
 from tritonsmith.backends.server.leftovers import run_folder
-from tritonsmith.generator.errors import ServerError, TritonsmithError
-from tritonsmith.perf.cells import configurations
-from tritonsmith.perf.document import Place, SweepPlan
+from tritonsmith.generator.errors import ServerError, ToolMissingError, TritonsmithError
+from tritonsmith.perf.cells import Bench, configurations
+from tritonsmith.perf.document import Place, Scalar, SweepPlan
 from tritonsmith.perf.executors.core import CellTask, Measured, read_task, write_measured
 from tritonsmith.perf.executors.local import measured
 from tritonsmith.perf.executors.parcel import Parcel, unpack
 from tritonsmith.perf.measure.analyzer import analyzer_version
 from tritonsmith.perf.measure.machine import Environment, read_environment
 from tritonsmith.perf.sweep import find_analyzer, set_up
-from tritonsmith.perf.target import embedded_target
+from tritonsmith.perf.target import Target, embedded_target
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,41 @@ class Job:
     parcel: Parcel
     input_data: bytes
     environment: Environment
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A server on this host that is ready to be measured; `configure` brings a variant onto it."""
+
+    bench: Bench
+    place: Place
+    configure: Callable[[Mapping[str, Scalar]], None]
+
+    def measured(self, task: CellTask) -> Measured:
+        """Measure a task's cell, and say where that was.
+
+        Raises: TritonsmithError that names the host.
+        """
+        try:
+            with one_at_a_time():
+                self.configure(task.variant)
+                done = measured(self.bench, task)
+        except TritonsmithError as problem:
+            problem.where = f"{self.place.host}: {problem.where}".removesuffix(": ")
+            raise
+        return replace(done, cell=replace(done.cell, place=self.place))
+
+
+@contextlib.contextmanager
+def seated(plan: SweepPlan, requests: Path, target: Target, folder: Path, place: Place) -> Iterator[Seat]:
+    """Give what measures cells of a plan on a server; `requests` is its input file here, `folder` for what is written.
+
+    Raises: as `set_up`.
+    """
+    bench = set_up(replace(plan, input_data=requests), target, folder)
+    bench = replace(bench, plan=plan)  # cells are named by what the planner knew
+    with configurations(bench) as configure:
+        yield Seat(bench, place, configure)
 
 
 class Worker:
@@ -63,14 +98,12 @@ class Worker:
             require_versions(place, job.environment)
             folder = stack.enter_context(run_folder())
             unpack(job.parcel, dict(zip(hashes, contents, strict=True)), folder / "repository")
-            (folder / "requests.json").write_bytes(job.input_data)
+            (requests := folder / "requests.json").write_bytes(job.input_data)
             server = stack.enter_context(embedded_server(folder / "repository"))
-            plan = replace(job.plan, input_data=folder / "requests.json")
             (folder / "sweep").mkdir()
-            bench = set_up(plan, embedded_target(server), folder / "sweep")
-            self._bench = replace(bench, plan=job.plan)
-            self._configure = stack.enter_context(configurations(self._bench))
-            self._place, self._parcel = place, job.parcel.digest
+            target = embedded_target(server)
+            self._seat = stack.enter_context(seated(job.plan, requests, target, folder / "sweep", place))
+            self._parcel = job.parcel.digest
             self._stack = stack.pop_all()
 
     def measure(self, task: bytes) -> bytes:
@@ -86,15 +119,8 @@ class Worker:
 
     def _measured(self, task: CellTask) -> Measured:
         if task.parcel != self._parcel:
-            raise ServerError(f"{task}: this worker serves another repository", where=self._place.host)
-        try:
-            with one_at_a_time():
-                self._configure(task.variant)
-                done = measured(self._bench, task)
-        except TritonsmithError as problem:
-            problem.where = f"{self._place.host}: {problem.where}".removesuffix(": ")
-            raise
-        return replace(done, cell=replace(done.cell, place=self._place))
+            raise ServerError(f"{task}: this worker serves another repository", where=self._seat.place.host)
+        return self._seat.measured(task)
 
 
 @contextlib.contextmanager
@@ -112,10 +138,10 @@ def one_at_a_time() -> Iterator[None]:
 def require_versions(place: Place, planner: Environment) -> None:
     """Refuse a host with other versions than those that the cells are named by.
 
-    Raises: ServerError that names what differs.
+    Raises: ToolMissingError that names what differs.
     """
     names = ("tritonsmith", "perf_analyzer")
     pairs = [(name, getattr(place.environment, name), getattr(planner, name)) for name in names]
     different = [f"{name} {there} there, {ours} here" for name, there, ours in pairs if there != ours]
     if different:
-        raise ServerError("; ".join(different), where=place.host, hint="install the same version on all hosts")
+        raise ToolMissingError("; ".join(different), where=place.host, hint="install the same version on all hosts")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from tritonsmith.generator.errors import UnstableError
-from tritonsmith.perf.measure.machine import Environment
+from tritonsmith.perf.measure.machine import Environment, read_gpus
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ def fingerprint_of(
     *,
     governor: str = "",
     cpu_quota: float = 0.0,
-    gpus: tuple[str, ...] = (),
+    gpus: tuple[str, ...] | None = None,
     driver: str = "",
 ) -> Fingerprint:
-    """Return the fingerprint of a machine whose environment was read."""
+    """Return the fingerprint of a machine whose environment was read; its GPUs are the environment's by default."""
     return Fingerprint(
         cpu=environment.cpu,
         cores=environment.cores,
@@ -51,7 +51,7 @@ def fingerprint_of(
         perf_analyzer=environment.perf_analyzer,
         governor=governor,
         cpu_quota=cpu_quota,
-        gpus=gpus,
+        gpus=environment.gpus if gpus is None else gpus,
         driver=driver,
     )
 
@@ -61,12 +61,11 @@ def fingerprint_here(environment: Environment, root: Path = Path("/")) -> Finger
 
     Source: Linux, admin-guide: cgroup-v2 (cpu.max), cgroup-v1 (cpu.cfs_quota_us), cpufreq; NVIDIA's driver, README.
     """
-    models = [_after(path, "Model:") for path in sorted(root.glob("proc/driver/nvidia/gpus/*/information"))]
     return fingerprint_of(
         environment,
         governor=_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         cpu_quota=_cpu_quota(root / "sys/fs/cgroup"),
-        gpus=tuple(models),
+        gpus=read_gpus(root),
         driver=_after(root / "proc/driver/nvidia/version", "Kernel Module"),
     )
 

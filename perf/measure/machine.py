@@ -14,7 +14,7 @@ CPU_FIELDS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "ste
 
 @dataclass(frozen=True)
 class Environment:
-    """Where a sweep was measured."""
+    """Where a sweep was measured; `gpus` are the models that its driver names, one by one."""
 
     cpu: str
     cores: int
@@ -25,6 +25,7 @@ class Environment:
     tritonsmith: str
     server: str
     perf_analyzer: str
+    gpus: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,18 @@ def read_environment(server: str, perf_analyzer: str) -> Environment:
         tritonsmith=version("tritonsmith"),
         server=server,
         perf_analyzer=perf_analyzer,
+        gpus=read_gpus(),
     )
+
+
+def read_gpus(root: Path = Path("/")) -> tuple[str, ...]:
+    """Return the model of each GPU, as NVIDIA's driver says below `root`. Source: NVIDIA's driver, README (procfs)."""
+    texts = [
+        path.read_text(encoding="utf-8", errors="replace")
+        for path in sorted(root.glob("proc/driver/nvidia/gpus/*/information"))
+    ]
+    lines = [line for text in texts for line in text.splitlines() if "Model:" in line]
+    return tuple(line.partition("Model:")[2].strip().split("  ")[0] for line in lines)
 
 
 def read_cpu_ticks(path: Path = Path("/proc/stat")) -> CpuTicks:

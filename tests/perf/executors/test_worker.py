@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tritonsmith.generator.errors import ServerError
+from tritonsmith.generator.errors import ToolMissingError
 from tritonsmith.perf.document import Place, Sweep
 from tritonsmith.perf.executors.worker import one_at_a_time, require_versions
 
@@ -31,5 +31,5 @@ def test_one_measures_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_host_with_another_version_is_refused(make_sweep: Callable[..., Sweep]) -> None:
     here = make_sweep().environment
     require_versions(Place("b", replace(here, cores=99)), here)
-    with pytest.raises(ServerError, match=r"b: tritonsmith 0\.0\.1 there"):
+    with pytest.raises(ToolMissingError, match=r"b: tritonsmith 0\.0\.1 there"):
         require_versions(Place("b", replace(here, tritonsmith="0.0.1")), here)
