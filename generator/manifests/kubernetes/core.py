@@ -71,6 +71,35 @@ class Workload:
         return f"{image}@{self.deploy.digest}" if self.deploy.digest else image
 
     @property
+    def object_name(self) -> str:
+        """The Deployment's name, or the LeaderWorkerSet's.
+
+        The latter makes a headless Service of its own name, which must not be ours.
+        Source: lws: pkg/utils/controller/controller_utils.go (CreateHeadlessServiceIfNotExists).
+        """
+        return self.name if self.needs.nodes == 1 else f"{self.name}-group"
+
+    @property
+    def scale_target(self) -> Manifest:
+        """What an autoscaler refers to."""
+        if self.needs.nodes == 1:
+            return {"apiVersion": "apps/v1", "kind": "Deployment", "name": self.object_name}
+        return {"apiVersion": "leaderworkerset.x-k8s.io/v1", "kind": "LeaderWorkerSet", "name": self.object_name}
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports of a pod that answers, by the names under which Services, probes and monitors find them."""
+        ports = {"http": PORTS["http"], "grpc": PORTS["grpc"]}
+        if self.deploy.openai:  # NVIDIA's front end answers /metrics itself, and nothing listens at 8002
+            return {**ports, "openai": OPENAI_PORT}
+        return {**ports, "metrics": PORTS["metrics"]} if self.server.metrics.enabled else ports
+
+    @property
+    def metrics_port(self) -> str:
+        """The name of the pod's port that answers /metrics; empty where the spec turned metrics off."""
+        return next((name for name in ("metrics", "openai") if name in self.ports), "")
+
+    @property
     def startup_s(self) -> int:
         """How long a pod may take from its start until it is ready."""
         return math.ceil(self.needs.repository_bytes / MIB / self.deploy.load_mib_per_s) + self.deploy.start_margin_s

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tritonsmith.generator.manifests.kubernetes.core import MODELS, OPENAI_PORT, PORTS, Manifest, Workload
+from tritonsmith.generator.manifests.kubernetes.core import MODELS, PORTS, Manifest, Workload
 from tritonsmith.generator.manifests.launch import launch_argv
 from tritonsmith.generator.manifests.server import ServerFolders, options_of, server_argv
 
@@ -16,12 +16,11 @@ def pod_spec(workload: Workload) -> Manifest:
 
 def container(workload: Workload) -> Manifest:
     """Return the container that serves."""
-    numbers = PORTS | ({"openai": OPENAI_PORT} if workload.deploy.openai else {})
     return {
         "name": "triton",
         "image": workload.image,
         "args": command(workload),
-        "ports": [{"name": name, "containerPort": number} for name, number in numbers.items()],
+        "ports": [{"name": name, "containerPort": number} for name, number in workload.ports.items()],
     }
 
 

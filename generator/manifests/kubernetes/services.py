@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tritonsmith.generator.manifests.kubernetes.core import OPENAI_PORT, PORTS, Manifest, Workload, metadata
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
 
 
 def services(workload: Workload) -> list[Manifest]:
@@ -11,8 +11,7 @@ def services(workload: Workload) -> list[Manifest]:
 
 
 def _service(workload: Workload, suffix: str) -> Manifest:
-    numbers = PORTS | ({"openai": OPENAI_PORT} if workload.deploy.openai else {})
-    ports = [{"name": name, "port": number, "targetPort": name} for name, number in numbers.items()]
+    ports = [{"name": name, "port": number, "targetPort": name} for name, number in workload.ports.items()]
     spec: Manifest = {"clusterIP": "None"} if suffix else {"type": "ClusterIP"}
     spec |= {"selector": dict(workload.serving_labels), "ports": ports}
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata(workload, suffix), "spec": spec}
