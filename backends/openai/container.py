@@ -13,11 +13,11 @@ from pathlib import Path
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.openai.pipelines import Configs, models_behind
-from tritonsmith.backends.server.container import MODELS, PORTS, Outfit, docker_run
+from tritonsmith.backends.server.container import Outfit, docker_run
 from tritonsmith.backends.server.ports import choose_ports
 from tritonsmith.generator.errors import RepositoryError, UsageError
 from tritonsmith.generator.manifests.launch import Launch
-from tritonsmith.generator.manifests.server import ServerOptions
+from tritonsmith.generator.manifests.server import MODELS, PORTS, ServerOptions
 
 FIRST_RELEASE = "24.12"
 PORT = 9000  # inside the container

@@ -15,7 +15,7 @@ from tritonsmith.backends.server.prepare import read_configs
 from tritonsmith.backends.toolchain import machine
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.manifests.launch import SCRIPT, outside_paths, plan_launch
-from tritonsmith.generator.manifests.server import ServerOptions
+from tritonsmith.generator.manifests.server import MODELS, ServerOptions
 from tritonsmith.generator.repository.core import Repository
 from tritonsmith.generator.repository.read import read_repository
 
@@ -47,7 +47,7 @@ def plan_container(repository: Path, options: ServerOptions, release: str, opena
     name, here = f"tritonsmith-{repository.resolve().name}", machine.gpu_count()
     gpus = here or int(launch is not None or needs_gpu(configs))
     options, additions = with_needs(with_ports(with_certificates(options)), configs)
-    named = outside_paths(found, container.MODELS)
+    named = outside_paths(found, MODELS)
     outside = [path for path in named if path.exists()]
     notices = [*additions, *_notices(sorted(set(named) - set(outside)), is_gpu_elsewhere=gpus > here)]
     outfit = container.Outfit(name, gpus, launch, outside)

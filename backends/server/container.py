@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
 import subprocess
@@ -14,11 +13,15 @@ from tritonsmith.generator import console
 from tritonsmith.generator.catalog.releases import NEWEST_WITH_TENSORRT_LLM, RELEASES
 from tritonsmith.generator.errors import ServerError, ToolMissingError, UsageError
 from tritonsmith.generator.manifests.launch import Launch, launch_argv
-from tritonsmith.generator.manifests.server import ServerFolders, ServerOptions, server_argv
+from tritonsmith.generator.manifests.server import (
+    MODELS,
+    PORTS,
+    ServerFolders,
+    ServerOptions,
+    inside_container,
+    server_argv,
+)
 from tritonsmith.generator.suggest import did_you_mean
-
-MODELS = "/models"  # where the repository appears in the container
-PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}  # inside the container
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,7 @@ def docker_argv(repository: Path, options: ServerOptions, image: str, outfit: Ou
     host_ports = {"http": options.http_port, "grpc": options.grpc_port, "metrics": options.metrics_port}
     published = {PORTS[key]: port for key, port in host_ports.items() if key != "metrics" or options.allow_metrics}
     argv = docker_run(repository, options, published, outfit)
-    everywhere = "0.0.0.0"  # noqa: S104 - inside the container; outside, --publish decides
-    inside = dataclasses.replace(options, host=everywhere, http_port=8000, grpc_port=8001, metrics_port=8002)
-    if options.model_control_mode == "explicit":
-        inside = dataclasses.replace(inside, load_models=("*",))
-    server = server_argv(inside, "tritonserver", ServerFolders(MODELS))
+    server = server_argv(inside_container(options), "tritonserver", ServerFolders(MODELS))
     if outfit.launch is None:
         return [*argv, image, *server]
     environment = [f"--env={name}={value}" for name, value in outfit.launch.environment.items()]

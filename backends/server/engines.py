@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tritonsmith.backends.server.container import MODELS
 from tritonsmith.generator.catalog.releases import RELEASES
 from tritonsmith.generator.catalog.tensorrtllm.versions import parse_version
 from tritonsmith.generator.errors import RepositoryError, SpecError, UsageError
 from tritonsmith.generator.inspect.checkpoint import is_checkpoint
 from tritonsmith.generator.inspect.json_file import read_json
 from tritonsmith.generator.manifests.launch import is_engine_model, llm_document
+from tritonsmith.generator.manifests.server import MODELS
 from tritonsmith.generator.repository.core import Model, Repository
 
 _FOLDERS = ("gpt_model_path", "encoder_model_path")  # parameters that name an engine

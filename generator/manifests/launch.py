@@ -23,7 +23,7 @@ from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.files import read_regular
 from tritonsmith.generator.inspect.architecture import MOST_RANKS
 from tritonsmith.generator.manifests.script import render_script
-from tritonsmith.generator.manifests.server import ServerFolders, options_of, server_argv
+from tritonsmith.generator.manifests.server import PORTS, ServerFolders, inside_container, options_of, server_argv
 from tritonsmith.generator.repository.core import Content, Model, Repository, SourceFile
 from tritonsmith.generator.spec.settings import Hardware, Server
 
@@ -218,9 +218,9 @@ def launch_script(repository: Repository) -> str | None:
     if launch is None:
         return None
     settings = Server.model_validate(repository.settings.get("server", {}))
-    everywhere = "0.0.0.0"  # noqa: S104 - inside a container; outside, its ports decide
-    loaded = ("*",) if settings.model_control_mode == "explicit" else ()
-    options = replace(options_of(settings), host=everywhere, load_models=loaded)
+    # --network=host: the spec's own ports
+    ports = {f"{name}_port": getattr(settings, f"{name}_port") for name in PORTS}
+    options = replace(inside_container(options_of(settings)), **ports)
     argv = launch_argv(launch, server_argv(options, "tritonserver", ServerFolders("REPOSITORY")))
     release = RELEASES[repository.settings.get("triton", EMBEDDED)]
     return render_script(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +11,8 @@ from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.spec.settings import RateLimit, Server, Tls, Tracing
 
 LAST_PORT = 65535
+MODELS = "/models"  # where a container sees the repository
+PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}  # inside a container
 LONGEST_LIMIT_S = 7 * 24 * 3600.0  # a socket's own limit lies above
 ModelControlMode = Literal["none", "poll", "explicit"]
 
@@ -47,6 +49,7 @@ class ServerOptions:
     trace_config: Mapping[str, Mapping[str, str | tuple[str, ...]]] = field(default_factory=dict)
     backend_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     exit_timeout_secs: int = 30
+    grpc_connection_age_ms: int | None = None  # then a client connects anew, perhaps to another server
     tls: Mapping[str, str] = field(default_factory=dict)  # cert, key, root: files; see certificates.py
     extra_args: tuple[str, ...] = ()
     load_limit_s: float = 120.0  # ours: how long one model may take to load
@@ -117,6 +120,19 @@ def options_of(server: Server) -> ServerOptions:
     )
 
 
+def inside_container(options: ServerOptions) -> ServerOptions:
+    """Return what a server in a container is started with: all models, at every address, on the ports of `PORTS`.
+
+    What is published to whom is decided outside.
+    """
+    return replace(
+        options,
+        host="0.0.0.0",  # noqa: S104
+        load_models=("*",) if options.model_control_mode == "explicit" else (),
+        **{f"{name}_port": number for name, number in PORTS.items()},
+    )
+
+
 def cache_config(options: ServerOptions) -> dict[str, Mapping[str, str]]:
     """Return the response caches to open, the short form included."""
     caches = dict(options.cache_config)
@@ -133,6 +149,8 @@ def _require(is_valid: bool, options: ServerOptions, name: str, rule: str) -> No
 def _endpoints(options: ServerOptions) -> list[str]:
     argv = [f"--http-address={options.host}", f"--http-port={options.http_port}"]
     argv += [f"--grpc-address={options.host}", f"--grpc-port={options.grpc_port}"]
+    if options.grpc_connection_age_ms is not None:
+        argv.append(f"--grpc-max-connection-age={options.grpc_connection_age_ms}")
     if options.tls:
         names = {"cert": "server-cert", "key": "server-key", "root": "root-cert"}
         argv.append("--grpc-use-ssl-mutual=true" if "root" in options.tls else "--grpc-use-ssl=true")

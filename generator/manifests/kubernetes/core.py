@@ -10,15 +10,14 @@ from typing import Any
 
 from tritonsmith.generator.catalog.releases import EMBEDDED, RELEASES, Release
 from tritonsmith.generator.manifests.launch import Launch, plan_launch
+from tritonsmith.generator.manifests.server import PORTS
 from tritonsmith.generator.repository.core import Content, File, Repository
 from tritonsmith.generator.spec.deploy import Deploy
 from tritonsmith.generator.spec.settings import Hardware, Server
 
 Manifest = dict[str, Any]  # one Kubernetes object, as YAML's data
 MIB = 1 << 20
-PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}  # in every pod; Services and probes go by the names
 OPENAI_PORT = 9000
-MODELS = "/models"  # where every pod sees the repository
 GRACE_MARGIN_S = 10  # between Triton's own exit timeout and the kubelet's SIGKILL
 
 
@@ -105,9 +104,23 @@ class Workload:
         return math.ceil(self.needs.repository_bytes / MIB / self.deploy.load_mib_per_s) + self.deploy.start_margin_s
 
     @property
+    def drain_s(self) -> int:
+        """How long a server may take from SIGTERM to its end."""
+        return self.server.exit_timeout_s + GRACE_MARGIN_S
+
+    @property
     def grace_s(self) -> int:
         """How long a pod may take to end."""
-        return self.deploy.pre_stop_s + self.server.exit_timeout_s + GRACE_MARGIN_S
+        return self.deploy.pre_stop_s + self.drain_s
+
+    @property
+    def grpc_connection_age_ms(self) -> int:
+        """After how long the server has a gRPC client connect anew, give or take a tenth.
+
+        A connection stays with its pod when that leaves the endpoints, and a server that ends answers what still comes
+        with NOT_FOUND. A third of pre_stop_s leaves the rest to the news that the pod left.
+        """
+        return self.deploy.pre_stop_s * 1000 // 3
 
 
 def component(name: str) -> dict[str, str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tritonsmith.generator.manifests.kubernetes.core import MODELS, PORTS, Manifest, Workload
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
 from tritonsmith.generator.manifests.launch import launch_argv
-from tritonsmith.generator.manifests.server import ServerFolders, options_of, server_argv
+from tritonsmith.generator.manifests.server import MODELS, ServerFolders, inside_container, options_of, server_argv
 
 
 def pod_spec(workload: Workload) -> Manifest:
@@ -27,10 +27,7 @@ def container(workload: Workload) -> Manifest:
 def command(workload: Workload) -> list[str]:
     """Return what the container runs."""
     options = replace(
-        options_of(workload.server),
-        host="0.0.0.0",  # noqa: S104 - inside a pod; the NetworkPolicy decides
-        load_models=("*",) if workload.server.model_control_mode == "explicit" else (),
-        **{f"{name}_port": number for name, number in PORTS.items()},
+        inside_container(options_of(workload.server)), grpc_connection_age_ms=workload.grpc_connection_age_ms
     )
     argv = server_argv(options, "tritonserver", ServerFolders(MODELS))
     return launch_argv(workload.launch, argv) if workload.launch else argv

@@ -8,7 +8,7 @@ import pytest
 from tritonsmith.backends.commands import serve
 from tritonsmith.generator.cli import guarded
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.generator.manifests.server import ServerFolders, ServerOptions, server_argv
+from tritonsmith.generator.manifests.server import ServerFolders, ServerOptions, inside_container, server_argv
 
 
 def argv(**options: object) -> list[str]:
@@ -120,3 +120,16 @@ def test_a_value_out_of_range_is_refused_wherever_it_comes_from(name: str, value
 @pytest.mark.parametrize("words", ["--http-port 99999", "--grpc-port -1", "--metrics-port 65536", "--load-limit -3"])
 def test_serve_refuses_a_value_out_of_range_as_wrong_usage(words: str, tmp_path: Path) -> None:
     assert guarded(lambda: serve.main([str(tmp_path), *words.split()], standalone_mode=False)) == 2
+
+
+def test_in_a_container_every_address_and_model_is_served_on_the_containers_ports() -> None:
+    options = ServerOptions(http_port=1, grpc_port=2, metrics_port=3, model_control_mode="explicit")
+    argv = server_argv(inside_container(options), "tritonserver", ServerFolders("/models"))
+    assert {"--http-address=0.0.0.0", "--http-port=8000", "--grpc-port=8001", "--metrics-port=8002"} <= set(argv)
+    assert "--load-model=*" in argv
+
+
+def test_a_grpc_connections_age_is_told_only_where_it_is_limited() -> None:
+    told = server_argv(ServerOptions(grpc_connection_age_ms=5000), "tritonserver", ServerFolders("/models"))
+    assert "--grpc-max-connection-age=5000" in told
+    assert not any("age" in word for word in server_argv(ServerOptions(), "tritonserver", ServerFolders("/models")))
