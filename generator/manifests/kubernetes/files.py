@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from tritonsmith.generator.manifests.kubernetes.adapter import adapter_values
 from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
+from tritonsmith.generator.manifests.kubernetes.dashboard import dashboards
 from tritonsmith.generator.manifests.kubernetes.kustomize import kustomization, places
+from tritonsmith.generator.manifests.kubernetes.monitoring import pod_monitors, prometheus_rules
+from tritonsmith.generator.manifests.kubernetes.scaling import horizontal_pod_autoscalers, scaled_objects
 from tritonsmith.generator.manifests.kubernetes.services import services
 from tritonsmith.generator.manifests.kubernetes.workload import deployments
 from tritonsmith.generator.manifests.yaml_text import to_yaml
@@ -30,13 +34,18 @@ class Row:
 ROWS: tuple[Row, ...] = (
     Row("base", "deployment.yaml", deployments),
     Row("base", "service.yaml", services),
+    Row("monitoring", "pod_monitor.yaml", pod_monitors),
+    Row("monitoring", "rules.yaml", prometheus_rules),
+    Row("monitoring", "dashboard.yaml", dashboards),
+    Row("scaling", "hpa.yaml", horizontal_pod_autoscalers),
+    Row("scaling", "scaled_object.yaml", scaled_objects),
 )
 # Folders that stand in the place of `base`: no overlay takes them.
 ALTERNATIVES = frozenset({"kserve"})
 # (workload, folders that an overlay takes) -> documents by path below the output, each with its kustomization.yaml.
 OVERLAYS: tuple[Callable[[Workload, tuple[str, ...]], Mapping[str, list[Manifest]]], ...] = (places,)
 # What is no Kubernetes object: the output's README.md, dashboards, an adapter's configuration.
-TEXTS: tuple[Callable[[Workload], Mapping[str, bytes]], ...] = ()
+TEXTS: tuple[Callable[[Workload], Mapping[str, bytes]], ...] = (adapter_values,)
 
 
 def render(workload: Workload) -> dict[str, bytes]:
