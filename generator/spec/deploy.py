@@ -10,6 +10,10 @@ from tritonsmith.generator.spec.settings import Flag, Settings
 
 # A name that Kubernetes takes for namespaces, claims, secrets and accounts (RFC 1123, subdomain).
 KubernetesName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+# A Gateway, by its name, or its namespace and name
+GatewayName = Annotated[
+    str, Field(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/)?[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")
+]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 StoreUrl = Annotated[str, Field(pattern=r"^(s3|gs|as)://[^\s]+$")]
 ScaleMetric = Literal["queue_to_compute", "waiting", "kv_cache", "in_flight"]
@@ -109,7 +113,9 @@ class Deploy(Settings):
     pre_stop_s: int = Field(15, ge=1, description="between a pod's leaving the endpoints and its server's SIGTERM")
     autoscale: Autoscale | None = None
     openai: Flag = Field(False, description="serve OpenAI's API too, which prefix-aware routing needs")
-    gateway: KubernetesName | None = Field(None, description="a Gateway that routes by prefix through an InferencePool")
+    gateway: GatewayName | None = Field(
+        None, description="a Gateway, NAME or NAMESPACE/NAME, that routes to it; with openai by the prompt's prefix"
+    )
     kserve: Flag = Field(False, description="write a ServingRuntime and an InferenceService as well")
     regions: dict[KubernetesName, Region] = Field(default_factory=dict)
 
@@ -119,6 +125,4 @@ class Deploy(Settings):
             if region.spill_to and (region.spill_to not in self.regions or region.spill_to == name):
                 others = ", ".join(other for other in self.regions if other != name) or "no other region is named"
                 raise ValueError(f"region {name} spills to '{region.spill_to}'; known are {others}")
-        if self.gateway and not self.openai:
-            raise ValueError("prefix-aware routing reads OpenAI's requests: gateway needs openai: true")
         return self

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tritonsmith.generator.catalog.releases import EMBEDDED, RELEASES, Release
+from tritonsmith.generator.manifests.kubernetes.kv_cache import KvCache, kv_caches
 from tritonsmith.generator.manifests.launch import Launch, plan_launch
 from tritonsmith.generator.manifests.server import PORTS
 from tritonsmith.generator.repository.core import Content, File, Repository
@@ -35,6 +36,7 @@ class Needs:
     is_llm: bool
     ensembles: tuple[str, ...] = ()  # their counters restate their steps': sums over models leave them out
     callers: tuple[str, ...] = ()  # models that call others (BLS): their compute time contains what they wait for
+    kv_caches: tuple[KvCache, ...] = ()  # of the LLMs
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,8 @@ def _needs(repository: Repository, hardware: Hardware, launch: Launch | None) ->
         )
     )
     callers = tuple(sorted(repository.settings.get("calls", {})))
-    return Needs(sum(map(_size, files)), instances, gpus, nodes, launch is not None, ensembles, callers)
+    sizes = sum(map(_size, files))
+    return Needs(sizes, instances, gpus, nodes, launch is not None, ensembles, callers, kv_caches(repository))
 
 
 def _size(file: File) -> int:

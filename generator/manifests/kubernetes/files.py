@@ -14,6 +14,8 @@ from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
 from tritonsmith.generator.manifests.kubernetes.dashboard import dashboards
 from tritonsmith.generator.manifests.kubernetes.kustomize import kustomization, places
 from tritonsmith.generator.manifests.kubernetes.monitoring import pod_monitors, prometheus_rules
+from tritonsmith.generator.manifests.kubernetes.picker import pickers
+from tritonsmith.generator.manifests.kubernetes.routing import inference_pools, routes
 from tritonsmith.generator.manifests.kubernetes.scaling import horizontal_pod_autoscalers, scaled_objects
 from tritonsmith.generator.manifests.kubernetes.services import services
 from tritonsmith.generator.manifests.kubernetes.workload import deployments
@@ -39,6 +41,9 @@ ROWS: tuple[Row, ...] = (
     Row("monitoring", "dashboard.yaml", dashboards),
     Row("scaling", "hpa.yaml", horizontal_pod_autoscalers),
     Row("scaling", "scaled_object.yaml", scaled_objects),
+    Row("gateway", "route.yaml", routes),
+    Row("gateway", "inference_pool.yaml", inference_pools),
+    Row("gateway", "picker.yaml", pickers),
 )
 # Folders that stand in the place of `base`: no overlay takes them.
 ALTERNATIVES = frozenset({"kserve"})
