@@ -51,7 +51,7 @@ def _pod_stuck(workload: Workload, span: Span) -> Manifest:
         16 * span.interval_s,
         "critical",
         "{{ $labels.pod }}: {{ $value }} requests wait and none ends",
-        "No request ended for {minutes} while some wait. Its metrics of time stand still, so the pod looks idle: "
+        "No request ended for {time} while some wait. Its metrics of time stand still, so the pod looks idle: "
         "look at its log, then delete it.",
     )
 
@@ -65,7 +65,7 @@ def _engine_stuck(workload: Workload, span: Span) -> Manifest:
         16 * span.interval_s,
         "critical",
         "{{ $labels.pod }}: the engine has {{ $value }} requests and makes no step",
-        "The engine's counter of iterations stood still for {minutes}: a rank may be lost. Delete the pod; of several "
+        "The engine's counter of iterations stood still for {time}: a rank may be lost. Delete the pod; of several "
         "nodes, the leader's.",
     )
 
@@ -77,7 +77,7 @@ def _requests_fail(workload: Workload, span: Span) -> Manifest:
         20 * span.interval_s,
         "warning",
         "{{ $labels.model }}: {{ $value | humanizePercentage }} of its requests fail",
-        "Longer than {minutes}, requests that clients cancelled not counted. The label `reason` of "
+        "Longer than {time}, requests that clients cancelled not counted. The label `reason` of "
         "nv_inference_request_failure and the servers' logs say why; an ensemble counts a step's failure twice.",
     )
 
@@ -93,7 +93,7 @@ def _queue_grows(workload: Workload, span: Span, queue: str, gauge: str, matcher
         40 * span.interval_s,
         "warning",
         f"{workload.name}: the {queue}'s queue grows",
-        "It never emptied and grew for {minutes}: the fleet is too small, at its maximum, or a pod does not work.",
+        "It never emptied and grew for {time}: the fleet is too small, at its maximum, or a pod does not work.",
         queue=queue,
     )
 
@@ -105,7 +105,7 @@ def _kv_cache_full(workload: Workload, span: Span) -> Manifest:
         20 * span.interval_s,
         "warning",
         "{{ $labels.pod }}: {{ $value | humanizePercentage }} of the KV cache is used",
-        "For {minutes}: requests wait for blocks or are paused. More replicas, shorter outputs, or a larger share of "
+        "For {time}: requests wait for blocks or are paused. More replicas, shorter outputs, or a larger share of "
         "memory for the cache help.",
     )
 
@@ -113,7 +113,7 @@ def _kv_cache_full(workload: Workload, span: Span) -> Manifest:
 def _pod_not_ready(workload: Workload) -> Manifest:
     # kube-state-metrics knows pods by name alone; another workload's name may begin with this one's
     ordinal = r"[0-9]+(-[0-9]+)?"
-    pods = f"{workload.name}-{ordinal if workload.needs.nodes > 1 else '[a-z0-9]+-[a-z0-9]+'}"
+    pods = f"{workload.object_name}-{ordinal if workload.needs.nodes > 1 else '[a-z0-9]+-[a-z0-9]+'}"
     matchers = f'namespace="{workload.deploy.namespace}",pod=~"{pods}",condition="true"'
     return _alert(
         "TritonPodNotReady",
@@ -121,7 +121,7 @@ def _pod_not_ready(workload: Workload) -> Manifest:
         workload.startup_s + 60,
         "warning",
         "{{ $labels.pod }} is not ready",
-        "For {minutes}, longer than a start may take: `kubectl describe pod` and its log say why.",
+        "For {time}, longer than a start may take: `kubectl describe pod` and its log say why.",
     )
 
 
@@ -134,7 +134,7 @@ def _metrics_missing(workload: Workload, span: Span) -> Manifest:
         max(20 * span.interval_s, workload.startup_s),
         "warning",
         f"{workload.name}: a pod's metrics are missing",
-        "For {minutes}; without them nothing is scaled and no other alert fires. Does Prometheus select the "
+        "For {time}; without them nothing is scaled and no other alert fires. Does Prometheus select the "
         "PodMonitor, and does a NetworkPolicy let it in?",
     )
 
@@ -155,11 +155,11 @@ def _load_takes_long(workload: Workload) -> Manifest:
 def _alert(
     name: str, expression: str, for_s: int, severity: str, summary: str, description: str, **labels: str
 ) -> Manifest:
-    minutes = f"{for_s / 60:.3g} minutes"
+    time = f"{for_s} s" if for_s % 60 else f"{for_s // 60} min"
     return {
         "alert": name,
         "expr": expression,
         "for": f"{for_s}s",
         "labels": {"severity": severity, **labels},
-        "annotations": {"summary": summary, "description": description.replace("{minutes}", minutes)},
+        "annotations": {"summary": summary, "description": description.replace("{time}", time)},
     }

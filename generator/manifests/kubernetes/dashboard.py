@@ -39,7 +39,7 @@ class Panel:
 
 def dashboards(workload: Workload) -> list[Manifest]:
     """Return the ConfigMap; none where the servers publish no metrics."""
-    if not workload.server.metrics.enabled:
+    if not workload.metrics_port:
         return []
     document = metadata(workload, "-dashboard")
     document["labels"] |= {"grafana_dashboard": "1"}

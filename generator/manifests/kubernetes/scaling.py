@@ -61,8 +61,7 @@ def pod_metric(workload: Workload, autoscale: Autoscale) -> PodMetric:
             where=where,
             hint="scale on in_flight" if workload.launch else "scale on queue_to_compute",
         )
-    metrics = workload.server.metrics
-    if not metrics.enabled or metrics.config.get("counter_latencies") == "false":
+    if not workload.metrics_port or workload.server.metrics.config.get("counter_latencies") == "false":
         # with counter_latencies=false no counter counts at all (core: metric_model_reporter.cc, IncrementCounter)
         raise RepositoryError(
             f"{workload.name}'s servers publish no counters to scale on",
