@@ -49,6 +49,27 @@ def model_folders(repository: Path) -> list[Path]:
     return [folder for folder in seen if printable(folder.name) == folder.name]
 
 
+def model_paths(repository: Path) -> tuple[list[str], list[str], dict[str, str]]:
+    """Return the paths of all models' folders and of their files, and of what cannot be read the fault.
+
+    Relative to the repository; bytecode is left out.
+
+    Raises: RepositoryError, as `model_folders`.
+    """
+    folders: list[str] = []
+    files: list[str] = []
+    faults: dict[str, str] = {}
+    for model in model_folders(repository):
+        folders.append(model.name)
+        for entry in walk(model, {BYTECODE}):
+            path = f"{model.name}/{entry.path}".rstrip("/")
+            if entry.fault:
+                faults[path] = entry.fault
+            else:
+                (folders if entry.is_folder else files).append(path)
+    return folders, files, faults
+
+
 def mirror_folder(source: Path, target: Path, *, with_faults: bool = False) -> None:
     """Mirror one folder: folders are made, files linked, `__pycache__` left out and made anew for this Python.
 

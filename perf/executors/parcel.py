@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from tritonsmith.backends.server.view import model_folders
+from tritonsmith.backends.server.view import model_paths
 from tritonsmith.generator.errors import RepositoryError, ServerError
 from tritonsmith.generator.repository.hashes import HashCache
 from tritonsmith.generator.repository.names import LOCK_FILE
-from tritonsmith.generator.repository.walk import BYTECODE, walk
 
 MAX_PARCEL_BYTES = 2 << 30
 Sent = TypeVar("Sent")
@@ -118,13 +117,8 @@ def unpack(parcel: Parcel, contents: Mapping[str, bytes], repository: Path) -> N
 
 def _content(repository: Path) -> tuple[list[str], list[str]]:
     """Return the paths of all models' folders and files, and of the lock, which says how they want to be served."""
-    folders, files = [], [LOCK_FILE] if (repository / LOCK_FILE).is_file() else []
-    for model in model_folders(repository):
-        folders.append(model.name)
-        for entry in walk(model, {BYTECODE}):
-            if not entry.fault and entry.path:
-                (folders if entry.is_folder else files).append(f"{model.name}/{entry.path}")
-    return folders, files
+    folders, files, _ = model_paths(repository)
+    return folders, [*([LOCK_FILE] if (repository / LOCK_FILE).is_file() else []), *files]
 
 
 def _gib(count: int) -> str:
