@@ -16,8 +16,7 @@ from tritonsmith.ensembles.text_generation.model_parameters import find_folder
 from tritonsmith.ensembles.text_generation.tokenise import Encoding, read_encoding, read_limits
 from tritonsmith.ensembles.text_generation.tokenizer_folder import read_tokenizer
 from tritonsmith.generator.catalog.datatypes import BY_NUMBER
-
-Configs = Mapping[str, ModelConfig | None]
+from tritonsmith.generator.manifests.openai import Configs, models_behind
 
 
 @dataclass(frozen=True)
@@ -118,21 +117,6 @@ def _read(name: str, config: ModelConfig, configs: Configs, repository: Path) ->
     yield Pipeline(name, name, inputs, outputs, encoding, template, engine, _is_ensemble(config), is_streaming)
 
 
-def models_behind(config: ModelConfig, configs: Configs) -> tuple[str, str] | None:
-    """Return the names of the preprocessing and the engine's model behind a text pipeline, None for another model."""
-    if not {"text_input", "max_tokens"} <= {one.name for one in config.input}:
-        return None
-    if _is_ensemble(config):
-        steps = [step.model_name for step in config.ensemble_scheduling.step]
-        encoders = [name for name in steps if _has(configs.get(name), "QUERY", "INPUT_ID")]
-        engines = [name for name in steps if _has(configs.get(name), "input_ids", "output_ids")]
-        return (encoders[0], engines[0]) if encoders and engines else None
-    parameters = {name: value.string_value for name, value in config.parameters.items()}
-    if "tensorrt_llm_model_name" not in parameters:
-        return None
-    return parameters.get("preprocessing_model_name") or "preprocessing", parameters["tensorrt_llm_model_name"]
-
-
 def _encoding(name: str, configs: Configs, repository: Path) -> Encoding:
     config = configs.get(name)
     if config is None:
@@ -171,15 +155,6 @@ def _version_folder(model: Path) -> Path:
 def _inputs(config: ModelConfig) -> dict[str, Input]:
     batch = (1,) if config.max_batch_size > 0 else ()
     return {one.name: Input(BY_NUMBER[one.data_type].wire, batch + (1,) * len(one.dims)) for one in config.input}
-
-
-def _has(config: ModelConfig | None, taken: str, given: str) -> bool:
-    """Whether a model has these tensors, as input and as output."""
-    return (
-        config is not None
-        and any(one.name == taken for one in config.input)
-        and any(one.name == given for one in config.output)
-    )
 
 
 def _is_ensemble(config: ModelConfig | None) -> bool:

@@ -9,34 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from tritonsmith.generator.catalog.releases import EMBEDDED, RELEASES, Release
-from tritonsmith.generator.manifests.kubernetes.kv_cache import KvCache, kv_caches
+from tritonsmith.generator.manifests.kubernetes.needs import Needs as Needs
+from tritonsmith.generator.manifests.kubernetes.needs import needs_of
 from tritonsmith.generator.manifests.launch import Launch, plan_launch
+from tritonsmith.generator.manifests.openai import OPENAI_PORT as OPENAI_PORT
 from tritonsmith.generator.manifests.server import PORTS
-from tritonsmith.generator.repository.core import Content, File, Repository
+from tritonsmith.generator.repository.core import Repository
 from tritonsmith.generator.spec.deploy import Deploy
 from tritonsmith.generator.spec.settings import Hardware, Server
 
 Manifest = dict[str, Any]  # one Kubernetes object, as YAML's data
 MIB = 1 << 20
-OPENAI_PORT = 9000
 GRACE_MARGIN_S = 10  # between Triton's own exit timeout and the kubelet's SIGKILL
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What the models of a repository ask of a pod.
-
-    `python_instances` are the processes of Python-based models, each with shared memory of its own; `gpus` are a pod's.
-    """
-
-    repository_bytes: int
-    python_instances: int
-    gpus: int
-    nodes: int  # pods that one replica spans: 1, or a LeaderWorkerSet's size
-    is_llm: bool
-    ensembles: tuple[str, ...] = ()  # their counters restate their steps': sums over models leave them out
-    callers: tuple[str, ...] = ()  # models that call others (BLS): their compute time contains what they wait for
-    kv_caches: tuple[KvCache, ...] = ()  # of the LLMs
 
 
 @dataclass(frozen=True)
@@ -139,7 +123,7 @@ def metadata(workload: Workload, suffix: str = "", **more: Any) -> Manifest:
 def plan_workload(repository: Repository) -> Workload:
     """Return a repository's deployment, as its lock's settings and its files say.
 
-    Raises: RepositoryError where its LLMs cannot be ranks of one start.
+    Raises: RepositoryError where its LLMs cannot be ranks of one start; UsageError where a file cannot be looked at.
     """
     settings = repository.settings
     hardware = Hardware.model_validate(settings.get("hardware", {}))
@@ -150,7 +134,7 @@ def plan_workload(repository: Repository) -> Workload:
         server=Server.model_validate(settings.get("server", {})),
         hardware=hardware,
         deploy=Deploy.model_validate(settings.get("deploy", {})),
-        needs=_needs(repository, hardware, launch),
+        needs=needs_of(repository, hardware, launch),
         launch=launch,
     )
 
@@ -158,29 +142,3 @@ def plan_workload(repository: Repository) -> Workload:
 def kubernetes_name(name: str) -> str:
     """Return a repository's name as Kubernetes takes it for objects and labels: at most 40 of a-z, 0-9 and '-'."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-") or "models"
-
-
-def _needs(repository: Repository, hardware: Hardware, launch: Launch | None) -> Needs:
-    configs = [model.config for model in repository.models.values() if model.config is not None]
-    # TODO(workload): Python-based backends too, auto-completed groups, ranks
-    instances = sum(
-        max(1, group.count) for config in configs if config.backend == "python" for group in config.instance_group
-    )
-    files = [file for model in repository.models.values() for file in model.files.values()]
-    nodes = launch.nodes if launch else 1
-    ranks = launch.world_size if launch else 0
-    gpus = -(-ranks // nodes) if ranks else min(hardware.gpus, 1)
-    ensembles = tuple(
-        sorted(
-            name
-            for name, model in repository.models.items()
-            if model.config is not None and model.config.HasField("ensemble_scheduling")
-        )
-    )
-    callers = tuple(sorted(repository.settings.get("calls", {})))
-    sizes = sum(map(_size, files))
-    return Needs(sizes, instances, gpus, nodes, launch is not None, ensembles, callers, kv_caches(repository))
-
-
-def _size(file: File) -> int:
-    return len(file.data) if isinstance(file, Content) else file.path.stat().st_size
