@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tritonsmith.backends.toolchain import find as toolchain
-from tritonsmith.backends.toolchain import libpython, machine, perf_analyzer
+from tritonsmith.backends.toolchain import libpython, machine, perf_analyzer, prometheus
 from tritonsmith.generator.errors import ToolMissingError
 from tritonsmith.generator.home import home_folder
 from tritonsmith.generator.process import run
@@ -150,6 +150,13 @@ def chromium_check() -> Tool:
     return Tool("chromium", found is not None, found or "only for the tests marked browser", "apt-get install chromium")
 
 
+def prometheus_check() -> Tool:
+    """Prometheus, for the tests of the rules that `deploy --kubernetes` writes."""
+    found = prometheus.find_prometheus(home_folder())
+    state = str(found.server) if found else "only for tests of what `deploy --kubernetes` writes"
+    return Tool("prometheus", found is not None, state, "apt-get install prometheus, or `make bench-scaling`")
+
+
 def shared_memory_check() -> Tool:
     """Enough shared memory: each instance of a Python model takes at least 1 MiB of /dev/shm (Docker gives 64 MiB)."""
     try:
@@ -179,6 +186,7 @@ CHECKS: tuple[Callable[[], Tool], ...] = (
     gpu_check,
     docker_check,
     chromium_check,
+    prometheus_check,
 )
 
 
