@@ -21,6 +21,7 @@ PLACES = ("--url", "--push", "--pull", "--container", "--kubernetes")
 @click.option("--pull", "pull_url", default="", help="From an object store, into REPOSITORY.")
 @click.option("--container", "is_container", is_flag=True, help="Write a Dockerfile and a compose file.")
 @click.option("--kubernetes", "is_kubernetes", is_flag=True, help="Write manifests with kustomization.")
+@click.option("--keep", "kept", type=click.IntRange(min=1), help="With --push: this many of a path's pushes stay.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Where files are written.  [default: ./deploy]")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, do nothing.")
 @click.option("--force", "is_forced", is_flag=True, help="Overwrite generated files that were edited since.")
@@ -32,6 +33,7 @@ def deploy(
     pull_url: str,
     is_container: bool,
     is_kubernetes: bool,
+    kept: int | None,
     output: Path | None,
     dry_run: bool,
     is_forced: bool,
@@ -48,5 +50,12 @@ def deploy(
 
         written = write_kubernetes(repository, output or OUTPUT, is_dry=dry_run, is_forced=is_forced)
         console.result_json(written.as_json()) if is_json else console.result(written.text())
+        return
+    if push_url:
+        from tritonsmith.backends.deploy.store.push import push
+        from tritonsmith.backends.deploy.store.show import push_json, show_push
+
+        pushed = push(repository, push_url, kept=kept, is_dry=dry_run)
+        console.result_json(push_json(pushed)) if is_json else show_push(pushed, is_dry=dry_run)
         return
     raise UsageError(f"{chosen[0]} is not built yet")
