@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from tritonsmith.generator.manifests.kubernetes.adapter import adapter_values
 from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
 from tritonsmith.generator.manifests.kubernetes.dashboard import dashboards
+from tritonsmith.generator.manifests.kubernetes.kserve import inference_services, serving_runtimes
 from tritonsmith.generator.manifests.kubernetes.kustomize import kustomization, places
 from tritonsmith.generator.manifests.kubernetes.monitoring import pod_monitors, prometheus_rules
 from tritonsmith.generator.manifests.kubernetes.picker import pickers
@@ -44,6 +45,8 @@ ROWS: tuple[Row, ...] = (
     Row("gateway", "route.yaml", routes),
     Row("gateway", "inference_pool.yaml", inference_pools),
     Row("gateway", "picker.yaml", pickers),
+    Row("kserve", "serving_runtime.yaml", serving_runtimes),
+    Row("kserve", "inference_service.yaml", inference_services),
 )
 # Folders that stand in the place of `base`: no overlay takes them.
 ALTERNATIVES = frozenset({"kserve"})
