@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tritonsmith.backends.client.made_up import made_up_rows
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.measure.given_inputs import expand_inputs, write_given_inputs
-from tritonsmith.perf.measure.input_data import made_up_rows, require_input_data, write_input_data
+from tritonsmith.perf.measure.input_data import require_input_data, write_input_data
 from tritonsmith.perf.prompting import PromptWishes, write_prompts
 from tritonsmith.perf.target import Target
 

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tritonsmith.backends.client.stages import load_stages
 from tritonsmith.backends.server.embedded import Server
 from tritonsmith.backends.server.leftovers import STUB, run_processes
 from tritonsmith.generator import console
@@ -92,17 +93,9 @@ class Overrides:
         return _with_tag(config, _tag(now))
 
     def _stages(self, wanted: Mapping[str, ModelConfig]) -> list[list[str]]:
-        """Return what is to be loaded, one stage after the other, in the order that Triton accepts.
-
-        No step may have a smaller largest batch than its ensemble: an ensemble shrinks before its steps and grows
-        after them.
-        """
+        """Return what is to be loaded, one stage after the other, in the order that Triton accepts."""
         changed = [name for name, config in wanted.items() if config != self.current[name]]
-        ensembles = [name for name in changed if wanted[name].ensemble_scheduling.step]
-        first = [name for name in ensembles if wanted[name].max_batch_size < self.current[name].max_batch_size]
-        steps = [name for name in changed if name not in ensembles]
-        last = [[name] for name in reversed(ensembles) if name not in first]  # a pipeline stands before what it holds
-        return [stage for stage in ([[name] for name in first] + [steps] + last) if stage]
+        return load_stages(wanted, self.current, changed)
 
     def _at_once(self, names: Sequence[str], load: Callable[[str], None], wanted: Mapping[str, ModelConfig]) -> None:
         """Load models side by side; what fails is loaded next time in any case.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from tritonsmith.backends.client.made_up import made_up_rows
 from tritonsmith.backends.toolchain.find import perf_analyzer_environment, require_perf_analyzer
 from tritonsmith.ensembles.draw.core import Graph
 from tritonsmith.generator.console import Progress
@@ -21,7 +22,7 @@ from tritonsmith.perf.executors.places import differing_places, environment_of
 from tritonsmith.perf.folder import keeping
 from tritonsmith.perf.identity import identity_of
 from tritonsmith.perf.measure.analyzer import AnalyzerTool, analyzer_version, replay_window_ms
-from tritonsmith.perf.measure.input_data import INPUT_NAME, made_up_rows, require_input_data, write_input_data
+from tritonsmith.perf.measure.input_data import INPUT_NAME, require_input_data, write_input_data
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.machine import now, read_environment
 from tritonsmith.perf.pipelines import called_configs, draw_variants, known_calls

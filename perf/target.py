@@ -11,7 +11,7 @@ from tritonsmith.backends.client.control import Control
 from tritonsmith.backends.server import log
 from tritonsmith.backends.server.embedded import Server
 from tritonsmith.generator import console
-from tritonsmith.generator.errors import ServerError, UsageError
+from tritonsmith.generator.errors import ServerError
 
 RELOAD_LIMIT_S = 120.0
 
@@ -80,17 +80,6 @@ class Target:
 def embedded_target(server: Server) -> Target:
     """Return the target that an embedded server is."""
     return Target(server.http_url, server.grpc_url, server)
-
-
-def grpc_beside(http_url: str) -> str:
-    """Return where Triton answers gRPC by default: the port after HTTP's.
-
-    Raises: UsageError where the URL has no port.
-    """
-    host, separator, port = http_url.removeprefix("http://").rstrip("/").rpartition(":")
-    if not separator or not port.isdigit():
-        raise UsageError(f"--url '{http_url}' has no port", hint="write HOST:PORT, e.g. localhost:8000")
-    return f"{host}:{int(port) + 1}"
 
 
 def _load_fitted(server: Server, name: str, config: Mapping[str, Any]) -> None:

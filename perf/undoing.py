@@ -7,8 +7,6 @@ measures the same server next looks there first.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -17,13 +15,14 @@ from typing import Any
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tritonsmith.backends.client.alone import alone_with, notes_of
+from tritonsmith.backends.client.base import grpc_beside
 from tritonsmith.backends.client.control import Control
 from tritonsmith.generator import console
-from tritonsmith.generator.errors import ServerError, UsageError
-from tritonsmith.generator.home import state_folder
+from tritonsmith.generator.errors import ServerError
 from tritonsmith.perf.files import writing
 from tritonsmith.perf.served import Served, as_json, as_submitted
-from tritonsmith.perf.target import Target, grpc_beside
+from tritonsmith.perf.target import Target
 
 
 def running_target(url: str, grpc_url: str | None = None) -> Target:
@@ -87,27 +86,14 @@ class Undoing:
 
 def undoing_path(target: Target) -> Path:
     """Return where overrides on this server are written down."""
-    name = hashlib.sha256(target.http_url.encode()).hexdigest()[:16]
-    return state_folder() / "overrides" / f"{name}.json"
+    return notes_of(target.http_url)
 
 
 @contextlib.contextmanager
 def undoing_of(target: Target) -> Iterator[Undoing]:
     """Keep other commands of this user off the server meanwhile; the kernel lets go of the lock, however we end."""
-    path = undoing_path(target)
-    with writing(path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        hint = "wait until it has ended: what it changes on the server would be measured"
-        raise UsageError(f"another command is changing configurations on {target.http_url}", hint=hint) from None
-    try:
-        yield Undoing(path, target.control)
-    finally:
-        os.close(handle)
+    with alone_with(target.http_url, "what it changes on the server would be measured"):
+        yield Undoing(undoing_path(target), target.control)
 
 
 def _give_back(target: Target, name: str, original: Mapping[str, Any], submitted: list[Mapping[str, Any]]) -> None:

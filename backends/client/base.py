@@ -12,6 +12,7 @@ from tritonclient.grpc.service_pb2 import ModelStatisticsResponse
 
 from tritonsmith.backends.client.control import ModelState
 from tritonsmith.backends.client.tensors import Array
+from tritonsmith.generator.errors import UsageError
 
 Parameter = bool | int | float | str
 WireProtocol = Literal["grpc", "http"]
@@ -97,8 +98,15 @@ class Client(Protocol):
     def index(self) -> list[ModelState]:
         """Return every model and version that the server knows."""
 
-    def load(self, model: str, config: Mapping[str, Any] | None = None, *, timeout_s: float = 120.0) -> None:
-        """Load a model, with `config` in place of its config.pbtxt."""
+    def load(
+        self,
+        model: str,
+        config: Mapping[str, Any] | None = None,
+        *,
+        files: Mapping[str, bytes] | None = None,
+        timeout_s: float = 120.0,
+    ) -> None:
+        """Load a model, with `config` in place of its config.pbtxt, and `files` (by path) in place of its folder."""
 
     def unload(self, model: str, *, timeout_s: float = 60.0) -> None:
         """Unload a model."""
@@ -122,3 +130,14 @@ def connect(url: str, protocol: WireProtocol = "grpc") -> AbstractContextManager
     from tritonsmith.backends.client.over_http import HttpClient
 
     return closing(HttpClient(plain))
+
+
+def grpc_beside(http_url: str) -> str:
+    """Return where Triton answers gRPC by default: the port after HTTP's.
+
+    Raises: UsageError where the URL has no port.
+    """
+    host, separator, port = http_url.removeprefix("http://").rstrip("/").rpartition(":")
+    if not separator or not port.isdigit():
+        raise UsageError(f"--url '{http_url}' has no port", hint="write HOST:PORT, e.g. localhost:8000")
+    return f"{host}:{int(port) + 1}"

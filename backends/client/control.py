@@ -58,6 +58,14 @@ class Control:
         parameters = {} if config is None else {"parameters": {"config": json.dumps(config)}}
         self._call("POST", f"v2/repository/models/{quote(name)}/load", parameters, timeout_s=timeout_s)
 
+    def is_ready(self, name: str, version: int) -> bool:
+        """Return whether one version of a model is ready; the index leaves out models that were uploaded."""
+        try:
+            self._call("GET", f"{_model_path(name, str(version))}/ready")
+        except ServerError:
+            return False
+        return True
+
     def unload(self, name: str, *, timeout_s: float | None = None) -> None:
         """Unload a model; returns before the last instance has ended."""
         self._call("POST", f"v2/repository/models/{quote(name)}/unload", {}, timeout_s=timeout_s)

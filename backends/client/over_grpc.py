@@ -92,9 +92,18 @@ class GrpcClient:
         answer = self._call(self._stub.RepositoryIndex, pb.RepositoryIndexRequest())
         return [ModelState(m.name, m.version, m.state, m.reason) for m in answer.models]
 
-    def load(self, model: str, config: Mapping[str, Any] | None = None, *, timeout_s: float = 120.0) -> None:
-        """Load a model, with `config` in place of its config.pbtxt."""
+    def load(
+        self,
+        model: str,
+        config: Mapping[str, Any] | None = None,
+        *,
+        files: Mapping[str, bytes] | None = None,
+        timeout_s: float = 120.0,
+    ) -> None:
+        """Load a model, with `config` in place of its config.pbtxt, and `files` (by path) in place of its folder."""
         request = pb.RepositoryModelLoadRequest(model_name=model)
+        for path, data in (files or {}).items():
+            request.parameters[f"file:{path}"].bytes_param = data
         if config is not None:
             request.parameters["config"].string_param = json.dumps(config)
         self._call(self._stub.RepositoryModelLoad, request, timeout_s)
@@ -118,7 +127,8 @@ class GrpcClient:
         try:
             return method(message, timeout=timeout_s)
         except grpc.RpcError as problem:
-            raise self._error(problem, timeout_s) from problem
+            is_late = problem.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            raise self._error(problem, timeout_s) from (TimeoutError(str(problem)) if is_late else problem)
 
     def _error(self, problem: Any, timeout_s: float) -> ServerError:
         """Return the error for a failed call, in the server's words where it has any."""

@@ -73,8 +73,21 @@ class HttpClient:
         """Return every model and version that the server knows."""
         return self._control.index()
 
-    def load(self, model: str, config: Mapping[str, Any] | None = None, *, timeout_s: float = 120.0) -> None:
-        """Load a model, with `config` in place of its config.pbtxt."""
+    def load(
+        self,
+        model: str,
+        config: Mapping[str, Any] | None = None,
+        *,
+        files: Mapping[str, bytes] | None = None,
+        timeout_s: float = 120.0,
+    ) -> None:
+        """Load a model, with `config` in place of its config.pbtxt; `files` are refused.
+
+        A body of 2 GiB ends a server of release 24.10 (a signed 32-bit length), and since 25.05 one of 64 MiB is the
+        most that a server takes unasked (--http-max-input-size); gRPC takes 2 GiB in all of them, without base64.
+        """
+        if files:
+            raise UsageError("files are uploaded over gRPC alone", hint="use the gRPC port")
         self._control.load(model, config, timeout_s=timeout_s)
 
     def unload(self, model: str, *, timeout_s: float = 60.0) -> None:

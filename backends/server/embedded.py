@@ -37,6 +37,7 @@ from tritonsmith.generator.manifests.server import ServerFolders, ServerOptions,
 
 LOAD_WIDTH = 4  # tritonserver's own --model-load-thread-count
 START_LIMIT_S = 30.0
+EMBEDDED_ID = "tritonsmith"  # by which who asks a server knows that what this machine lacks is left out on it
 UNLOAD_LIMIT_S = 15.0  # for finalize() of Python models, once no request is in flight
 
 
@@ -230,6 +231,7 @@ def _launch(toolchain: Toolchain, options: ServerOptions, prepared: Prepared, ru
     folders = ServerFolders(prepared.view, run / "backends", toolchain.cache_folder)
     argv = server_argv(options, toolchain.tritonserver, folders)
     argv.append(f"--backend-config=python,shm-region-prefix-name={run.name}-")  # so that leftovers can be told
+    argv.append(f"--id={EMBEDDED_ID}")
     log_file = options.log_file or run / "log"
     try:
         with log_file.open("wb") as sink:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from tritonsmith.backends.client.control import Control
+from tritonsmith.backends.client.made_up import made_up_rows
 from tritonsmith.backends.server.embedded import embedded_server
 from tritonsmith.generator.errors import UnstableError
 from tritonsmith.perf.measure.analyzer import AnalyzerRun, AnalyzerTool, run_analyzer
-from tritonsmith.perf.measure.input_data import made_up_rows, write_input_data
+from tritonsmith.perf.measure.input_data import write_input_data
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.statistics import median
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from tritonsmith.backends.client.made_up import made_up_rows
 from tritonsmith.backends.server.embedded import embedded_server
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.bench.accuracy import Grid
 from tritonsmith.perf.bench.tune_subjects import SUBJECTS, Subject
 from tritonsmith.perf.document import Sweep, read_sweep
-from tritonsmith.perf.measure.input_data import made_up_rows, write_input_data
+from tritonsmith.perf.measure.input_data import write_input_data
 from tritonsmith.perf.sweep import find_analyzer
 from tritonsmith.perf.target import embedded_target
 from tritonsmith.perf.tune.arena.live import live_arena

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from tritonsmith.backends.client.made_up import made_up_rows
 from tritonsmith.backends.client.tensors import Array
 from tritonsmith.generator.catalog.datatypes import BY_WIRE
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.perf.measure.input_data import made_up_rows
 from tritonsmith.perf.measure.prompts import TOKENIZER_NAME, Prompt
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tritonsmith.backends.client.made_up import made_up_rows
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError
 from tritonsmith.perf.gate.core import Side
@@ -12,7 +13,7 @@ from tritonsmith.perf.gate.document import Gate, GatePlan
 from tritonsmith.perf.gate.run import run_gate
 from tritonsmith.perf.gate.session import run_against_stored, store_session
 from tritonsmith.perf.gate.setup import Wish
-from tritonsmith.perf.measure.input_data import made_up_rows, write_input_data
+from tritonsmith.perf.measure.input_data import write_input_data
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.sweep import find_analyzer
 from tritonsmith.perf.target import Target

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tritonsmith.backends.client.base import grpc_beside
 from tritonsmith.generator.errors import UnstableError, UsageError
 from tritonsmith.perf.cli_sweep import models_of, require_stable
 from tritonsmith.perf.document import Sweep
@@ -12,7 +13,6 @@ from tritonsmith.perf.inputs import require_inputs
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.measure.streams import Goals
 from tritonsmith.perf.sweep_options import SweepOptions, read_goals, read_inputs, read_loads
-from tritonsmith.perf.target import grpc_beside
 
 
 def options(concurrency: str | None = None, request_rate: str | None = None, **others: Any) -> SweepOptions:

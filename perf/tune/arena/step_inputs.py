@@ -10,10 +10,11 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.client.base import Client, InferRequest, Tensor, connect
 from tritonsmith.backends.client.infer import find_target
+from tritonsmith.backends.client.made_up import made_up_rows
 from tritonsmith.backends.client.tensors import bf16_bits
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError, UsageError
-from tritonsmith.perf.measure.input_data import Row, made_up_rows, read_rows, write_input_data
+from tritonsmith.perf.measure.input_data import Row, read_rows, write_input_data
 from tritonsmith.perf.tune.arena.bench import Bench
 
 ROWS = 4

@@ -10,9 +10,10 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.client.base import ModelMetadata, TensorSpec
 from tritonsmith.backends.client.infer import Target
+from tritonsmith.backends.client.made_up import made_up_rows
 from tritonsmith.backends.client.tensors import Array
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.perf.measure.input_data import made_up_rows, read_rows, require_input_data, write_input_data
+from tritonsmith.perf.measure.input_data import read_rows, require_input_data, write_input_data
 
 FLOATS = base64.b64encode(struct.pack("<3f", 1, 2, 3)).decode()
 
