@@ -262,7 +262,7 @@ def test_an_engines_queue_that_grows_is_told(prove: Callable[..., None]) -> None
 
 
 def test_a_full_kv_cache_is_told(prove: Callable[..., None]) -> None:
-    found = {}
+    found: Series = {}
     for pod, values in (("a", "0.5x20 0.99x60"), ("b", "0.9x80")):
         labels = {"model": "tensorrt_llm", "version": "1"}
         name = "nv_trt_llm_kv_cache_block_metrics"
@@ -278,7 +278,7 @@ def test_a_full_kv_cache_is_told(prove: Callable[..., None]) -> None:
 
 
 def test_an_engine_with_requests_that_makes_no_step_is_told(prove: Callable[..., None]) -> None:
-    found = {}
+    found: Series = {}
     for pod, steps in (("a", "0+9x20 180x60"), ("b", "0+9x80")):
         labels = {"model": "tensorrt_llm", "general_type": "iteration_counter"}
         found |= engine("3x80", "active", pod) | series("nv_trt_llm_general_metrics", steps, pod, "chat", **labels)
@@ -289,7 +289,7 @@ def test_an_engine_with_requests_that_makes_no_step_is_told(prove: Callable[...,
 
 
 def test_a_pod_that_is_not_ready_longer_than_a_start_takes_is_told(prove: Callable[..., None]) -> None:
-    found = {}
+    found: Series = {}
     for pod in ("digits-5d8f-x2x4z", "digits-h100-5d8f-x2x4z"):  # the second is another workload's
         name = f'kube_pod_status_ready{{namespace="triton",pod="{pod}",condition="true"}}'
         found |= {name: "1x4 0x60"}
