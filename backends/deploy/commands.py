@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -53,9 +54,16 @@ def deploy(
         return
     if push_url:
         from tritonsmith.backends.deploy.store.push import push
-        from tritonsmith.backends.deploy.store.show import push_json, show_push
+        from tritonsmith.backends.deploy.store.show import show_push
 
         pushed = push(repository, push_url, kept=kept, is_dry=dry_run)
-        console.result_json(push_json(pushed)) if is_json else show_push(pushed, is_dry=dry_run)
+        console.result_json(asdict(pushed)) if is_json else show_push(pushed, is_dry=dry_run)
+        return
+    if pull_url:
+        from tritonsmith.backends.deploy.store.pull import pull
+        from tritonsmith.backends.deploy.store.show import show_pull
+
+        pulled = pull(pull_url, repository, is_forced=is_forced, is_dry=dry_run)
+        console.result_json(asdict(pulled)) if is_json else show_pull(pulled, is_dry=dry_run)
         return
     raise UsageError(f"{chosen[0]} is not built yet")

@@ -138,6 +138,10 @@ def _copy(want: WantedFile, destination: Path) -> None:
     """Copy a big file whose hash is known, and refuse it if it has changed since."""
     source = want.source
     assert source is not None, "a file is held or has a source"
+    if want.is_spare:
+        with suppress(OSError):  # another file system, or one without hard links
+            os.link(source, destination)
+            return
     shutil.copyfile(source, destination)
     if (source.stat().st_mtime_ns, destination.stat().st_size) != (want.source_mtime_ns, want.state.size):
         raise RepositoryError("the file changed while it was copied", where=str(source), hint="build again")

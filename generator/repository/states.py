@@ -31,11 +31,15 @@ class FileState:
 
 @dataclass(frozen=True)
 class WantedFile:
-    """A file to be written: its state, and where its bytes lie if they are not held."""
+    """A file to be written: its state, and where its bytes lie if they are not held.
+
+    A spare source has no other use: it is linked rather than copied.
+    """
 
     state: FileState
     source: Path | None = None
     source_mtime_ns: int = 0
+    is_spare: bool = False
 
 
 @dataclass(frozen=True)

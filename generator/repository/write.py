@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,19 +53,33 @@ class _Plan:
     lock: bytes
 
 
+@dataclass(frozen=True)
+class Files:
+    """A repository as files alone, by path relative to its root, with the folders that stay empty.
+
+    `lock` is the lock's text, `ours` what was written before: what of it was not edited since may be replaced.
+    """
+
+    wanted: dict[str, WantedFile]
+    folders: tuple[str, ...]
+    ours: dict[str, FileState]
+    lock: bytes
+
+
 def plan_changes(target: Path, repository: Repository) -> Changes:
     """Return what `write_repository` would change, conflicts included; nothing is written.
 
     Raises: RepositoryError where names are bad, or sources or the target cannot be read.
     """
-    root = _resolve(target)
-    hashes = HashCache()
-    try:
-        return _plan(root, repository, hashes, is_forced=False).changes
-    except OSError as problem:
-        raise _explained(problem, root) from problem
-    finally:
-        hashes.save()
+    return _planned(target, lambda root, hashes: _plan(root, repository, hashes, is_forced=False))
+
+
+def plan_files(target: Path, files: Files) -> Changes:
+    """Return what `write_files` would change, conflicts included; nothing is written.
+
+    Raises: RepositoryError where the target cannot be read.
+    """
+    return _planned(target, lambda root, hashes: _plan_files(root, files, hashes))
 
 
 def write_repository(target: Path, repository: Repository, *, is_forced: bool = False) -> Changes:
@@ -73,13 +88,36 @@ def write_repository(target: Path, repository: Repository, *, is_forced: bool = 
     Raises: RepositoryError where something would be lost and `is_forced` is not given, where names are bad, or where
     reading or writing fails; the old repository is then as it was.
     """
-    root = _resolve(target)
+    return _written(target, lambda root, hashes: _plan(root, repository, hashes, is_forced=is_forced), is_forced)
+
+
+def write_files(target: Path, files: Files, *, is_forced: bool = False) -> Changes:
+    """Make the folder `target` hold a repository that was built elsewhere, and return what changed.
+
+    Raises: RepositoryError, as `write_repository`.
+    """
+    return _written(target, lambda root, hashes: _plan_files(root, files, hashes), is_forced)
+
+
+def _planned(target: Path, plan: Callable[[Path, HashCache], _Plan]) -> Changes:
+    root = resolve_target(target)
+    hashes = HashCache()
+    try:
+        return plan(root, hashes).changes
+    except OSError as problem:
+        raise _explained(problem, root) from problem
+    finally:
+        hashes.save()
+
+
+def _written(target: Path, planned: Callable[[Path, HashCache], _Plan], is_forced: bool) -> Changes:
+    root = resolve_target(target)
     hashes = HashCache()
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
         with build_lock(root):
             recover(root)
-            plan = _plan(root, repository, hashes, is_forced=is_forced)
+            plan = planned(root, hashes)
             refuse_losses(plan.root, plan.changes, is_forced=is_forced)
             _apply(plan, hashes)
             return plan.changes
@@ -89,7 +127,11 @@ def write_repository(target: Path, repository: Repository, *, is_forced: bool = 
         hashes.save()
 
 
-def _resolve(target: Path) -> Path:
+def resolve_target(target: Path) -> Path:
+    """Return the folder that a target is, links followed.
+
+    Raises: RepositoryError where it is none and cannot be one.
+    """
     root = Path(os.path.realpath(target))
     if root.exists() and not root.is_dir():
         raise RepositoryError("a file is where the repository shall be", where=str(target), hint="move it away")
@@ -101,19 +143,31 @@ def _resolve(target: Path) -> Path:
 def _plan(root: Path, repository: Repository, hashes: HashCache, *, is_forced: bool) -> _Plan:
     check_models(repository)
     wanted = wanted_files(repository, hashes)
-    try:
-        ours = dict(read_lock(root).files)
-    except RepositoryError:
-        if not is_forced:
-            raise
-        ours = {}
-    tree = scan_tree(root)
+    ours = written_before(root, is_forced=is_forced)
     asked = {f"{model.name}/{folder}" for model in repository.models.values() for folder in model.folders}
     folders = tuple(sorted((asked | {*repository.models}) - parent_folders(wanted)))
     files = {path: want.state for path, want in wanted.items()}
     lock = Lock(files, repository.name, repository.spec_digest, repository.settings)
-    changes = compare(root, tree, ours, wanted, folders, hashes)
-    return _Plan(root, tree, ours, wanted, folders, changes, render_lock(lock))
+    return _plan_files(root, Files(wanted, folders, ours, render_lock(lock)), hashes)
+
+
+def _plan_files(root: Path, files: Files, hashes: HashCache) -> _Plan:
+    tree = scan_tree(root)
+    changes = compare(root, tree, files.ours, files.wanted, files.folders, hashes)
+    return _Plan(root, tree, files.ours, files.wanted, files.folders, changes, files.lock)
+
+
+def written_before(root: Path, *, is_forced: bool) -> dict[str, FileState]:
+    """Return what a repository's lock says that was written into it; with `is_forced` nothing where it is broken.
+
+    Raises: RepositoryError where the lock cannot be understood.
+    """
+    try:
+        return dict(read_lock(root).files)
+    except RepositoryError:
+        if not is_forced:
+            raise
+        return {}
 
 
 def refuse_losses(root: Path, changes: Changes, *, is_forced: bool) -> None:

@@ -47,6 +47,10 @@ _FAULTS = (  # what a store's implementation raises beside OSError, by the modul
 )
 
 
+class StoreError(Exception):
+    """Raised where a store has no repository that was pushed, or not the one that was."""
+
+
 @dataclass(frozen=True)
 class Address:
     """A place in a store: as the user and Triton write it, and as fsspec does; both without a slash at the end."""
@@ -164,22 +168,22 @@ def sorted_files(manifest: Manifest) -> list[tuple[str, Stored]]:
 def parse_manifest(text: bytes, where: str) -> Manifest:
     """Return a manifest; its paths stay below its folder, and its digest is theirs.
 
-    Raises: ValueError where it is none of ours.
+    Raises: StoreError where it is none of ours.
     """
     try:
         found = json.loads(text)
         if found["format"] > FORMAT:
-            raise ValueError(f"{where} has format {found['format']}; this tritonsmith knows {FORMAT}")
+            raise StoreError(f"{where} has format {found['format']}; this tritonsmith knows {FORMAT}")
         files = {
             str(path): Stored(str(entry["sha256"]), int(entry["size"]), str(entry.get("etag", "")))
             for path, entry in found["files"].items()
         }
         manifest = Manifest(files, tuple(map(str, found["folders"])), str(found.get("written_by", "")))
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError):
-        raise ValueError(f"{where} is no manifest of a push") from None
+        raise StoreError(f"{where} is no manifest of a push") from None
     strange = [path for path in (*manifest.files, *manifest.folders) if not is_portable(path)]
     if strange or manifest.digest != found["digest"]:
-        raise ValueError(f"{where} is not as it was written: {strange or 'its digest is not that of its files'}")
+        raise StoreError(f"{where} is not as it was written: {strange or 'its digest is not that of its files'}")
     return manifest
 
 
@@ -191,24 +195,24 @@ def is_portable(path: str) -> bool:
 def find_repository(store: Any, address: Address) -> tuple[Address, Manifest]:
     """Return where the repository lies that a URL names, be it a push's URL or the path that was pushed to.
 
-    Raises: LookupError where there is none; ValueError where what is there cannot be understood; `faults`.
+    Raises: StoreError where there is none, or where what is there cannot be understood; `faults`.
     """
     with contextlib.suppress(FileNotFoundError):
         return address, parse_manifest(store.cat_file(f"{address.path}/{MANIFEST}"), f"{address.url}/{MANIFEST}")
     digest = current_digest(store, address)
     if digest is None:
-        raise LookupError(f"no repository was pushed to {address.url}: it has neither {MANIFEST} nor {POINTER}")
+        raise StoreError(f"no repository was pushed to {address.url}: it has neither {MANIFEST} nor {POINTER}")
     place = address.below(digest)
     try:
         return place, parse_manifest(store.cat_file(f"{place.path}/{MANIFEST}"), f"{place.url}/{MANIFEST}")
     except FileNotFoundError:
-        raise LookupError(f"{address.url}/{POINTER} names {digest}, which is not there") from None
+        raise StoreError(f"{address.url}/{POINTER} names {digest}, which is not there") from None
 
 
 def current_digest(store: Any, address: Address) -> str | None:
     """Return the digest that was pushed last to a path; None where none was.
 
-    Raises: ValueError where the pointer cannot be understood; `faults`.
+    Raises: StoreError where the pointer cannot be understood; `faults`.
     """
     try:
         found = json.loads(store.cat_file(f"{address.path}/{POINTER}"))
@@ -218,7 +222,7 @@ def current_digest(store: Any, address: Address) -> str | None:
         return None
     except (ValueError, KeyError, TypeError):
         pass
-    raise ValueError(f"{address.url}/{POINTER} names no digest")
+    raise StoreError(f"{address.url}/{POINTER} names no digest")
 
 
 def download(store: Any, source: str, target: Path, stored: Stored, ended: Event) -> None:
@@ -226,7 +230,7 @@ def download(store: Any, source: str, target: Path, stored: Stored, ended: Event
 
     `ended` is set where nobody waits for it any more.
 
-    Raises: ValueError where the object is not what was pushed; OSError; `faults`.
+    Raises: StoreError where the object is not what was pushed; OSError; `faults`.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
@@ -234,7 +238,7 @@ def download(store: Any, source: str, target: Path, stored: Stored, ended: Event
     while _copy(store, source, part, stored.size, ended) != stored.sha256:
         part.unlink()
         if not was_begun:
-            raise ValueError(f"{source} is not what was pushed: another SHA-256")
+            raise StoreError(f"{source} is not what was pushed: another SHA-256")
         was_begun = False  # what an earlier copy left may be wrong
     part.replace(target)
 
@@ -258,7 +262,7 @@ def fetch(url: str, folder: Path) -> str:
 
     What is right already stays, what an earlier call fetched and this repository lacks goes.
 
-    Raises: ImportError, ValueError, LookupError, OSError, `faults`.
+    Raises: ImportError, ValueError, StoreError, OSError, `faults`.
     """
     address = parse_address(url)
     store = open_store(address)
@@ -318,7 +322,7 @@ def for_all(
 def _stale(folder: Path, manifest: Manifest) -> list[str]:
     """Return the files of earlier fetches that the repository lacks.
 
-    Raises: ValueError that names files of others: a server would load what lies beside the repository.
+    Raises: StoreError that names files of others: a server would load what lies beside the repository.
     """
     try:
         ours = {str(path) for path in json.loads((folder / FETCHED).read_text(encoding="utf-8"))}
@@ -327,7 +331,7 @@ def _stale(folder: Path, manifest: Manifest) -> list[str]:
     there = set(_files_in(folder))
     others = sorted(there - ours - manifest.files.keys())
     if others:
-        raise ValueError(
+        raise StoreError(
             f"{folder} holds what was not fetched into it: {', '.join(others[:5])}; fetch into a new folder"
         )
     return sorted(there & ours - manifest.files.keys())
@@ -391,7 +395,7 @@ def main(arguments: Iterable[str]) -> int:
     except ImportError as problem:
         sys.stderr.write(f"error: {problem}: pip install fsspec {' or '.join(PACKAGES.values())}\n")
         return 5
-    except (ValueError, LookupError) as problem:
+    except (ValueError, StoreError) as problem:
         sys.stderr.write(f"error: {problem}\n")
         return 4
     except faults() as problem:

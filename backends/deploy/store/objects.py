@@ -11,10 +11,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, BinaryIO
 
 from tritonsmith.backends.deploy.store.fetch import BLOCK_BYTES, Address, Stored, for_all
 from tritonsmith.generator.errors import RepositoryError
+from tritonsmith.generator.files import open_regular
 from tritonsmith.generator.repository.names import CONFIG_FILE
 
 PLACEHOLDER = ".gitkeep"  # in a folder without files, which stores drop and Triton asks for
@@ -73,21 +74,29 @@ def upload(store: Any, source: Path, target: str, stored: Stored, ended: Event) 
 
     Raises: RepositoryError where the file has changed since; OSError; `faults`.
     """
-    if stored.size <= BLOCK_BYTES:
-        data = source.read_bytes()
-        _require_same(hashlib.sha256(data).hexdigest(), source, stored)
-        store.pipe_file(target, data)
-        return
+    try:
+        file = open_regular(source)
+    except OSError as problem:
+        raise RepositoryError(f"cannot read {source}: {problem.strerror}") from None
+    with file:
+        if stored.size > BLOCK_BYTES:
+            _stream(store, file, target, stored, ended)
+            return
+        data = file.read(stored.size + 1)
+    _require_same(hashlib.sha256(data).hexdigest(), target, stored)
+    store.pipe_file(target, data)
+
+
+def _stream(store: Any, file: BinaryIO, target: str, stored: Stored, ended: Event) -> None:
     digest = hashlib.sha256()
     writer = store.open(target, "wb", block_size=max(BLOCK_BYTES, stored.size // _MOST_PARTS))
     try:
-        with source.open("rb") as file:
-            while block := file.read(BLOCK_BYTES):
-                if ended.is_set():
-                    raise InterruptedError(f"{source} was not pushed to its end")
-                digest.update(block)
-                writer.write(block)
-        _require_same(digest.hexdigest(), source, stored)
+        while block := file.read(BLOCK_BYTES):
+            if ended.is_set():
+                raise InterruptedError(f"{target} was not pushed to its end")
+            digest.update(block)
+            writer.write(block)
+        _require_same(digest.hexdigest(), target, stored)
         writer.close()  # the object is there from here on
     except BaseException:
         writer.closed = True  # or it would be closed, and its half written, when it is forgotten
@@ -110,9 +119,9 @@ def _put(store: Any, path: str, data: bytes, *, is_new: bool) -> None:
     store.pipe_file(path, data)
 
 
-def _require_same(sha256: str, source: Path, stored: Stored) -> None:
+def _require_same(sha256: str, target: str, stored: Stored) -> None:
     if sha256 != stored.sha256:
-        raise RepositoryError("the file changed while it was pushed", where=str(source), hint="push again")
+        raise RepositoryError("the file changed while it was pushed", where=target, hint="push again")
 
 
 def _found(entry: dict[str, Any]) -> Found:

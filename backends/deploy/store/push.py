@@ -27,6 +27,7 @@ from tritonsmith.backends.deploy.store.fetch import (
     Address,
     Manifest,
     Stored,
+    StoreError,
     current_digest,
     for_all,
     object_name,
@@ -174,7 +175,7 @@ def _is_there(name: str, stored: Stored, there: Mapping[str, Found], tags: Mappi
 
 def _manifest_at(store: Any, place: Address) -> Manifest | None:
     """Return a digest's manifest; None where it is unfinished, or its manifest cannot be understood."""
-    with suppress(FileNotFoundError, ValueError):
+    with suppress(FileNotFoundError, StoreError):
         return parse_manifest(store.cat_file(f"{place.path}/{MANIFEST}"), place.url)
     return None
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tritonsmith.backends.deploy.store.fetch import PACKAGES, Address, faults, open_store, parse_address
+from tritonsmith.backends.deploy.store.fetch import PACKAGES, Address, StoreError, faults, open_store, parse_address
 from tritonsmith.generator.errors import RepositoryError, ServerError, ToolMissingError, UsageError
 
 INSTALL = "pip install 'tritonsmith[store]'"
@@ -47,9 +48,13 @@ def reached(address: Address) -> Iterator[Any]:
             where=address.url,
             hint="the credentials need to list, read, write and delete objects below this path",
         ) from None
-    except (ValueError, LookupError) as problem:
+    except StoreError as problem:
         raise RepositoryError(str(problem), where=address.url) from None
     except faults() as problem:
+        if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise RepositoryError(
+                f"the disk does not take it: {problem.strerror}", hint="free space, and go on"
+            ) from None
         raise ServerError(
             f"cannot work with the store: {_said(problem)}",
             where=address.url,
