@@ -184,7 +184,9 @@ def launch_argv(launch: Launch, server: Sequence[str]) -> list[str]:
     """Return the command that starts all processes; `server` is that of one, as tritonserver takes it."""
     if not launch.has_mpi:
         return list(server)
-    argv = ["mpirun", "--allow-run-as-root", *(["--oversubscribe"] if launch.mode == "llmapi" else [])]
+    # by default mpirun binds each of one or two ranks to a single core, of more to a NUMA node
+    argv = ["mpirun", "--allow-run-as-root", "--bind-to", "none"]
+    argv += ["--oversubscribe"] if launch.mode == "llmapi" else []
     argv += ["--hostfile", HOSTFILE] if launch.nodes > 1 else []
     for rank in range(launch.world_size):
         launcher = ["trtllm-llmapi-launch"] if launch.mode == "llmapi" else []

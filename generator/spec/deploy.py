@@ -107,7 +107,11 @@ class Deploy(Settings):
     memory_mib: int | None = Field(None, gt=0, description="per pod, shared memory included; by default from the files")
     gpus: Gpus = Field(default_factory=Gpus)
     repository: Source = Field(default_factory=Source)
-    service_account: KubernetesName | None = None
+    service_account: KubernetesName | None = Field(None, description="by default one of its own, without rights")
+    monitoring: KubernetesName = Field("monitoring", description="the namespace whose pods may read the metrics")
+    group_topology: str = Field(
+        "", description="a node label; pods that share an engine share its value, e.g. cloud.google.com/gke-nodepool"
+    )
     load_mib_per_s: float = Field(100.0, gt=0, description="how fast a starting pod reads the repository")
     start_margin_s: int = Field(120, ge=1, description="added to what reading takes, for loading and warm-up")
     pre_stop_s: int = Field(15, ge=1, description="between a pod's leaving the endpoints and its server's SIGTERM")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,5 +17,17 @@ def kustomization(resources: Sequence[str], patches: Sequence[Mapping[str, Any]]
 
 
 def places(workload: Workload, folders: tuple[str, ...]) -> dict[str, list[Manifest]]:
-    """Return the overlays that everybody has: production takes all, staging is the base with one replica."""
-    return {"overlays/production/kustomization.yaml": [kustomization([f"../../{folder}" for folder in folders])]}
+    """Return the overlays that everybody has: production takes all; staging one replica, in a namespace of its own."""
+    staging = kustomization(["../../base"], [one_replica(workload)])
+    staging["namespace"] = f"{workload.deploy.namespace}-staging"
+    return {
+        "overlays/production/kustomization.yaml": [kustomization([f"../../{folder}" for folder in folders])],
+        "overlays/staging/kustomization.yaml": [staging],
+    }
+
+
+def one_replica(workload: Workload) -> Manifest:
+    """Return the patch to a single replica, whatever the base says of their number."""
+    target = workload.scale_target
+    change = [{"op": "add", "path": "/spec/replicas", "value": 1}]  # add replaces, too
+    return {"target": {"kind": target["kind"], "name": target["name"]}, "patch": json.dumps(change)}

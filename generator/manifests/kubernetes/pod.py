@@ -1,33 +1,117 @@
-"""The pod of a server: its container, what it mounts, where it may run."""
+"""The pods of a server: the one that answers, and those that hold further ranks of its engine."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
-from tritonsmith.generator.manifests.launch import launch_argv
+from tritonsmith.generator.manifests.kubernetes.core import PORTS, Manifest, Workload
+from tritonsmith.generator.manifests.kubernetes.memory import resources, shm_mib
+from tritonsmith.generator.manifests.kubernetes.placement import placement, spread
+from tritonsmith.generator.manifests.kubernetes.probes import probes
+from tritonsmith.generator.manifests.kubernetes.ranks import FOLDER, has_ranks, rank_environment, ranks_argv
+from tritonsmith.generator.manifests.kubernetes.security import account_name, container_security, pod_security
+from tritonsmith.generator.manifests.kubernetes.shutdown import lifecycle
+from tritonsmith.generator.manifests.kubernetes.sources import (
+    credentials,
+    fetch_containers,
+    is_fetched,
+    mounts,
+    repository_of,
+    volumes,
+)
+from tritonsmith.generator.manifests.openai import ENVIRONMENT, front_end_command, only_tokenizer
 from tritonsmith.generator.manifests.server import MODELS, ServerFolders, inside_container, options_of, server_argv
+
+CONTAINER = "triton"
+SHM = {"name": "shm", "mountPath": "/dev/shm"}  # noqa: S108 - a volume's place
 
 
 def pod_spec(workload: Workload) -> Manifest:
-    """Return a server's pod."""
-    return {"containers": [container(workload)]}
+    """Return the pod that answers: a replica, or the leader of several nodes'."""
+    gathering = [_script(workload, "gather", "gather.sh")] if workload.needs.nodes > 1 else []
+    return {**_pod(workload, container(workload), gathering), **spread(workload)}
+
+
+def worker_spec(workload: Workload) -> Manifest:
+    """Return the pod of further ranks: it serves nobody, and ends when the leader's mpirun ends it."""
+    own = ("ports", "lifecycle", "startupProbe", "readinessProbe", "livenessProbe")
+    worker = {key: value for key, value in container(workload).items() if key not in own}
+    return _pod(workload, {**worker, "args": ["bash", f"{FOLDER}/join.sh"]}, [])
 
 
 def container(workload: Workload) -> Manifest:
-    """Return the container that serves."""
+    """Return the container that serves.
+
+    Its command are arguments of the image's entry point, which prepares CUDA's libraries and becomes the command
+    (server: docker/cpu_only/nvidia_entrypoint.sh): tritonserver is process 1 and gets SIGTERM.
+    """
     return {
-        "name": "triton",
+        "name": CONTAINER,
         "image": workload.image,
         "args": command(workload),
+        "env": _environment(workload),
+        **({} if is_fetched(workload) else credentials(workload)),
         "ports": [{"name": name, "containerPort": number} for name, number in workload.ports.items()],
+        "resources": resources(workload),
+        **probes(workload),
+        "lifecycle": lifecycle(workload),
+        "securityContext": container_security(),
+        "volumeMounts": [*mounts(workload), *_scratch(), SHM, *_scripts(workload)],
     }
 
 
 def command(workload: Workload) -> list[str]:
     """Return what the container runs."""
+    if workload.deploy.openai:
+        return front_end_command(MODELS, only_tokenizer(workload.needs.tokenizers), PORTS)
     options = replace(
         inside_container(options_of(workload.server)), grpc_connection_age_ms=workload.grpc_connection_age_ms
     )
-    argv = server_argv(options, "tritonserver", ServerFolders(MODELS))
-    return launch_argv(workload.launch, argv) if workload.launch else argv
+    return ranks_argv(workload, server_argv(options, "tritonserver", ServerFolders(repository_of(workload))))
+
+
+def _pod(workload: Workload, serving: Manifest, waiting: list[Manifest]) -> Manifest:
+    fetching = fetch_containers(workload, _environment(workload), _scratch())
+    shm = {"medium": "Memory", "sizeLimit": f"{shm_mib(workload)}Mi"}
+    shared = [{"name": "tmp", "emptyDir": {}}, {"name": "shm", "emptyDir": shm}]
+    if has_ranks(workload):
+        shared.append({"name": "ranks", "configMap": {"name": f"{workload.name}-ranks"}})
+    return {
+        "serviceAccountName": account_name(workload),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": workload.grace_s,
+        "securityContext": pod_security(),
+        **({"initContainers": [*fetching, *waiting]} if fetching or waiting else {}),
+        "containers": [serving],
+        "volumes": [*volumes(workload), *shared],
+        **placement(workload),
+    }
+
+
+def _script(workload: Workload, name: str, script: str) -> Manifest:
+    """Return an init container that runs one of the ranks' scripts."""
+    resources = {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "64Mi"}}
+    return {
+        "name": name,
+        "image": workload.image,
+        "args": ["bash", f"{FOLDER}/{script}"],
+        "resources": resources,
+        "securityContext": container_security(),
+        "volumeMounts": [*_scratch(), *_scripts(workload)],
+    }
+
+
+def _environment(workload: Workload) -> list[Manifest]:
+    """Return what every container needs: a home that can be written, and no bytecode beside models."""
+    known = {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", **rank_environment(workload)}  # noqa: S108
+    known |= ENVIRONMENT if workload.deploy.openai else {}
+    return [{"name": name, "value": value} for name, value in known.items()]
+
+
+def _scratch() -> list[Manifest]:
+    return [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - the pod's own
+
+
+def _scripts(workload: Workload) -> list[Manifest]:
+    return [{"name": "ranks", "mountPath": FOLDER, "readOnly": True}] if has_ranks(workload) else []

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, component, metadata
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
 from tritonsmith.generator.manifests.kubernetes.pod import pod_spec
+
+LEAST_PROGRESS_S = 600  # Kubernetes' own
+SLACK_S = 60
 
 
 def deployments(workload: Workload) -> list[Manifest]:
     """Return the Deployment; none where one replica spans several nodes."""
     if workload.needs.nodes > 1:
         return []
-    template = {"metadata": {"labels": {**workload.labels, **component("server")}}, "spec": pod_spec(workload)}
-    # an autoscaler's number of replicas must not be undone by the next apply
-    spec: Manifest = {} if workload.deploy.autoscale else {"replicas": workload.deploy.replicas}
-    spec |= {"selector": {"matchLabels": dict(workload.serving_labels)}, "template": template}
-    return [{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata(workload), "spec": spec}]
+    template = {"metadata": {"labels": dict(workload.serving_labels)}, "spec": pod_spec(workload)}
+    spec: Manifest = {
+        **replicas(workload),
+        "selector": {"matchLabels": dict(workload.serving_labels)},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling_update(workload)},
+        # a pod that takes its whole budget is slow, not stuck
+        "progressDeadlineSeconds": max(LEAST_PROGRESS_S, workload.startup_s + workload.grace_s + SLACK_S),
+        "template": template,
+    }
+    name = workload.object_name
+    head = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {**metadata(workload), "name": name}}
+    return [{**head, "spec": spec}]
+
+
+def replicas(workload: Workload) -> Manifest:
+    """Return the number of replicas; not said where an autoscaler decides, whom the next apply would contradict."""
+    return {} if workload.deploy.autoscale else {"replicas": workload.deploy.replicas}
+
+
+def rolling_update(workload: Workload) -> Manifest:
+    """Return how pods are replaced: with GPUs one leaves before its successor comes, since a spare GPU is rare."""
+    if workload.needs.gpus:
+        return {"maxSurge": 0, "maxUnavailable": 1}
+    return {"maxSurge": 1, "maxUnavailable": 0}

@@ -1,0 +1,39 @@
+"""The LeaderWorkerSet of servers whose engine spans several nodes: a group of pods is one replica.
+
+Source: kubernetes-sigs/lws: api/leaderworkerset/v1/leaderworkerset_types.go.
+"""
+
+from __future__ import annotations
+
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, component, metadata
+from tritonsmith.generator.manifests.kubernetes.placement import GROUP_LABEL
+from tritonsmith.generator.manifests.kubernetes.pod import pod_spec, worker_spec
+from tritonsmith.generator.manifests.kubernetes.workload import replicas
+
+
+def leader_worker_sets(workload: Workload) -> list[Manifest]:
+    """Return the LeaderWorkerSet; none where a replica is one pod.
+
+    A rank that fails ends all of its engine's, so that a pod's restart recreates the group. Workers are made with the
+    leader (LeaderCreated): it is not ready before they work.
+    """
+    if workload.needs.nodes == 1:
+        return []
+    workers = {**workload.labels, **component("worker")}
+    template = {
+        "size": workload.needs.nodes,
+        "restartPolicy": "RecreateGroupOnPodRestart",
+        "leaderTemplate": {"metadata": {"labels": dict(workload.serving_labels)}, "spec": pod_spec(workload)},
+        "workerTemplate": {"metadata": {"labels": workers}, "spec": worker_spec(workload)},
+    }
+    update = {"maxSurge": 0, "maxUnavailable": 1}
+    spec: Manifest = {
+        **replicas(workload),
+        "startupPolicy": "LeaderCreated",
+        "rolloutStrategy": {"type": "RollingUpdate", "rollingUpdateConfiguration": update},
+        "leaderWorkerTemplate": template,
+    }
+    head = {**metadata(workload), "name": workload.object_name}
+    if workload.deploy.group_topology:
+        head["annotations"] = {GROUP_LABEL: workload.deploy.group_topology}
+    return [{"apiVersion": "leaderworkerset.x-k8s.io/v1", "kind": "LeaderWorkerSet", "metadata": head, "spec": spec}]

@@ -1,0 +1,106 @@
+"""What cannot work on Kubernetes, refused by name before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from tritonsmith.generator.catalog.releases import NEWEST_WITH_TENSORRT_LLM
+from tritonsmith.generator.errors import RepositoryError
+from tritonsmith.generator.manifests.kubernetes.core import Workload
+from tritonsmith.generator.manifests.kubernetes.memory import least_mib, shm_mib
+from tritonsmith.generator.manifests.kubernetes.shutdown import version_of
+from tritonsmith.generator.manifests.kubernetes.sources import is_fetched
+from tritonsmith.generator.manifests.openai import FIRST_RELEASE, only_tokenizer, require_one_process
+
+VOLUMES_SINCE, SUB_PATHS_SINCE = (1, 31), (1, 33)  # of image volumes
+WHOLE_GPU = "nvidia.com/gpu"
+Refusal = tuple[str, str]  # what cannot be, and what to do
+
+
+def require_possible(workload: Workload) -> None:
+    """Refuse a deployment whose pods could not run, or not as the spec says.
+
+    Raises: RepositoryError with the first thing that cannot be.
+    """
+    for check in CHECKS:
+        for message, hint in check(workload):
+            raise RepositoryError(message, where=f"deploy of {workload.name}", hint=hint)
+    if workload.deploy.openai:
+        require_one_process(workload.launch)
+        only_tokenizer(workload.needs.tokenizers)
+
+
+def _image(workload: Workload) -> Iterator[Refusal]:
+    deploy, release = workload.deploy, workload.release
+    source = deploy.repository
+    if deploy.image:
+        return
+    if workload.launch and not release.tensorrt_llm_image:
+        hint = f"triton: {NEWEST_WITH_TENSORRT_LLM}; or deploy: {{image: one of your own}}"
+        yield f"NVIDIA has no image of Triton {release.name} with TensorRT-LLM", hint
+    if not (source.claim or source.store or source.volume):
+        hint = "deploy: {image: ...} of one that `deploy --container` makes; or deploy: {repository: {claim: ...}}"
+        yield "no pod would have the repository: NVIDIA's image has none, and deploy.repository names no place", hint
+    if is_fetched(workload):
+        hint = "deploy: {image: ...} of one that `deploy --container` makes; or repository: {fetch: server}"
+        yield f"NVIDIA's image has nothing that fetches {source.store} before the server starts", hint
+
+
+def _volume(workload: Workload) -> Iterator[Refusal]:
+    source, version = workload.deploy.repository, workload.deploy.kubernetes
+    if source.volume and version_of(version) < VOLUMES_SINCE:
+        yield f"Kubernetes {version} has no image volumes", "deploy: {kubernetes: '1.31'}; or repository: {claim: ...}"
+    if source.volume and source.path and version_of(version) < SUB_PATHS_SINCE:
+        hint = "deploy: {kubernetes: '1.33'}; or an image with the repository at its root"
+        yield f"Kubernetes {version} mounts image volumes whole, not repository.path '{source.path}' alone", hint
+
+
+def _gpus(workload: Workload) -> Iterator[Refusal]:
+    needs, launch, hardware = workload.needs, workload.launch, workload.hardware
+    resource = workload.deploy.gpus.resource
+    if needs.gpus > 1 and resource != WHOLE_GPU:
+        message = f"a pod needs {needs.gpus} GPUs, and of {resource} a process can use one"
+        yield message, f"deploy: {{gpus: {{resource: {WHOLE_GPU}}}}}"
+    if launch is None:
+        return
+    if launch.nodes > 1 and launch.world_size != launch.nodes * hardware.gpus:
+        message = f"{launch.world_size} ranks do not fill {launch.nodes} nodes of {hardware.gpus} GPUs"
+        yield message, "hardware: {count: ...} by which the ranks can be divided"
+    if launch.mode in ("spawn", "participants") and needs.gpus > hardware.gpus > 0:
+        message = f"the LLMs name GPUs up to {needs.gpus - 1}, and their orchestrator reaches those of one node alone"
+        yield message, f"an engine that fits the {hardware.gpus} of a node; or a repository for each"
+
+
+def _files(workload: Workload) -> Iterator[Refusal]:
+    deploy = workload.deploy
+    if workload.needs.outside and not deploy.image:
+        hint = "engine: {place: copy}; or deploy: {image: ...} of one that has it there"
+        yield f"no pod would have {workload.needs.outside[0]}, which a model names", hint
+    tls = workload.server.tls
+    if tls and not (deploy.image and tls.certificate.startswith("/")):
+        hint = "let the gateway speak TLS; or deploy: {image: ...} of one that has them, and absolute paths"
+        yield f"no pod would have server.tls.certificate {tls.certificate}", hint
+
+
+def _memory(workload: Workload) -> Iterator[Refusal]:
+    said, least = workload.deploy.memory_mib, least_mib(workload)
+    if said is not None and said < least:
+        message = f"deploy.memory_mib {said} is too little: {shm_mib(workload)} MiB of it are shared memory"
+        yield message, f"at least {least}; or fewer instances"
+
+
+def _front_end(workload: Workload) -> Iterator[Refusal]:
+    deploy = workload.deploy
+    if not deploy.openai:
+        return
+    if not deploy.image and workload.release.name < FIRST_RELEASE:
+        message = f"the image of {workload.release.name} has no OpenAI front end"
+        yield message, f"triton: '{FIRST_RELEASE}' is the first that has"
+    if workload.needs.nodes > 1:
+        message = f"NVIDIA's OpenAI front end is one process, and the engine spans {workload.needs.nodes} nodes"
+        yield message, "deploy: {openai: false}; or an engine that fits a node"
+    if deploy.repository.store and deploy.repository.fetch == "server":
+        yield "NVIDIA's OpenAI front end reads tokenizers from files, not from a store", "repository: {fetch: init}"
+
+
+CHECKS: tuple[Callable[[Workload], Iterator[Refusal]], ...] = (_image, _volume, _gpus, _files, _memory, _front_end)
