@@ -11,6 +11,7 @@ from typing import Any
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tritonsmith.backends.client.configs import as_message
 from tritonsmith.backends.client.counters import ModelCounters, parse_counters
 from tritonsmith.perf.document import Cell, Scalar, SweepPlan, cell_digest, write_cell
 from tritonsmith.perf.energy import joules_between, read_joules
@@ -21,7 +22,7 @@ from tritonsmith.perf.measure.measurement import Measurement, compose_measuremen
 from tritonsmith.perf.measure.replayed import compare_replay
 from tritonsmith.perf.measure.server_statistics import caches_between, mean_request_us, step_between
 from tritonsmith.perf.overrides import overrides
-from tritonsmith.perf.served import as_message, is_decoupled
+from tritonsmith.perf.served import is_decoupled
 from tritonsmith.perf.target import Target
 from tritonsmith.perf.variants import changed_configs, variant_name
 

@@ -16,12 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tritonsmith.backends.client.configs import as_json, as_submitted
 from tritonsmith.backends.client.stages import load_stages
 from tritonsmith.backends.server.embedded import Server
 from tritonsmith.backends.server.leftovers import STUB, run_processes
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError
-from tritonsmith.perf.served import Served, as_json, as_submitted
+from tritonsmith.perf.served import Served
 from tritonsmith.perf.target import Target
 from tritonsmith.perf.undoing import Undoing, undoing_of
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tritonsmith.backends.client.configs import as_message
 from tritonsmith.backends.client.control import Control
 from tritonsmith.ensembles.draw.core import Graph
 from tritonsmith.ensembles.draw.repository import draw_served
 from tritonsmith.generator.errors import RepositoryError, ServerError
 from tritonsmith.generator.repository.lock import read_lock
 from tritonsmith.perf.document import SweepPlan
-from tritonsmith.perf.served import Calls, as_message
+from tritonsmith.perf.served import Calls
 from tritonsmith.perf.variants import all_variants, changed_configs
 
 Configs = Mapping[str, ModelConfig]

@@ -17,11 +17,12 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.client.alone import alone_with, notes_of
 from tritonsmith.backends.client.base import grpc_beside
+from tritonsmith.backends.client.configs import as_json, as_submitted
 from tritonsmith.backends.client.control import Control
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError
 from tritonsmith.perf.files import writing
-from tritonsmith.perf.served import Served, as_json, as_submitted
+from tritonsmith.perf.served import Served
 from tritonsmith.perf.target import Target
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tritonsmith.backends.client.configs import as_message
 from tritonsmith.ensembles.build import plan_build
 from tritonsmith.ensembles.pipelines import load_spec
 from tritonsmith.generator.repository.core import Model, Repository
 from tritonsmith.generator.repository.write import write_repository
 from tritonsmith.generator.spec.tune import Tune
 from tritonsmith.perf.files import writing
-from tritonsmith.perf.served import as_message, read_configs
+from tritonsmith.perf.served import read_configs
 from tritonsmith.perf.target import Target
 from tritonsmith.perf.tune.space.variant_files import VariantFiles, variant_files, with_variants
 

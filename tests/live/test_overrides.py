@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tritonsmith.backends.client.configs import as_json, as_submitted
 from tritonsmith.backends.client.control import Control
 from tritonsmith.backends.server.embedded import embedded_server
 from tritonsmith.backends.server.leftovers import STUB, run_processes
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.overrides import overrides
-from tritonsmith.perf.served import as_json, as_submitted, read_configs
+from tritonsmith.perf.served import read_configs
 from tritonsmith.perf.target import Target, embedded_target
 from tritonsmith.perf.undoing import running_target, undo_leftovers, undoing_path
 

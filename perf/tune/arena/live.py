@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from tritonsmith.backends.client.configs import as_json, as_submitted
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError, UnstableError
 from tritonsmith.perf.identity import identity_of
@@ -28,7 +29,7 @@ from tritonsmith.perf.measure.measurement import summarise_latencies
 from tritonsmith.perf.measure.streams import Goals, good_requests, measure_streams
 from tritonsmith.perf.overrides import overrides
 from tritonsmith.perf.pipelines import called_configs, known_calls
-from tritonsmith.perf.served import as_json, as_submitted, is_decoupled, read_configs
+from tritonsmith.perf.served import is_decoupled, read_configs
 from tritonsmith.perf.target import Target
 from tritonsmith.perf.tune.arena.allowance import Allowance
 from tritonsmith.perf.tune.arena.bench import Bench
