@@ -12,6 +12,7 @@ from tritonsmith.generator import console
 from tritonsmith.generator.errors import AnswerIsNo, RepositoryError, UnstableError, UsageError
 from tritonsmith.perf.document import DOCUMENT_NAME, Sweep, SweepPlan
 from tritonsmith.perf.executors.cli import require_executor, spread
+from tritonsmith.perf.executors.core import Outstanding
 from tritonsmith.perf.folder import sweep_folder
 from tritonsmith.perf.inputs import require_inputs, write_asked
 from tritonsmith.perf.measure.input_data import INPUT_NAME
@@ -31,8 +32,11 @@ from tritonsmith.perf.undoing import running_target
 from tritonsmith.perf.variants import parse_variation, require_variations
 
 
-def measure(options: SweepOptions) -> Sweep:
-    """Run the sweep that the options ask for; what is wrong with them is told before a server is started."""
+def measure(options: SweepOptions) -> Sweep | Outstanding:
+    """Run the sweep that the options ask for; what is wrong with them is told before a server is started.
+
+    Where others are to measure it, it may be outstanding.
+    """
     require_executor(options)
     limits_ms, spans = read_search(options)
     times_s = read_replay(options)
@@ -66,7 +70,7 @@ def measure(options: SweepOptions) -> Sweep:
             return search(plan, spans, target, folder)
         if times_s and options.trace:
             plan = replay_plan(plan, options.trace.name, times_s, parse_speed(options.speed))
-        if options.executor == "ray":
+        if options.executor != "local":
             return spread(options, set_up(plan, target, folder), serving)
         console.say(f"{plan.model}: {plan.cells} cells, about {plan.seconds:.0f} s")
         with console.progress("sweep", plan.cells) as progress:
@@ -97,8 +101,10 @@ def models_of(repository: Path) -> list[str]:
     return sorted(entry.name for entry in repository.iterdir() if entry.is_dir() and entry.name[0] != ".")
 
 
-def show(sweep: Sweep, folder: Path, *, is_json: bool) -> str:
-    """Write the page and return what is printed."""
+def show(sweep: Sweep | Outstanding, folder: Path, *, is_json: bool) -> str:
+    """Write the page and return what is printed; of what is outstanding, what is to be done."""
+    if not isinstance(sweep, Sweep):
+        return json.dumps(sweep.as_json(), indent=2) if is_json else sweep.text()
     page = write_report(sweep, folder / "report.html")
     if is_json:
         return json.dumps(as_report_json(sweep), indent=2)
@@ -116,6 +122,17 @@ def require_answer(sweep: Sweep) -> None:
         if answer.outcome == "unclear":
             hint = "measure longer: a longer --window-ms or more --repeats; or on a quieter machine"
             raise UnstableError(answer_line(sweep.plan, answer), hint=hint)
+
+
+def require_answers(sweep: Sweep | Outstanding) -> None:
+    """End with another status than 0 where something is missing, a limit is not kept, or a point is unstable.
+
+    Raises: AnswerIsNo, UnstableError.
+    """
+    if isinstance(sweep, Sweep):
+        require_stable(sweep)
+    else:
+        sweep.require_all()
 
 
 def require_stable(sweep: Sweep) -> None:

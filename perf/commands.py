@@ -102,13 +102,16 @@ def simulate(is_json: bool, **options: Any) -> None:
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order and the arrivals.")
 @click.option(
     "--executor",
-    type=click.Choice(["local", "ray"]),
+    type=click.Choice(["local", "ray", "kubernetes"]),
     default="local",
     show_default=True,
-    help="Where cells are measured: here, or on the nodes of a Ray cluster.",
+    help="Where cells are measured: here, on a Ray cluster's nodes, or in the pods of a Job, which is written.",
 )
 @click.option("--ray-address", metavar="HOST:PORT", help="Of the cluster's head.  [default: $RAY_ADDRESS, else here]")
-@click.option("--workers", type=click.IntRange(1), help="Nodes to measure on.  [default: all]")
+@click.option("--workers", type=click.IntRange(1), help="Nodes to measure on at most.  [default: all]")
+@click.option("--image", help="Of the Job's pods, with tritonsmith[embedded] and perf_analyzer in it.")
+@click.option("--results", metavar="PLACE", help="Where they write: a PersistentVolumeClaim, or s3://, gs://, as://.")
+@click.option("--sidecar", "is_sidecar", is_flag=True, help="The release's own server in each pod, not the embedded.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("build/sweep"), show_default=True)
 @click.option("--json", "is_json", is_flag=True, help="Print the document as JSON.")
 def sweep(is_json: bool, **options: Any) -> None:
@@ -116,7 +119,8 @@ def sweep(is_json: bool, **options: Any) -> None:
 
     What was measured is kept: after an interruption the same command measures the rest. Ends with 7 where a point
     varies by more than 25% between repeats; it is reported nevertheless. With --slo the highest load within limits is
-    found: 1 where not even the lowest keeps them, 7 where it cannot be told.
+    found: 1 where not even the lowest keeps them, 7 where it cannot be told. With --executor kubernetes a Job is
+    written and what its pods have measured is collected: 7 where some of it is missing.
     """
     from tritonsmith.perf import cli_mix, cli_sweep
     from tritonsmith.perf.sweep_options import SweepOptions
@@ -128,7 +132,7 @@ def sweep(is_json: bool, **options: Any) -> None:
         return
     done = cli_sweep.measure(SweepOptions(**options))
     console.result(cli_sweep.show(done, options["output"], is_json=is_json))
-    cli_sweep.require_stable(done)
+    cli_sweep.require_answers(done)
 
 
 @click.command()

@@ -52,9 +52,12 @@ class SweepOptions:
     trace: Path | None = None
     speed: str = "1x"
     price_per_hour: float = 0.0
-    executor: Literal["local", "ray"] = "local"
+    executor: Literal["local", "ray", "kubernetes"] = "local"
     ray_address: str | None = None
     workers: int | None = None
+    image: str | None = None
+    results: str | None = None
+    is_sidecar: bool = False
 
 
 def read_loads(options: SweepOptions) -> tuple[Load, ...]:

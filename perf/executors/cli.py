@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 
+from tritonsmith.backends.deploy.store.reach import address_of
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.cells import Bench
 from tritonsmith.perf.document import Sweep
+from tritonsmith.perf.executors.core import Outstanding
 from tritonsmith.perf.sweep import measure_sweep
 from tritonsmith.perf.sweep_options import SweepOptions
+
+# Options that belong to some executors only.
+BELONGS = {
+    "--ray-address": ("ray_address", ("ray",)),
+    "--workers": ("workers", ("ray", "kubernetes")),
+    "--image": ("image", ("kubernetes",)),
+    "--results": ("results", ("kubernetes",)),
+    "--sidecar": ("is_sidecar", ("kubernetes",)),
+}
+ONE_SERVER = ("slo", "mix", "trace")  # what is measured on one server, step by step
+CLAIM = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"  # as in the spec's `deploy:`
 
 
 def require_executor(options: SweepOptions) -> None:
@@ -17,23 +31,48 @@ def require_executor(options: SweepOptions) -> None:
 
     Raises: UsageError; ToolMissingError where Ray is asked for and not there.
     """
+    for name, (field, executors) in BELONGS.items():
+        if getattr(options, field) and options.executor not in executors:
+            wanted = " and ".join(f"--executor {executor}" for executor in executors)
+            raise UsageError(f"{name} is for {wanted}", hint=f"add --executor {executors[0]}, or leave out {name}")
     if options.executor == "local":
-        for name, given in (("--ray-address", options.ray_address), ("--workers", options.workers)):
-            if given is not None:
-                raise UsageError(f"{name} is for --executor ray", hint=f"add --executor ray, or leave out {name}")
         return
-    alone = {"--url": options.url, "--slo": options.slo, "--mix": options.mix, "--trace": options.trace}
-    for name, value in alone.items():
-        if value:
-            hint = "leave out --executor ray: one server is measured from here"
-            raise UsageError(f"{name} and --executor ray exclude each other", hint=hint)
+    for field in (*ONE_SERVER, *(["url"] if options.executor == "ray" else [])):
+        if getattr(options, field):
+            hint = f"leave out --executor {options.executor}: one server is measured from here"
+            raise UsageError(f"--{field} and --executor {options.executor} exclude each other", hint=hint)
+    if options.executor == "kubernetes":
+        require_places(options)
+        return
     from tritonsmith.perf.executors.ray import require_ray
 
     require_ray()
 
 
-def spread(options: SweepOptions, bench: Bench, serving: ExitStack) -> Sweep:
-    """Measure a sweep on a Ray cluster; `serving` ends the server that planned it, before anything is measured."""
+def require_places(options: SweepOptions) -> None:
+    """Refuse a Job without an image, or without a place for what it measures.
+
+    Raises: UsageError.
+    """
+    if not options.image:
+        hint = "name one with tritonsmith[embedded] and perf_analyzer in it: --image registry/tritonsmith:1"
+        raise UsageError("--executor kubernetes needs the --image of its pods", hint=hint)
+    if "://" in (options.results or ""):
+        address_of(f"{options.results}/sweep")
+    elif not re.fullmatch(CLAIM, options.results or ""):
+        given = f"'{options.results}' is neither a PersistentVolumeClaim's name nor a store's URL"
+        hint = "--results sweeps, a PersistentVolumeClaim; or --results s3://bucket/path, gs://..., as://..."
+        raise UsageError(given if options.results else "--executor kubernetes needs --results, a place", hint=hint)
+
+
+def spread(options: SweepOptions, bench: Bench, serving: ExitStack) -> Sweep | Outstanding:
+    """Measure a sweep elsewhere; `serving` ends the server that planned it, before anything is measured."""
+    if options.executor == "kubernetes":
+        from tritonsmith.perf.executors.kubernetes.cli import sweep_on_kubernetes
+        from tritonsmith.perf.executors.kubernetes.core import Wish
+
+        wish = Wish(options.image or "", options.results or "", options.workers, options.is_sidecar)
+        return sweep_on_kubernetes(bench, options.repository, wish, options.output, serving)
     from tritonsmith.perf.executors.ray import plan_spread
 
     sweep, tasks, executor = plan_spread(bench, options.ray_address or "", options.workers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import TypeAdapter
 
@@ -57,6 +57,25 @@ class Executor(Protocol):
         ends what was started for it.
 
         Raises: TritonsmithError; what was yielded until then is good.
+        """
+        ...
+
+
+class Outstanding(Protocol):
+    """A sweep that others measure and that lacks cells: what is to be done for it, in words."""
+
+    def text(self) -> str:
+        """Return what is printed."""
+        ...
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the same for machines."""
+        ...
+
+    def require_all(self) -> None:
+        """End with 7 where some cells were measured and others are missing; nothing yet is no reason to.
+
+        Raises: UnstableError.
         """
         ...
 

@@ -1,0 +1,150 @@
+"""`sweep --executor kubernetes`: collects what is there, and writes the Job that measures the rest."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tritonsmith.generator.errors import UnstableError, UsageError
+from tritonsmith.generator.manifests.kubernetes.core import Workload, plan_workload
+from tritonsmith.generator.repository.read import read_repository
+from tritonsmith.perf.cells import Bench
+from tritonsmith.perf.document import Sweep
+from tritonsmith.perf.executors.kubernetes.collect import collect, missing_lines
+from tritonsmith.perf.executors.kubernetes.core import RESULTS_FOLDER, Fleet, Wish, blocks_of, job_folder
+from tritonsmith.perf.executors.kubernetes.files import copy_name, write_files
+from tritonsmith.perf.executors.kubernetes.order import order_files
+from tritonsmith.perf.executors.kubernetes.shelf import Shelf, shelf_at
+from tritonsmith.perf.executors.parcel import parcel_of
+from tritonsmith.perf.sweep import begin_sweep, missing_tasks
+
+
+@dataclass(frozen=True)
+class OutstandingJob:
+    """A sweep that lacks cells, the Job that measures them, and what each of its indices lacks, in words."""
+
+    fleet: Fleet
+    folder: Path
+    lacking: tuple[str, ...]
+
+    @property
+    def sweep(self) -> Sweep:
+        """The sweep so far."""
+        return self.fleet.sweep
+
+    def text(self) -> str:
+        """Return what is to be done, as one would type it."""
+        plan = self.sweep.plan
+        head = f"{plan.model}: {len(self.sweep.cells)} of {plan.cells} cells are measured"
+        lacking = [f"  {line}" for line in self.lacking] if self.sweep.cells or _has_reasons(self.lacking) else []
+        job = f"the Job {self.fleet.name} measures the others, {len(self.fleet.blocks)} indices of it:"
+        return "\n".join(
+            [head, *lacking, job, "", *(f"  {line}" for line in self.steps()), "", "then the same command again"]
+        )
+
+    def steps(self) -> list[str]:
+        """Return the commands that measure, and bring what was measured here."""
+        namespace = f"-n {self.fleet.workload.deploy.namespace}"
+        apply = [
+            f"kubectl apply --server-side -k {self.folder}",
+            f"kubectl {namespace} get job {self.fleet.name} --watch  # until it is Complete, or Failed",
+        ]
+        if self.fleet.wish.is_store:
+            return apply
+        pod = copy_name(self.fleet)
+        there, here = f"{pod}:{self.fleet.results}", self.folder.parent.parent / RESULTS_FOLDER
+        begin = [
+            f"kubectl apply -f {self.folder / 'copy.yaml'}",
+            f"kubectl {namespace} wait --for=condition=Ready pod/{pod}",
+        ]
+        end = [f"kubectl {namespace} delete pod {pod}"]
+        tasks = f"kubectl {namespace} cp {self.folder / 'tasks'} {there}/{self.fleet.name}"
+        bring = [] if self.fleet.fits_config_map else [*begin, tasks, *end]
+        return [*bring, *apply, *begin, f"kubectl {namespace} cp {there} {here}", *end]
+
+    def require_all(self) -> None:
+        """End with 7 where some cells were measured and others are missing; nothing yet is no reason to.
+
+        Raises: UnstableError.
+        """
+        measured, cells = len(self.sweep.cells), self.sweep.plan.cells
+        if measured or _has_reasons(self.lacking):
+            raise UnstableError(
+                f"{cells - measured} of {cells} cells are missing",
+                hint="where the Job before is over, apply this one: it measures them alone",
+            )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the same for machines."""
+        return {
+            "job": self.fleet.name,
+            "folder": str(self.folder),
+            "cells": self.sweep.plan.cells,
+            "measured": len(self.sweep.cells),
+            "lacking": list(self.lacking),
+            "commands": self.steps(),
+        }
+
+
+def sweep_on_kubernetes(
+    bench: Bench, repository: Path, wish: Wish, folder: Path, serving: ExitStack
+) -> Sweep | OutstandingJob:
+    """Return the sweep with what its pods have measured; where cells lack, a Job that measures them is written.
+
+    `serving` ends the server that planned it.
+
+    Raises: UsageError for a repository that no single pod serves, or what cannot be written; RepositoryError.
+    """
+    workload = plan_workload(read_repository(repository))
+    require_one_pod(workload)
+    sweep = begin_sweep(bench, machines=machines_of(workload, wish), repository=repository)
+    parcel = parcel_of(repository).content_digest
+    tasks = [replace(task, url="", parcel=parcel) for task in missing_tasks(replace(sweep, cells=()), bench)]
+    serving.close()
+    requests = bench.input_data.read_bytes()
+    if tasks and hashlib.sha256(requests).hexdigest() != tasks[0].input_sha256:
+        raise UsageError(f"{bench.input_data} was changed meanwhile", hint="plan again: the same command")
+    whole, planner = Fleet(sweep, workload, wish, (), {}), sweep.environment
+    shelf = shelf_at(whole.results) if wish.is_store else shelf_at(str(folder / RESULTS_FOLDER))
+    sweep = collect(sweep, tasks, shelf, folder)
+    if sweep.is_complete:
+        return sweep
+    have = {cell.digest for cell in sweep.cells}
+    blocks = blocks_of(tasks, [task for task in tasks if task.digest not in have])
+    orders = order_files(blocks, planner, requests)
+    return _written(replace(whole, sweep=sweep, blocks=blocks, orders=orders), shelf, folder)
+
+
+def _written(fleet: Fleet, shelf: Shelf, folder: Path) -> OutstandingJob:
+    where = job_folder(folder, fleet.name)
+    write_files(fleet, where)
+    if fleet.wish.is_store and not fleet.fits_config_map:
+        for name, content in fleet.orders.items():
+            shelf.write(f"{fleet.name}/{name}", content)
+    return OutstandingJob(fleet, where, tuple(missing_lines(fleet.blocks, fleet.sweep, shelf)))
+
+
+def machines_of(workload: Workload, wish: Wish) -> str:
+    """Return on what kind of machines, served by what, cells are measured: those of others are not mixed with them."""
+    server = workload.image if wish.is_sidecar else "the embedded server"
+    products = " or ".join(workload.deploy.gpus.products) or "any GPU" if workload.needs.gpus else "no GPU"
+    return f"any of a Kubernetes cluster with {products}, {server}"
+
+
+def require_one_pod(workload: Workload) -> None:
+    """Refuse what no single pod serves.
+
+    Raises: UsageError.
+    """
+    if workload.needs.nodes > 1:
+        raise UsageError(
+            f"{workload.name} needs {workload.needs.nodes} nodes for one server, and an index of the Job is one pod",
+            hint="deploy it, and measure from a pod beside it: sweep --url HOST:PORT",
+        )
+
+
+def _has_reasons(lines: tuple[str, ...]) -> bool:
+    return any("; failed on" in line for line in lines)
