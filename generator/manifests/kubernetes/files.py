@@ -13,7 +13,7 @@ from tritonsmith.generator.manifests.kubernetes.adapter import adapter_values
 from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
 from tritonsmith.generator.manifests.kubernetes.dashboard import dashboards
 from tritonsmith.generator.manifests.kubernetes.disruption import disruption_budgets
-from tritonsmith.generator.manifests.kubernetes.kserve import inference_services, serving_runtimes
+from tritonsmith.generator.manifests.kubernetes.kserve import inference_services, serving_runtimes, supports
 from tritonsmith.generator.manifests.kubernetes.kustomize import kustomization, places
 from tritonsmith.generator.manifests.kubernetes.leader_worker_set import leader_worker_sets
 from tritonsmith.generator.manifests.kubernetes.monitoring import pod_monitors, prometheus_rules
@@ -57,6 +57,7 @@ ROWS: tuple[Row, ...] = (
     Row("gateway", "route.yaml", routes),
     Row("gateway", "inference_pool.yaml", inference_pools),
     Row("gateway", "picker.yaml", pickers),
+    Row("kserve", "supports.yaml", supports),
     Row("kserve", "serving_runtime.yaml", serving_runtimes),
     Row("kserve", "inference_service.yaml", inference_services),
 )

@@ -15,7 +15,10 @@ from typing import Any
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.manifests.kubernetes.core import PORTS, Manifest, Workload, metadata
 from tritonsmith.generator.manifests.kubernetes.pod import pod_spec
+from tritonsmith.generator.manifests.kubernetes.ranks import rank_scripts
 from tritonsmith.generator.manifests.kubernetes.scaling import behavior, fleet_query, pod_metric
+from tritonsmith.generator.manifests.kubernetes.security import service_accounts
+from tritonsmith.generator.manifests.kubernetes.workload import rolling_update
 from tritonsmith.generator.manifests.server import MODELS
 from tritonsmith.generator.spec.deploy import Autoscale, Source
 
@@ -46,6 +49,11 @@ def serving_runtimes(workload: Workload) -> list[Manifest]:
     return [_document("v1alpha1", "ServingRuntime", metadata(workload), spec)]
 
 
+def supports(workload: Workload) -> list[Manifest]:
+    """Return what the pods need of `base`: their account, and the scripts that start ranks."""
+    return [*service_accounts(workload), *rank_scripts(_plain(workload))] if workload.deploy.kserve else []
+
+
 def inference_services(workload: Workload) -> list[Manifest]:
     """Return the InferenceService: which repository is served, how often; none where the spec asks for no KServe."""
     if not workload.deploy.kserve:
@@ -56,9 +64,7 @@ def inference_services(workload: Workload) -> list[Manifest]:
     predictor: Manifest = _replicas(workload) | {
         key: value for key, value in pod.items() if key not in (*_RUNTIME_FIELDS, "containers", "initContainers")
     }
-    # a pod more than there are would need a GPU more than there are
-    rolling = {"maxSurge": 0, "maxUnavailable": 1} if workload.needs.gpus else {"maxSurge": 1, "maxUnavailable": 0}
-    predictor["deploymentStrategy"] = {"type": "RollingUpdate", "rollingUpdate": rolling}
+    predictor["deploymentStrategy"] = {"type": "RollingUpdate", "rollingUpdate": rolling_update(workload)}
     predictor["model"] = model | ({"storageUri": uri} if uri else {})
     annotations = {
         f"{_GROUP}/deploymentMode": "RawDeployment",  # `Standard` since 0.16, which takes the old name too
@@ -100,14 +106,19 @@ def _pod(workload: Workload) -> Manifest:
             where="deploy.kserve: true",
             hint="leave kserve out: the LeaderWorkerSet in base starts them",
         )
-    plain = replace(workload, deploy=workload.deploy.model_copy(update={"openai": False}))
-    pod = pod_spec(plain)
+    pod = pod_spec(_plain(workload))
     is_fetched = bool(storage_uri(workload.deploy.repository))
     containers = [_container(container, is_fetched=is_fetched) for container in pod["containers"][:1]]
     mounted = {mount["name"] for container in containers for mount in container.get("volumeMounts", ())}
     volumes = [volume for volume in pod.get("volumes", ()) if volume["name"] in mounted]
     rest = {key: value for key, value in pod.items() if key not in ("initContainers", "volumes")}
     return rest | {"containers": containers} | ({"volumes": volumes} if volumes else {})
+
+
+def _plain(workload: Workload) -> Workload:
+    """Return the workload without what KServe does in other ways: OpenAI's API, and reading a store."""
+    source = workload.deploy.repository.model_copy(update={"fetch": "init"})
+    return replace(workload, deploy=workload.deploy.model_copy(update={"openai": False, "repository": source}))
 
 
 def _container(container: Manifest, *, is_fetched: bool) -> Manifest:

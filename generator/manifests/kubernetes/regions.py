@@ -11,7 +11,7 @@ from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.manifests.kubernetes.changes import changes
 from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
 from tritonsmith.generator.manifests.kubernetes.kustomize import kustomization
-from tritonsmith.generator.manifests.kubernetes.rules import publishes_engine_metrics
+from tritonsmith.generator.manifests.kubernetes.refusals import require_possible
 from tritonsmith.generator.manifests.kubernetes.spill import spill_rules
 
 Folders = Mapping[str, list[Manifest]]  # a folder's objects
@@ -24,7 +24,7 @@ def regional(workload: Workload, region: str) -> Workload:
     """
     settings = workload.deploy.regions[region]
     is_other = bool(settings.products) and settings.products != workload.deploy.gpus.products
-    if is_other and not settings.store and publishes_engine_metrics(workload):
+    if is_other and not settings.store and workload.needs.has_engine:
         raise RepositoryError(
             f"region {region} has {', '.join(settings.products)}: engines run on the GPU that they were built on",
             where=f"deploy.regions.{region}.products",
@@ -54,6 +54,7 @@ def regions(workload: Workload, objects_of: Callable[[Workload], Folders]) -> di
     found: dict[str, list[Manifest]] = {}
     for region in workload.deploy.regions:
         here = regional(workload, region)
+        require_possible(here)
         differing = changes(
             list(chain.from_iterable(everywhere.values())), list(chain.from_iterable(objects_of(here).values()))
         )
