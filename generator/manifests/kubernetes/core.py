@@ -140,6 +140,6 @@ def plan_workload(repository: Repository) -> Workload:
 
 
 def kubernetes_name(name: str) -> str:
-    """Return a repository's name as Kubernetes takes it, for Services too: at most 40 of a-z, 0-9, '-', a letter first."""
+    """Return a repository's name as Services take it too: at most 40 of a-z, 0-9 and '-', a letter first."""
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     return (plain if plain[:1].isalpha() else f"models-{plain}")[:40].strip("-")
