@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tritonsmith.generator.errors import UnstableError, UsageError
-from tritonsmith.generator.manifests.kubernetes.core import Workload, plan_workload
 from tritonsmith.generator.repository.read import read_repository
 from tritonsmith.perf.cells import Bench
 from tritonsmith.perf.document import Sweep
@@ -18,6 +18,7 @@ from tritonsmith.perf.executors.kubernetes.core import RESULTS_FOLDER, Fleet, Wi
 from tritonsmith.perf.executors.kubernetes.files import copy_name, write_files
 from tritonsmith.perf.executors.kubernetes.order import order_files
 from tritonsmith.perf.executors.kubernetes.shelf import Shelf, shelf_at
+from tritonsmith.perf.executors.kubernetes.workload import machines_of, measured_workload, planned_workload
 from tritonsmith.perf.executors.parcel import parcel_of
 from tritonsmith.perf.sweep import begin_sweep, missing_tasks
 
@@ -40,30 +41,28 @@ class OutstandingJob:
         plan = self.sweep.plan
         head = f"{plan.model}: {len(self.sweep.cells)} of {plan.cells} cells are measured"
         lacking = [f"  {line}" for line in self.lacking] if self.sweep.cells or _has_reasons(self.lacking) else []
-        job = f"the Job {self.fleet.name} measures the others, {len(self.fleet.blocks)} indices of it:"
+        job = f"the Job {self.fleet.name} measures the rest in {len(self.fleet.blocks)} indices:"
         return "\n".join(
             [head, *lacking, job, "", *(f"  {line}" for line in self.steps()), "", "then the same command again"]
         )
 
     def steps(self) -> list[str]:
         """Return the commands that measure, and bring what was measured here."""
-        namespace = f"-n {self.fleet.workload.deploy.namespace}"
-        apply = [
-            f"kubectl apply --server-side -k {self.folder}",
-            f"kubectl {namespace} get job {self.fleet.name} --watch  # until it is Complete, or Failed",
-        ]
+        here, kubectl = self.folder, ["kubectl", "-n", self.fleet.workload.deploy.namespace]
+        apply = ["kubectl", "apply", "--server-side", "-k", str(here)]
+        wait = [*kubectl, "get", "job", self.fleet.name, "--watch"]
+        measuring = [shlex.join(apply), f"{shlex.join(wait)}  # until it is Complete, or Failed"]
         if self.fleet.wish.is_store:
-            return apply
+            return measuring
         pod = copy_name(self.fleet)
-        there, here = f"{pod}:{self.fleet.results}", self.folder.parent.parent / RESULTS_FOLDER
-        begin = [
-            f"kubectl apply -f {self.folder / 'copy.yaml'}",
-            f"kubectl {namespace} wait --for=condition=Ready pod/{pod}",
-        ]
-        end = [f"kubectl {namespace} delete pod {pod}"]
-        tasks = f"kubectl {namespace} cp {self.folder / 'tasks'} {there}/{self.fleet.name}"
-        bring = [] if self.fleet.fits_config_map else [*begin, tasks, *end]
-        return [*bring, *apply, *begin, f"kubectl {namespace} cp {there} {here}", *end]
+        results = f"{pod}:{self.fleet.results}"
+        begin = [["kubectl", "apply", "-f", str(here / "copy.yaml")]]
+        begin.append([*kubectl, "wait", "--for=condition=Ready", f"pod/{pod}"])
+        end = [*kubectl, "delete", "pod", pod]
+        give = [*kubectl, "cp", str(here / "tasks"), f"{results}/{self.fleet.name}"]
+        bring = [*kubectl, "cp", results, str(here.parent.parent / RESULTS_FOLDER)]
+        before = [] if self.fleet.fits_config_map else map(shlex.join, [*begin, give, end])
+        return [*before, *measuring, *map(shlex.join, [*begin, bring, end])]
 
     def require_all(self) -> None:
         """End with 7 where some cells were measured and others are missing; nothing yet is no reason to.
@@ -98,8 +97,7 @@ def sweep_on_kubernetes(
 
     Raises: UsageError for a repository that no single pod serves, or what cannot be written; RepositoryError.
     """
-    workload = plan_workload(read_repository(repository))
-    require_one_pod(workload)
+    workload = measured_workload(planned_workload(read_repository(repository), bench.plan), wish)
     sweep = begin_sweep(bench, machines=machines_of(workload, wish), repository=repository)
     parcel = parcel_of(repository).content_digest
     tasks = [replace(task, url="", parcel=parcel) for task in missing_tasks(replace(sweep, cells=()), bench)]
@@ -125,25 +123,6 @@ def _written(fleet: Fleet, shelf: Shelf, folder: Path) -> OutstandingJob:
         for name, content in fleet.orders.items():
             shelf.write(f"{fleet.name}/{name}", content)
     return OutstandingJob(fleet, where, tuple(missing_lines(fleet.blocks, fleet.sweep, shelf)))
-
-
-def machines_of(workload: Workload, wish: Wish) -> str:
-    """Return on what kind of machines, served by what, cells are measured: those of others are not mixed with them."""
-    server = workload.image if wish.is_sidecar else "the embedded server"
-    products = " or ".join(workload.deploy.gpus.products) or "any GPU" if workload.needs.gpus else "no GPU"
-    return f"any of a Kubernetes cluster with {products}, {server}"
-
-
-def require_one_pod(workload: Workload) -> None:
-    """Refuse what no single pod serves.
-
-    Raises: UsageError.
-    """
-    if workload.needs.nodes > 1:
-        raise UsageError(
-            f"{workload.name} needs {workload.needs.nodes} nodes for one server, and an index of the Job is one pod",
-            hint="deploy it, and measure from a pod beside it: sweep --url HOST:PORT",
-        )
 
 
 def _has_reasons(lines: tuple[str, ...]) -> bool:

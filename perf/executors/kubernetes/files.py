@@ -9,14 +9,14 @@ from tritonsmith.generator.manifests.kubernetes.core import Manifest
 from tritonsmith.generator.manifests.kubernetes.kustomize import kustomization
 from tritonsmith.generator.manifests.yaml_text import to_yaml
 from tritonsmith.perf.executors.kubernetes.core import Fleet
-from tritonsmith.perf.executors.kubernetes.job import job, labels, metadata, sweep_pod
+from tritonsmith.perf.executors.kubernetes.job import job, labels, metadata, scripts, sweep_pod
 
 COPY_S = 3600  # how long the pod for copying lives
 
 
 def render(fleet: Fleet) -> dict[str, bytes]:
     """Return every file by its path; where the tasks are too big for a ConfigMap they lie in tasks/."""
-    objects: dict[str, list[Manifest]] = {"job.yaml": [job(fleet)]}
+    objects: dict[str, list[Manifest]] = {"job.yaml": [*scripts(fleet), job(fleet)]}
     if fleet.fits_config_map:
         objects["tasks.yaml"] = [config_map(fleet)]
     documents = {**objects, "kustomization.yaml": [kustomization(sorted(objects))]}

@@ -10,17 +10,20 @@ import math
 from typing import Any
 
 from tritonsmith.generator.manifests.kubernetes.core import Manifest, component
-from tritonsmith.generator.manifests.kubernetes.pod import pod_spec
+from tritonsmith.generator.manifests.kubernetes.pod import HOME, pod_spec
+from tritonsmith.generator.manifests.kubernetes.ranks import has_ranks, rank_scripts
+from tritonsmith.generator.manifests.kubernetes.sources import credentials
 from tritonsmith.generator.manifests.server import MODELS, PORTS
 from tritonsmith.perf.executors.kubernetes.core import Fleet
+from tritonsmith.perf.executors.kubernetes.workload import GENERATOR_CPUS, GENERATOR_MIB
 
 RETRIES = 2  # of an index whose pod was lost or failed with what may not come again
 # Exit statuses of a cell that another try would end with too: Python's own for a module that is not there, then those
 # of generator/errors.py for wrong usage, spec, repository and a missing tool.
 HOPELESS = [1, 2, 3, 4, 5]
 WAIT_S = 86_400  # that a Job may wait for nodes, and that its pods' logs are kept
-GENERATOR = {"cpu": "2", "memory": "2Gi"}  # for perf_analyzer and what drives it, beside a server
-CELL = "cell"
+CELL, FETCH, RANKS = "cell", "fetch", "ranks"
+FETCH_MODULE = "tritonsmith.backends.deploy.store.fetch"
 MODULE = "tritonsmith.perf.executors.kubernetes.cell"
 
 
@@ -66,79 +69,85 @@ def pod_seconds(fleet: Fleet) -> int:
 def sweep_pod(fleet: Fleet) -> Manifest:
     """Return an index's pod: the server's, but that it ends by itself and shares its node with no other one."""
     pod = pod_spec(fleet.workload)
-    server, *others = pod["containers"]
-    cell = cell_container(fleet, server)
-    starting = list(pod.get("initContainers", []))
+    [server] = pod["containers"]
+    starting = [fetching(fleet, one) if one["name"] == FETCH else one for one in pod.get("initContainers", [])]
     if fleet.wish.is_sidecar:
-        starting.append(
-            {**{key: value for key, value in server.items() if key != "lifecycle"}, "restartPolicy": "Always"}
-        )
-    volumes = [*pod.get("volumes", []), *own_volumes(fleet)]
-    affinity = {**pod.get("affinity", {}), "podAntiAffinity": apart()}
-    left_out = ("containers", "initContainers", "topologySpreadConstraints", "restartPolicy", "volumes")
+        kept = {key: value for key, value in server.items() if key != "lifecycle"}  # nobody is sent to it
+        starting.append({**kept, "restartPolicy": "Always"})
+    volumes = {volume["name"]: volume for volume in [*pod.get("volumes", []), *own_volumes(fleet)]}
+    left_out = ("containers", "initContainers", "topologySpreadConstraints", "serviceAccountName", "volumes")
+    account = fleet.workload.deploy.service_account
     return {
-        **{key: value for key, value in pod.items() if key not in left_out},
         "restartPolicy": "Never",
-        "affinity": affinity,
+        **({"serviceAccountName": account} if account else {}),
+        **{key: value for key, value in pod.items() if key not in left_out},
+        "affinity": {**pod.get("affinity", {}), "podAntiAffinity": apart()},
         **({"initContainers": starting} if starting else {}),
-        "containers": [cell, *others],
-        "volumes": list({volume["name"]: volume for volume in volumes}.values()),
+        "containers": [cell_container(fleet, server)],
+        "volumes": list(volumes.values()),
     }
+
+
+def fetching(fleet: Fleet, container: Manifest) -> Manifest:
+    """Return the init container that fetches the repository, run from the cells' image."""
+    kept = {key: value for key, value in container.items() if key not in ("args", "image")}
+    command = ["python", "-m", FETCH_MODULE, str(fleet.workload.deploy.repository.store), MODELS]
+    return {"name": FETCH, "image": fleet.wish.image, "command": command, **kept}
 
 
 def cell_container(fleet: Fleet, server: Manifest) -> Manifest:
     """Return the container that measures: alone it serves too, and has the server's mounts and resources."""
-    is_sidecar = fleet.wish.is_sidecar
-    environment = [
-        {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
-        {"name": "HOME", "value": "/tmp"},  # noqa: S108 - a volume of the pod's own
-    ]
-    mounts = [*server.get("volumeMounts", []), *own_mounts(fleet)]
-    if is_sidecar:
-        mounts = [mount for mount in mounts if mount["mountPath"] != "/dev/shm"]  # noqa: S108
-    resources = {"requests": GENERATOR, "limits": GENERATOR} if is_sidecar else server.get("resources")
-    kept: Manifest = {key: server[key] for key in ("securityContext", "envFrom") if key in server}
+    node = {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
+    mounts = {mount["mountPath"]: mount for mount in [*server["volumeMounts"], *own_mounts(fleet)]}
+    resources = server["resources"]
+    if fleet.wish.is_sidecar:
+        mounts = {path: mount for path, mount in mounts.items() if mount["name"] not in ("shm", RANKS)}
+        memory = {"memory": f"{GENERATOR_MIB}Mi"}
+        resources = {"requests": {"cpu": str(GENERATOR_CPUS), **memory}, "limits": memory}
     return {
         "name": CELL,
         "image": fleet.wish.image,
         "command": cell_command(fleet),
-        "env": environment,
-        **({"resources": resources} if resources else {}),
-        **kept,
-        "volumeMounts": list({mount["mountPath"]: mount for mount in mounts}.values()),
+        "env": [node, *({"name": name, "value": value} for name, value in HOME.items())],
+        **(credentials(fleet.workload) if fleet.wish.is_store else {}),
+        "resources": resources,
+        "securityContext": server["securityContext"],
+        "volumeMounts": list(mounts.values()),
     }
 
 
 def cell_command(fleet: Fleet) -> list[str]:
     """Return what the container runs; the kubelet puts the pod's variables in the place of $(NAME)."""
-    path = fleet.workload.deploy.repository.path.strip("/")
     argv = ["python", "-m", MODULE, "--index", "$(JOB_COMPLETION_INDEX)", "--node", "$(NODE_NAME)"]
     argv += ["--tasks", "/tasks" if fleet.fits_config_map else f"{fleet.results}/{fleet.name}"]
-    argv += ["--results", fleet.results, "--repository", f"{MODELS}/{path}".rstrip("/")]
+    argv += ["--results", fleet.results, "--repository", MODELS]
     return argv + (["--url", f"127.0.0.1:{PORTS['http']}"] if fleet.wish.is_sidecar else [])
 
 
 def own_volumes(fleet: Fleet) -> list[Manifest]:
-    """Return the volumes that a server's pod lacks."""
-    volumes: list[Manifest] = [{"name": "tmp", "emptyDir": {}}]
+    """Return the volumes that a server's pod lacks, or has under another name."""
+    volumes: list[Manifest] = []
     if fleet.fits_config_map:
         volumes.append({"name": "tasks", "configMap": {"name": fleet.name}})
     if not fleet.wish.is_store:
         volumes.append({"name": "results", "persistentVolumeClaim": {"claimName": fleet.wish.results}})
+    if fleet.wish.is_sidecar and has_ranks(fleet.workload):
+        volumes.append({"name": RANKS, "configMap": {"name": f"{fleet.name}-{RANKS}"}})
     return volumes
 
 
 def own_mounts(fleet: Fleet) -> list[Manifest]:
-    """Return where they are mounted."""
-    paths = {"tmp": "/tmp", "tasks": "/tasks", "results": "/results"}  # noqa: S108 - a volume of the pod's own
+    """Return where the cell sees them."""
+    names = [volume["name"] for volume in own_volumes(fleet) if volume["name"] != RANKS]
     return [
-        {
-            "name": volume["name"],
-            "mountPath": paths[volume["name"]],
-            **({"readOnly": True} if "configMap" in volume else {}),
-        }
-        for volume in own_volumes(fleet)
+        {"name": name, "mountPath": f"/{name}", **({"readOnly": True} if name == "tasks" else {})} for name in names
     ]
+
+
+def scripts(fleet: Fleet) -> list[Manifest]:
+    """Return the ConfigMap of the scripts that start an engine's ranks; none where the server is one process."""
+    made = rank_scripts(fleet.workload) if fleet.wish.is_sidecar else []
+    return [{**one, "metadata": metadata(fleet, f"{fleet.name}-{RANKS}")} for one in made]
 
 
 def apart() -> Manifest:
