@@ -14,6 +14,8 @@ from tritonsmith.backends.server.ports import with_ports
 from tritonsmith.backends.server.prepare import read_configs
 from tritonsmith.backends.toolchain import machine
 from tritonsmith.generator.errors import UsageError
+from tritonsmith.generator.manifests.container.core import shm_size_mib
+from tritonsmith.generator.manifests.kubernetes.core import plan_workload
 from tritonsmith.generator.manifests.launch import SCRIPT, outside_paths, plan_launch
 from tritonsmith.generator.manifests.server import MODELS, ServerOptions
 from tritonsmith.generator.repository.core import Repository
@@ -50,7 +52,7 @@ def plan_container(repository: Path, options: ServerOptions, release: str, opena
     named = outside_paths(found, MODELS)
     outside = [path for path in named if path.exists()]
     notices = [*additions, *_notices(sorted(set(named) - set(outside)), is_gpu_elsewhere=gpus > here)]
-    outfit = container.Outfit(name, gpus, launch, outside)
+    outfit = container.Outfit(name, gpus, launch, outside, shm_size_mib(plan_workload(found)))
     if openai_port is None:
         argv = container.docker_argv(repository, options, image, outfit)
         return Contained(argv, name, tuple(notices))

@@ -12,10 +12,12 @@ from pathlib import Path
 from tritonsmith.generator import console
 from tritonsmith.generator.catalog.releases import NEWEST_WITH_TENSORRT_LLM, RELEASES
 from tritonsmith.generator.errors import ServerError, ToolMissingError, UsageError
+from tritonsmith.generator.manifests.container.core import LEAST_SHM_MIB
 from tritonsmith.generator.manifests.launch import Launch, launch_argv
 from tritonsmith.generator.manifests.server import (
     MODELS,
     PORTS,
+    ULIMITS,
     ServerFolders,
     ServerOptions,
     inside_container,
@@ -32,6 +34,7 @@ class Outfit:
     gpus: int
     launch: Launch | None = None
     outside: Sequence[Path] = ()  # paths on this machine beyond the repository
+    shm_mib: int = LEAST_SHM_MIB
 
 
 def docker_argv(repository: Path, options: ServerOptions, image: str, outfit: Outfit) -> list[str]:
@@ -51,10 +54,8 @@ def docker_run(repository: Path, options: ServerOptions, published: Mapping[int,
 
     What lies outside the repository is mounted where it lies: the outfit's, and files that links in it point to.
     """
-    # NCCL and the Python backends' own regions, rank by rank, are more than Docker's default
-    shm_gib = 1 + (len(outfit.launch.gpus) if outfit.launch else 0)
     argv = ["docker", "run", "--rm", "--init", f"--name={outfit.name}"]
-    argv += [f"--shm-size={shm_gib}g", "--ulimit=memlock=-1", "--ulimit=stack=67108864"]
+    argv += [f"--shm-size={outfit.shm_mib}m", *(f"--ulimit={name}={limit}" for name, limit in ULIMITS.items())]
     argv += ["--gpus=all"] if outfit.gpus else []
     argv += [f"--publish={options.host}:{host_port}:{port}" for port, host_port in published.items()]
     argv.append(f"--volume={repository.resolve()}:{MODELS}:ro")

@@ -13,6 +13,9 @@ from tritonsmith.generator.spec.settings import RateLimit, Server, Tls, Tracing
 LAST_PORT = 65535
 MODELS = "/models"  # where a container sees the repository
 PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}  # inside a container
+# Of a container: memory that is pinned for a GPU, and deep stacks.
+# Source: tensorrtllm_backend: README.md (docker run --ulimit memlock=-1 --ulimit stack=67108864).
+ULIMITS = {"memlock": -1, "stack": 67108864}
 LONGEST_LIMIT_S = 7 * 24 * 3600.0  # a socket's own limit lies above
 ModelControlMode = Literal["none", "poll", "explicit"]
 

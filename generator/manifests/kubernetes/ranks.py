@@ -26,9 +26,14 @@ def rank_scripts(workload: Workload) -> list[Manifest]:
     """Return the ConfigMap of the scripts that the pods run; none where the server is one process."""
     if not has_ranks(workload):
         return []
-    names = ["start.sh", "first.sh", *(["agent.sh", "join.sh", "gather.sh"] if workload.needs.nodes > 1 else [])]
-    data = {name: (_SCRIPTS / name).read_text(encoding="utf-8") for name in names}
+    data = scripts_of(workload)
     return [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(workload, "-ranks"), "data": data}]
+
+
+def scripts_of(workload: Workload) -> dict[str, str]:
+    """Return the scripts by name."""
+    names = ["start.sh", "first.sh", *(["agent.sh", "join.sh", "gather.sh"] if workload.needs.nodes > 1 else [])]
+    return {name: (_SCRIPTS / name).read_text(encoding="utf-8") for name in names}
 
 
 def ranks_argv(workload: Workload, server: Sequence[str]) -> list[str]:

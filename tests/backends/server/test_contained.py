@@ -117,7 +117,8 @@ def test_a_model_has_gpus_where_it_asks_for_them(tmp_path: Path) -> None:
 
 def test_ranks_behind_openai_s_api_have_their_memory_and_start_otherwise(plan: Plan, write_engine: WriteEngine) -> None:
     found = plan(str(write_engine("llama-0.19.0-tp4")), "25.05", port=0)
-    assert "--shm-size=5g" in found.argv
+    shm = next(word for word in found.argv if word.startswith("--shm-size="))
+    assert int(shm.removeprefix("--shm-size=").removesuffix("m")) > 4 * 1024
     assert "mpirun" not in found.argv
     assert [line for line in found.notices if "4 ranks (orchestrator mode)" in line]
 

@@ -37,7 +37,7 @@ def test_the_repository_is_mounted_read_only_and_published_on_this_machine_alone
     assert "--gpus=all" not in argv
     assert argv[argv.index("image") + 1 :][:2] == ["tritonserver", "--model-repository=/models"]
     assert "--http-address=0.0.0.0" in argv
-    assert "--shm-size=1g" in argv
+    assert "--shm-size=1024m" in argv
 
 
 def test_gpus_are_given_where_there_are_any(tmp_path: Path) -> None:
@@ -73,11 +73,11 @@ def test_in_explicit_mode_every_model_is_loaded_at_the_start(tmp_path: Path) -> 
 
 def test_ranks_are_started_by_mpirun_with_what_all_of_them_need(tmp_path: Path) -> None:
     launch = Launch("participants", 3, ("context", "generation"), gpus=(0, 1))
-    argv = docker_argv(tmp_path, OPTIONS, "image", Outfit("n", 2, launch, [Path("/engines/llama")]))
+    argv = docker_argv(tmp_path, OPTIONS, "image", Outfit("n", 2, launch, [Path("/engines/llama")], 3072))
     before, after = argv[: argv.index("image")], argv[argv.index("image") + 1 :]
     assert {"--env=TRTLLM_ORCHESTRATOR=1", "--env=TRTLLM_ORCHESTRATOR_SPAWN_PROCESSES=0"} <= set(before)
     assert "--volume=/engines/llama:/engines/llama:ro" in before
-    assert "--shm-size=3g" in before
+    assert "--shm-size=3072m" in before
     assert after[0] == "mpirun"
     assert after.count("tritonserver") == 3
     assert after.count("--load-model=generation") == 2

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping
 from tritonsmith.generator.repository.core import Model
 
 # What the Python backend itself puts on the path. Source: python_backend: src/pb_stub.cc (StubSetup).
-_OF_THE_BACKEND = frozenset({"triton_python_backend_utils", "c_python_backend_utils"})
+OF_THE_BACKEND = frozenset({"triton_python_backend_utils", "c_python_backend_utils"})
 
 
 def has_module(name: str, model: Model, folder: str) -> bool:
     """Whether `import name` would find a module: beside the model's file, in the model's folder, or installed here."""
     top = name.partition(".")[0]
     return (
-        top in _OF_THE_BACKEND
+        top in OF_THE_BACKEND
         or top in sys.stdlib_module_names
         or has_neighbour(top, model, folder)
         or has_neighbour(top, model, "")

@@ -1,0 +1,92 @@
+"""`deploy --container`: what builds and runs a repository's container, written as a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tritonsmith.backends.server.container import linked_files
+from tritonsmith.backends.server.engines import require_engines
+from tritonsmith.backends.server.view import SHIPPED_BACKENDS
+from tritonsmith.generator.errors import UsageError
+from tritonsmith.generator.manifests.container.core import Container, plan_container
+from tritonsmith.generator.manifests.container.files import render
+from tritonsmith.generator.manifests.folder import write_folder
+from tritonsmith.generator.manifests.kubernetes.core import plan_workload
+from tritonsmith.generator.repository.read import read_repository
+
+FETCH = Path(__file__).parent.parent / "store" / "fetch.py"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `deploy --container` wrote, or would write: files by path below `folder`, of which some changed."""
+
+    folder: Path
+    container: Container
+    files: tuple[str, ...]
+    changed: tuple[str, ...]
+    is_dry: bool
+
+    def text(self) -> str:
+        """Return what a person is told."""
+        verb = "would write" if self.is_dry else "wrote"
+        lines = [f"note: {notice}" for notice in self.container.notices]
+        lines.append(f"{verb} {len(self.changed)} of {len(self.files)} files to {self.folder}")
+        return "\n".join([*lines, f"build and run it: docker compose -f {self.folder / 'compose.yaml'} up --build"])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a machine is told."""
+        return {
+            "folder": str(self.folder),
+            "files": list(self.files),
+            "changed": list(self.changed),
+            "base": self.container.base,
+            "image": self.container.image,
+            "notices": list(self.container.notices),
+        }
+
+
+def write_container(repository: Path, folder: Path, *, is_dry: bool, is_forced: bool) -> Written:
+    """Write what builds and runs a repository's container, or say what would be written.
+
+    Raises: RepositoryError where there is no repository, no image serves it, or what somebody edited would be lost;
+        UsageError where a file that it names has no absolute path.
+    """
+    found = read_repository(repository)
+    container = plan_container(found)
+    if container.workload.launch is not None:
+        require_engines(found, repository, container.base)
+    tls = plan_workload(found).server.tls
+    named = [*map(str, linked_files(repository)), *((tls.certificate, tls.key, tls.root) if tls else ())]
+    container = replace(container, outside=tuple(sorted({*container.outside, *filter(None, named)})))
+    _require_absolute(container.outside)
+    where = os.path.relpath(repository.resolve(), folder.resolve())
+    files = render(container, where, shipped_backends(), FETCH.read_bytes())
+    changed = write_folder(folder, files, is_forced=is_forced) if not is_dry else sorted(files)
+    return Written(folder, container, tuple(sorted(files)), tuple(changed), is_dry)
+
+
+def shipped_backends() -> Mapping[str, bytes]:
+    """Return the files of our Python-based backends, by path in a backend directory."""
+    return dict(_shipped())
+
+
+def _shipped() -> Iterator[tuple[str, bytes]]:
+    for backend in sorted(path.parent for path in SHIPPED_BACKENDS.glob("*/model.py")):
+        for path in sorted(backend.rglob("*")):
+            inside = path.relative_to(backend)
+            # as in a backend directory, where a backend's own folder is no package
+            if path.is_file() and "__pycache__" not in inside.parts and str(inside) != "__init__.py":
+                yield f"{backend.name}/{inside.as_posix()}", path.read_bytes()
+
+
+def _require_absolute(paths: tuple[str, ...]) -> None:
+    for path in paths:
+        if not path.startswith("/"):
+            raise UsageError(
+                f"'{path}' has no absolute path, by which it could be mounted", hint="server: {tls: ...} in the spec"
+            )
