@@ -1,0 +1,40 @@
+"""A real Prometheus with our rules scrapes the real server under load: what an HPA is given is true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tritonsmith.backends.server.embedded import embedded_server
+from tritonsmith.backends.toolchain.prometheus import find_prometheus
+from tritonsmith.generator.home import home_folder
+from tritonsmith.generator.manifests.kubernetes.adapter import adapter_rule
+from tritonsmith.generator.manifests.kubernetes.core import plan_workload
+from tritonsmith.generator.manifests.kubernetes.rules import RATIO
+from tritonsmith.generator.manifests.server import ServerOptions
+from tritonsmith.generator.repository.read import read_repository
+from tritonsmith.perf.bench.scaling import Fleet, clients, watching, write_chain
+from tritonsmith.perf.bench.scraping import scraping
+
+pytestmark = pytest.mark.live
+
+
+def test_what_the_adapter_asks_prometheus_for_is_the_true_ratio_of_the_pod(tmp_path: Path) -> None:
+    programs = find_prometheus(home_folder())
+    if programs is None:
+        pytest.skip("Prometheus is missing: Debian's package prometheus")
+    repository = write_chain(tmp_path / "repository")
+    workload = plan_workload(read_repository(repository))
+    with (
+        embedded_server(repository, ServerOptions(disable_auto_complete_config=True, exit_timeout_secs=2)) as server,
+        scraping(programs, tmp_path, workload, {"busy": server.metrics_url}, interval_s=1) as prometheus,
+        watching(server) as watch,
+        clients(server, 4, ms=4),
+    ):
+        seen = Fleet(workload, prometheus, watch).look(phase_s=8)
+        query = adapter_rule(RATIO)["metricsQuery"].replace("<<.Series>>", RATIO).replace("<<.GroupBy>>", "pod")
+        asked = prometheus.by_pod(query.replace("<<.LabelMatchers>>", 'pod=~"busy",namespace="triton"'))
+    assert seen["truth"] > 0.5, "nothing waited"  # four clients before one instance
+    assert seen["median_error"] < 0.05
+    assert asked.keys() == {"busy"}
