@@ -40,5 +40,5 @@ def write_kubernetes(repository: Path, folder: Path, *, is_dry: bool, is_forced:
     """
     workload = plan_workload(read_repository(repository))
     files = render(workload)
-    changed = write_folder(folder, files, is_forced=is_forced) if not is_dry else sorted(files)
+    changed = write_folder(folder, files, is_forced=is_forced, is_dry=is_dry)
     return Written(folder, workload, tuple(sorted(files)), tuple(changed), is_dry)

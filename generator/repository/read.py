@@ -17,7 +17,7 @@ from tritonsmith.generator.repository.names import CONFIG_FILE, versions_in
 from tritonsmith.generator.repository.origins import Origins
 from tritonsmith.generator.repository.pbtxt import parse_config
 from tritonsmith.generator.repository.walk import BYTECODE, fault_of_link, walk, whole
-from tritonsmith.generator.spec.settings import are_settings
+from tritonsmith.generator.spec.locked import are_settings
 
 LARGEST_CONFIG_BYTES = 16 << 20  # a thousand times what people write; reading takes about half a second a megabyte
 

@@ -109,21 +109,6 @@ class Server(Settings):
     )
 
 
-def are_settings(value: Any) -> bool:
-    """Whether something read from a lock is what `Repository.settings` holds: locks can be edited, or newer than we."""
-    if not isinstance(value, dict) or not isinstance(value.get("triton", ""), str):
-        return False
-    calls = value.get("calls", {})
-    try:
-        Server.model_validate(value.get("server", {}))
-        Hardware.model_validate(value.get("hardware", {}))
-    except ValidationError:
-        return False
-    return isinstance(calls, dict) and all(
-        isinstance(names, list) and all(isinstance(name, str) for name in names) for names in calls.values()
-    )
-
-
 class EngineSettings(Settings):
     """An LLM's engine, checkpoint or Hugging Face folder, and how the server gets at it."""
 

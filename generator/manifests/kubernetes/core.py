@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tritonsmith.generator.catalog.releases import EMBEDDED, RELEASES, Release
+from tritonsmith.generator.catalog.releases import EMBEDDED, NEWEST, RELEASES, Release
+from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.manifests.kubernetes.needs import Needs as Needs
 from tritonsmith.generator.manifests.kubernetes.needs import needs_of
 from tritonsmith.generator.manifests.launch import Launch, plan_launch
+from tritonsmith.generator.manifests.openai import EXIT_S
 from tritonsmith.generator.manifests.openai import OPENAI_PORT as OPENAI_PORT
 from tritonsmith.generator.manifests.server import PORTS
 from tritonsmith.generator.repository.core import Repository
@@ -92,7 +94,7 @@ class Workload:
     @property
     def drain_s(self) -> int:
         """How long a server may take from SIGTERM to its end."""
-        return self.server.exit_timeout_s + GRACE_MARGIN_S
+        return (EXIT_S if self.deploy.openai else self.server.exit_timeout_s) + GRACE_MARGIN_S
 
     @property
     def grace_s(self) -> int:
@@ -123,14 +125,19 @@ def metadata(workload: Workload, suffix: str = "", **more: Any) -> Manifest:
 def plan_workload(repository: Repository) -> Workload:
     """Return a repository's deployment, as its lock's settings and its files say.
 
-    Raises: RepositoryError where its LLMs cannot be ranks of one start; UsageError where a file cannot be looked at.
+    Raises: RepositoryError where its LLMs cannot be ranks of one start, or its release is not known; UsageError where a
+        file cannot be looked at.
     """
     settings = repository.settings
+    name = settings.get("triton", EMBEDDED)
+    if name not in RELEASES:
+        message = f"the repository is for Triton {name}, a release that this tritonsmith does not know"
+        raise RepositoryError(message, where=repository.name, hint=f"known are those up to {NEWEST}")
     hardware = Hardware.model_validate(settings.get("hardware", {}))
     launch = plan_launch(repository)
     return Workload(
         name=kubernetes_name(repository.name),
-        release=RELEASES[settings.get("triton", EMBEDDED)],
+        release=RELEASES[name],
         server=Server.model_validate(settings.get("server", {})),
         hardware=hardware,
         deploy=Deploy.model_validate(settings.get("deploy", {})),

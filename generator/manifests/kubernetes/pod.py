@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from tritonsmith.generator.manifests.kubernetes.core import PORTS, Manifest, Workload
@@ -23,6 +24,7 @@ from tritonsmith.generator.manifests.openai import ENVIRONMENT, front_end_comman
 from tritonsmith.generator.manifests.server import MODELS, ServerFolders, inside_container, options_of, server_argv
 
 CONTAINER = "triton"
+HOME = {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"}  # noqa: S108 - it can be written, the repository cannot
 SHM = {"name": "shm", "mountPath": "/dev/shm"}  # noqa: S108 - a volume's place
 
 
@@ -71,7 +73,7 @@ def command(workload: Workload) -> list[str]:
 
 
 def _pod(workload: Workload, serving: Manifest, waiting: list[Manifest]) -> Manifest:
-    fetching = fetch_containers(workload, _environment(workload), _scratch())
+    fetching = fetch_containers(workload, _variables(HOME), _scratch())
     shm = {"medium": "Memory", "sizeLimit": f"{shm_mib(workload)}Mi"}
     shared = [{"name": "tmp", "emptyDir": {}}, {"name": "shm", "emptyDir": shm}]
     if has_ranks(workload):
@@ -91,7 +93,7 @@ def _pod(workload: Workload, serving: Manifest, waiting: list[Manifest]) -> Mani
 
 def _script(workload: Workload, name: str, script: str) -> Manifest:
     """Return an init container that runs one of the ranks' scripts."""
-    resources = {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "64Mi"}}
+    resources = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "128Mi"}}
     return {
         "name": name,
         "image": workload.image,
@@ -103,10 +105,12 @@ def _script(workload: Workload, name: str, script: str) -> Manifest:
 
 
 def _environment(workload: Workload) -> list[Manifest]:
-    """Return what every container needs: a home that can be written, and no bytecode beside models."""
-    known = {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", **rank_environment(workload)}  # noqa: S108
-    known |= ENVIRONMENT if workload.deploy.openai else {}
-    return [{"name": name, "value": value} for name, value in known.items()]
+    front_end = ENVIRONMENT if workload.deploy.openai else {}
+    return _variables({**HOME, **rank_environment(workload), **front_end})
+
+
+def _variables(values: Mapping[str, str]) -> list[Manifest]:
+    return [{"name": name, "value": value} for name, value in values.items()]
 
 
 def _scratch() -> list[Manifest]:

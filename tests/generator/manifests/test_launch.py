@@ -132,7 +132,7 @@ def test_the_llm_api_on_one_gpu_is_started_without_mpi() -> None:
 def test_the_llm_api_on_several_gpus_has_its_launcher() -> None:
     launch = planned(text(tensor_parallel_size=2, pipeline_parallel_size=2))
     argv = launch_argv(launch, SERVER)
-    assert argv[:3] == ["mpirun", "--allow-run-as-root", "--oversubscribe"]
+    assert argv[:5] == ["mpirun", "--allow-run-as-root", "--bind-to", "none", "--oversubscribe"]
     assert [rank[:4] for rank in ranks_of(argv)] == [["-n", "1", "trtllm-llmapi-launch", "tritonserver"]] * 4
 
 
