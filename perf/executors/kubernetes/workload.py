@@ -1,4 +1,4 @@
-"""A repository's deployment as a sweep's pods have it: one server, measured from beside it, with room for all variants."""
+"""A repository as a sweep's pods have it: one server, measured from beside it, with room for all variants."""
 
 from __future__ import annotations
 

@@ -12,7 +12,14 @@ from tritonsmith.perf.commands import sweep
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--workers", "2"), "--workers is for --executor ray"),
+        (("--workers", "2"), "--workers is for --executor ray and --executor kubernetes"),
+        (("--image", "cells"), "--image is for --executor kubernetes"),
+        (("--executor", "ray", "--sidecar"), "--sidecar is for --executor kubernetes"),
+        (("--executor", "kubernetes"), "--executor kubernetes needs the --image of its pods"),
+        (("--executor", "kubernetes", "--image", "cells"), "--executor kubernetes needs --results"),
+        (("--executor", "kubernetes", "--image", "cells", "--results", "A B"), "'A B' is neither a Persistent"),
+        (("--executor", "kubernetes", "--image", "cells", "--results", "ftp://x/y"), "'ftp://x/y/sweep' is no store's"),
+        (("--executor", "kubernetes", "--slo", "p99=50ms"), "--slo and --executor kubernetes exclude each other"),
         (("--ray-address", "head:6379"), "--ray-address is for --executor ray"),
         (("--executor", "ray", "--url", "localhost:8000"), "--url and --executor ray exclude each other"),
         (("--executor", "ray", "--slo", "p99=50ms"), "--slo and --executor ray exclude each other"),
