@@ -13,6 +13,7 @@ from tritonsmith.generator.manifests.kubernetes.adapter import adapter_values
 from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
 from tritonsmith.generator.manifests.kubernetes.dashboard import dashboards
 from tritonsmith.generator.manifests.kubernetes.disruption import disruption_budgets
+from tritonsmith.generator.manifests.kubernetes.explained import explained
 from tritonsmith.generator.manifests.kubernetes.kserve import inference_services, serving_runtimes, supports
 from tritonsmith.generator.manifests.kubernetes.kustomize import kustomization, places
 from tritonsmith.generator.manifests.kubernetes.leader_worker_set import leader_worker_sets
@@ -65,7 +66,7 @@ ROWS: tuple[Row, ...] = (
 ALTERNATIVES = frozenset({"kserve"})
 # (workload, folders that an overlay takes) -> documents by path below the output, each with its kustomization.yaml.
 OVERLAYS: tuple[Callable[[Workload, tuple[str, ...]], Mapping[str, list[Manifest]]], ...] = (places,)
-# What is no Kubernetes object: the output's README.md, dashboards, an adapter's configuration.
+# What is no Kubernetes object: an adapter's configuration.
 TEXTS: tuple[Callable[[Workload], Mapping[str, bytes]], ...] = (adapter_values,)
 
 
@@ -97,4 +98,4 @@ def render(workload: Workload) -> dict[str, bytes]:
     files = {path: to_yaml(objects).encode() for path, objects in documents.items()}
     for text in TEXTS:
         files |= text(workload)
-    return files
+    return files | explained(workload, files)

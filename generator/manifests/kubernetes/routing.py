@@ -48,7 +48,6 @@ def inference_pools(workload: Workload) -> list[Manifest]:
     spec = {
         "selector": {"matchLabels": dict(workload.serving_labels)},
         "targetPorts": [{"number": workload.ports["openai"]}],
-        "appProtocol": "http",
         "endpointPickerRef": {
             "name": picker_name(workload),
             "port": {"number": PICKER_PORT},

@@ -1,0 +1,203 @@
+"""The README.md of the output: what each file is, what the cluster must have, where every number comes from."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+from tritonsmith.generator.manifests.kubernetes import memory
+from tritonsmith.generator.manifests.kubernetes.core import GRACE_MARGIN_S, MIB, Workload
+from tritonsmith.generator.manifests.kubernetes.picker import PICKER_IMAGE, SMALLEST_BLOCK, routes_by_prefix
+from tritonsmith.generator.manifests.kubernetes.placement import products
+from tritonsmith.generator.manifests.kubernetes.probes import STARTUP_PERIOD_S
+from tritonsmith.generator.manifests.kubernetes.scaling import pod_metric, quantity
+from tritonsmith.generator.manifests.kubernetes.sources import is_fetched
+from tritonsmith.generator.manifests.kubernetes.spill import DEPTH, FRACTION, MOST
+
+FILE = "README.md"
+_TEMPLATE = Path(__file__).with_name(f"{FILE}.j2")
+# what each file is, by the end of its path; in this order
+ABOUT = {
+    "base/service_account.yaml": "the pods' account; it has no rights, and no token is mounted",
+    "base/ranks.yaml": "the scripts that start an engine's ranks",
+    "base/deployment.yaml": "the servers",
+    "base/leader_worker_set.yaml": "the servers: a group of pods is one replica",
+    "base/service.yaml": "their address, and a headless one for gRPC clients that balance themselves",
+    "base/disruption_budget.yaml": "a node is drained one pod at a time",
+    "base/network_policy.yaml": "who may connect",
+    "monitoring/pod_monitor.yaml": "what Prometheus scrapes",
+    "monitoring/rules.yaml": "what it computes, and its alerts",
+    "monitoring/dashboard.yaml": "a Grafana dashboard",
+    "scaling/hpa.yaml": "how many replicas there are",
+    "scaling/scaled_object.yaml": "how many replicas there are, by KEDA",
+    "gateway/route.yaml": "what the gateway lets in, and where it goes",
+    "gateway/inference_pool.yaml": "the pods that a prompt may go to",
+    "gateway/picker.yaml": "who chooses among them, by prefix, queue and KV cache",
+    "kserve/supports.yaml": "what KServe's pods need beside",
+    "kserve/serving_runtime.yaml": "KServe: how it is served",
+    "kserve/inference_service.yaml": "KServe: what is served, in place of base, scaling and gateway",
+    "prometheus-adapter.values.yaml": "values for prometheus-adapter's chart: what the HPA asks for",
+    "overlays/production/kustomization.yaml": "all of it but kserve",
+    "overlays/staging/kustomization.yaml": "base alone, with one replica, in a namespace of its own",
+}
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number that was computed: where it stands, what it is, and how it came about."""
+
+    what: str
+    value: str
+    formula: str
+
+
+def explained(workload: Workload, files: Collection[str]) -> dict[str, bytes]:
+    """Return the README.md; `files` are the other paths of the output."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATE.parent),
+        autoescape=False,  # noqa: S701 - Markdown
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    text = environment.get_template(_TEMPLATE.name).render(
+        w=workload,
+        deploy=workload.deploy,
+        about={path: about for path, about in ABOUT.items() if path in files},
+        places=[f"regions/{name}" for name in workload.deploy.regions] or ["overlays/production"],
+        prerequisites=list(prerequisites(workload)),
+        numbers=list(numbers(workload)),
+        pushed_to=re.sub(r"/[0-9a-f]{64}$", "", workload.deploy.repository.store or ""),
+        is_group=workload.needs.nodes > 1,
+        is_fetched=is_fetched(workload),
+        by_prefix=routes_by_prefix(workload),
+        smallest_block=SMALLEST_BLOCK,
+        depth=DEPTH,
+        fraction=FRACTION,
+        most=MOST,
+        spilling={name: found for name, found in workload.deploy.regions.items() if found.spill_to},
+    )
+    return {FILE: text.encode()}
+
+
+def prerequisites(workload: Workload) -> Iterator[tuple[str, str]]:
+    """Yield what the cluster must have before the first apply: what, and how to see whether it has."""
+    deploy, source = workload.deploy, workload.deploy.repository
+    settings = [deploy, *deploy.regions.values()]
+    scalers = {found.autoscale.by for found in settings if found.autoscale}
+    yield f"Kubernetes {deploy.kubernetes} or newer, kubectl of 1.21 or newer", "kubectl version"
+    yield f"the namespace {deploy.namespace}", f"kubectl create namespace {deploy.namespace}"
+    if workload.needs.gpus:
+        on = f" on {' or '.join(products(workload))}" if products(workload) else ""
+        yield (
+            f"nodes with {deploy.gpus.resource}{on}, labelled by NVIDIA's GPU operator",
+            ("kubectl get nodes -L nvidia.com/gpu.product"),
+        )
+    if source.claim:
+        mode = "ReadOnlyMany or ReadWriteMany, since replicas share it"
+        yield f"the claim {source.claim}, {mode}", f"kubectl -n {deploy.namespace} get pvc {source.claim}"
+    if source.volume:
+        yield (
+            f"pull access to {source.volume}, and the feature ImageVolume (on by default since 1.35)",
+            ("kubectl get nodes -o wide"),
+        )
+    if source.secret:
+        yield (
+            f"the Secret {source.secret} with the store's variables",
+            (f"kubectl -n {deploy.namespace} get secret {source.secret}"),
+        )
+    if deploy.service_account:
+        yield (
+            f"the ServiceAccount {deploy.service_account}",
+            (f"kubectl -n {deploy.namespace} get serviceaccount {deploy.service_account}"),
+        )
+    if workload.server.metrics.enabled:
+        yield (
+            f"the Prometheus operator, its Prometheus in the namespace {deploy.monitoring} selecting these objects",
+            ("kubectl get crd podmonitors.monitoring.coreos.com"),
+        )
+    if "hpa" in scalers:
+        yield (
+            "prometheus-adapter with the values of prometheus-adapter.values.yaml",
+            ("kubectl get --raw /apis/custom.metrics.k8s.io/v1beta1"),
+        )
+    if "keda" in scalers or (deploy.kserve and scalers):
+        yield "KEDA 2.17 or newer", "kubectl get crd scaledobjects.keda.sh"
+    if workload.needs.nodes > 1:
+        yield "LeaderWorkerSet (lws), its API v1", "kubectl get crd leaderworkersets.leaderworkerset.x-k8s.io"
+    if deploy.gateway:
+        yield f"a Gateway {deploy.gateway} that lets routes of {deploy.namespace} attach", "kubectl get gateways -A"
+    if routes_by_prefix(workload):
+        yield (
+            "a gateway that knows InferencePool v1 (Inference Extension 1.0 or newer)",
+            ("kubectl get crd inferencepools.inference.networking.k8s.io"),
+        )
+        yield f"pull access to {PICKER_IMAGE}", ""
+    if deploy.kserve:
+        yield "for kserve/: KServe in Standard (raw) mode", "kubectl get crd inferenceservices.serving.kserve.io"
+
+
+def numbers(workload: Workload) -> Iterator[Number]:
+    """Yield the numbers that were computed, each with its formula."""
+    deploy, needs, server = workload.deploy, workload.needs, workload.server
+    size = needs.repository_bytes / MIB
+    failures = math.ceil(workload.startup_s / STARTUP_PERIOD_S)
+    yield Number(
+        "startup budget",
+        f"{workload.startup_s} s",
+        f"{size:.0f} MiB of repository / {deploy.load_mib_per_s:g} MiB/s (load_mib_per_s) + {deploy.start_margin_s} s "
+        f"(start_margin_s); as {failures} probes, {STARTUP_PERIOD_S} s apart",
+    )
+    yield Number(
+        "grace period",
+        f"{workload.grace_s} s",
+        f"{deploy.pre_stop_s} s (pre_stop_s) + {server.exit_timeout_s} s (server.exit_timeout_s) + {GRACE_MARGIN_S} s",
+    )
+    yield _shared_memory(workload)
+    yield _memory(workload)
+    said = "as the spec says" if deploy.cpus else "1 + an instance on the CPU or in Python each + 2 a GPU"
+    yield Number("processors, requested", f"{memory.cpus(workload):g}", said)
+    if needs.gpus:
+        ranks = f"{workload.launch.world_size} ranks / " if workload.launch and needs.nodes > 1 else ""
+        of = f"{ranks}{needs.nodes} nodes" if ranks else "what a replica's models name"
+        yield Number(f"GPUs of a pod ({deploy.gpus.resource})", str(needs.gpus), of)
+    if needs.nodes > 1:
+        yield Number("pods of a replica", str(needs.nodes), "ranks / GPUs of a node")
+    if deploy.autoscale is not None:
+        metric = pod_metric(workload, deploy.autoscale)
+        yield Number(
+            "replicas",
+            f"{deploy.autoscale.minimum} to {deploy.autoscale.maximum}",
+            f"ceil(replicas x mean of {metric.record} / {quantity(metric.target)}); within 10 % nothing changes",
+        )
+
+
+def _shared_memory(workload: Workload) -> Number:
+    parts = [f"{memory.SHM_MIB} MiB"]
+    if workload.needs.python_instances:
+        parts.append(f"{workload.needs.python_instances} Python instances' regions")
+    if workload.launch and workload.needs.gpus > 1:
+        parts.append(f"{workload.needs.gpus} ranks x {memory.SHM_PER_RANK_MIB} MiB")
+    return Number("shared memory", f"{memory.shm_mib(workload)} MiB", f"{' + '.join(parts)}; part of the memory below")
+
+
+def _memory(workload: Workload) -> Number:
+    value = f"{memory.memory_mib(workload)} MiB"
+    if workload.deploy.memory_mib is not None:
+        return Number("memory, requested and limit", value, "memory_mib, as the spec says")
+    needs = workload.needs
+    size = needs.repository_bytes / MIB / needs.nodes
+    parts = [f"{memory.SERVER_MIB} MiB", f"{1 if needs.gpus else 2} x {size:.0f} MiB of files"]
+    parts += [f"{needs.python_instances} Python instances x {memory.PYTHON_MIB} MiB"] if needs.python_instances else []
+    parts += [f"{needs.gpus} GPUs x {memory.GPU_MIB} MiB"] if needs.gpus else []
+    parts += ["the response cache"] if workload.server.response_cache else []
+    formula = (
+        f"{' + '.join(parts)} + /dev/shm, in steps of {memory.STEP_MIB} MiB: an estimate, replace it by memory_mib"
+    )
+    return Number("memory, requested and limit", value, formula)
