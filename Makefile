@@ -8,7 +8,7 @@ VENV := $(if $(ACTIVE),$(ACTIVE),$(CURDIR)/.venv)
 BIN := $(VENV)/bin
 PACKAGES := generator backends ensembles perf
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev links quickstart test test-quick lint types format regen bench bench-onnx bench-inflight bench-streaming bench-soak bench-check bench-fuzz bench-simulate bench-simulate-accuracy bench-simulate-grid bench-gate-simulated bench-tune bench-tune-simulated bench-gate bench-scaling findings clean wheel
+.PHONY: help setup setup-dev links quickstart test test-quick lint types format regen bench bench-onnx bench-inflight bench-streaming bench-soak bench-check bench-fuzz bench-simulate bench-simulate-accuracy bench-simulate-grid bench-gate-simulated bench-tune bench-tune-simulated bench-gate bench-drain bench-scaling bench-store findings clean wheel
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -94,6 +94,9 @@ bench-gate-simulated: setup-dev ## how often the gate cries wolf or overlooks, b
 bench-gate: setup-dev ## how often the gate cries wolf or overlooks, on the real server; hours, resumable
 	$(BIN)/python -m tritonsmith.perf.bench.gate_real
 
+bench-drain: setup-dev ## 20 rolling restarts under load with the generated Deployment's numbers: is a request lost; 20 minutes
+	$(BIN)/python -m tritonsmith.perf.bench.drain
+
 bench-simulate: setup-dev ## how many requests a second the simulator simulates; seconds
 	$(BIN)/python -m tritonsmith.perf.bench.simulate_speed
 
@@ -105,6 +108,9 @@ bench-simulate-grid: setup-dev ## the simulator against all that bench-tune meas
 
 bench-scaling: setup-dev ## what an HPA is given against the servers' own statistics, with a real Prometheus; eight minutes
 	$(BIN)/python -m tritonsmith.perf.bench.scaling
+
+bench-store: setup-dev ## pushes to an object store are killed, servers started on what they leave; an hour
+	$(BIN)/python -m tritonsmith.perf.bench.store
 
 wheel: setup-dev ## build the wheel, from nothing stale
 	rm -rf build/lib build/bdist* dist

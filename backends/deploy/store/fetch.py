@@ -366,7 +366,8 @@ def _copy(store: Any, source: str, part: Path, size: int, ended: Event) -> str:
 
 
 def _entry(stored: Stored) -> dict[str, str | int]:
-    return {"sha256": stored.sha256, "size": stored.size} | ({"etag": stored.etag} if stored.etag else {})
+    entry: dict[str, str | int] = {"sha256": stored.sha256, "size": stored.size}
+    return {**entry, "etag": stored.etag} if stored.etag else entry
 
 
 def _s3_options(endpoint: str | None) -> dict[str, Any]:
