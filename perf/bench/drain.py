@@ -124,8 +124,8 @@ def generated_numbers(repository: Path, deploy: Mapping[str, Any], server: Mappi
     found = read_repository(repository)
     settings = {**found.settings, "deploy": {"repository": {"claim": "models"}, **deploy}, "server": dict(server)}
     files = render(plan_workload(Repository(found.name, found.models, settings=settings)))
-    documents = [document for data in files.values() for document in yaml.safe_load_all(data)]
-    return read_numbers(next(one for one in documents if one.get("kind") == "Deployment"))
+    documents = yaml.safe_load_all(files["base/deployment.yaml"])
+    return read_numbers(next(one for one in documents if one["kind"] == "Deployment"))
 
 
 @dataclass(frozen=True)
@@ -137,10 +137,12 @@ class Running:
     stack: ExitStack
 
 
-def roll(repository: Path, numbers: Numbers, restarts: int, *, is_kept: bool = False) -> dict[str, Any]:
-    """Return what became of requests while all pods were restarted so many times, and how their servers ended.
+def roll(
+    repository: Path, numbers: Numbers, restarts: int, *, pods_each: int = PODS, is_kept: bool = False
+) -> dict[str, Any]:
+    """Return what became of requests while pods were restarted so many times, and how their servers ended.
 
-    With `is_kept` clients keep their HTTP connections for ever, which kube-proxy then keeps with one pod.
+    A restart is of all pods, or of `pods_each` in turn. With `is_kept` clients keep their HTTP connections for ever, which kube-proxy then keeps with one pod.
     """
     ends = []
     with ExitStack() as stack:
@@ -154,7 +156,7 @@ def roll(repository: Path, numbers: Numbers, restarts: int, *, is_kept: bool = F
         with console.progress("restarts", total=restarts) as bar:
             for number in range(restarts):
                 bar.update(number)
-                for place in range(PODS):
+                for place in (pod % PODS for pod in range(number * pods_each, (number + 1) * pods_each)):
                     ends.append(_end(proxy, pods[place], numbers))
                     pods[place] = _start(repository, numbers)
                     proxy.add(pods[place].address)
