@@ -7,6 +7,7 @@ from tritonsmith.generator.manifests.kubernetes.rules import (
     FAILURES,
     INTERVAL_S,
     KV_CACHE,
+    NEWER_METRICS,
     PENDING,
     POD,
     Span,
@@ -30,8 +31,9 @@ def alert_rules(workload: Workload, interval_s: int = INTERVAL_S) -> list[Manife
         _queue_grows(workload, span, "scheduler", "nv_inference_pending_request_count"),
         _pod_not_ready(workload),
         _metrics_missing(workload, span),
-        _load_takes_long(workload),
     ]
+    if workload.release.name >= NEWER_METRICS:
+        alerts.append(_load_takes_long(workload))
     if publishes_engine_metrics(workload):
         waiting = 'request_type="waiting"'
         alerts += [
@@ -78,7 +80,7 @@ def _requests_fail(workload: Workload, span: Span) -> Manifest:
         "warning",
         "{{ $labels.model }}: {{ $value | humanizePercentage }} of its requests fail",
         "Longer than {time}, requests that clients cancelled not counted. The label `reason` of "
-        "nv_inference_request_failure and the servers' logs say why; an ensemble counts a step's failure twice.",
+        "nv_inference_request_failure and the servers' logs say why.",
     )
 
 

@@ -14,6 +14,7 @@ from tritonsmith.generator.manifests.kubernetes.rules import (
     IN_FLIGHT,
     KV_CACHE,
     MODEL,
+    NEWER_METRICS,
     PENDING,
     POD,
     RATIO,
@@ -76,12 +77,17 @@ def _traffic(workload: Workload) -> Iterator[Panel]:
         rate = f"sum by ({MODEL}) (rate({series(workload, counter)}[{span.window}]))"
         yield Panel(f"{title} per second", {"{{model}}": rate}, "reqps")
     failed = f"sum by ({MODEL}, reason) (rate({series(workload, 'nv_inference_request_failure')}[{span.window}]))"
-    yield Panel("Failures per second", {"{{model}} {{reason}}": failed}, "reqps")
+    yield Panel(
+        "Failures per second",
+        {"{{model}} {{reason}}": failed},
+        "reqps",
+        "As Triton counts them: an ensemble's twice, and once more in its step.",
+    )
     yield Panel(
         "Share of requests that fail",
         {"{{model}}": series(workload, FAILURES)},
         "percentunit",
-        "Without those that clients cancelled. An ensemble counts a step's failure twice.",
+        "Without those that clients cancelled.",
     )
 
 
@@ -103,7 +109,8 @@ def _latencies(workload: Workload) -> Iterator[Panel]:
     for counter, record in DURATIONS.items():
         part = counter.removeprefix("nv_inference_").removesuffix("_duration_us").replace("_", " ")
         yield Panel(f"Mean time: {part}", {"{{model}}": series(workload, record)}, "µs")
-    if config.get("histogram_latencies") == "true":
+    is_newer = workload.release.name >= NEWER_METRICS
+    if is_newer and config.get("histogram_latencies") == "true":
         bucket = series(workload, "nv_inference_first_response_histogram_ms_bucket")
         counts = f"sum by ({MODEL}, le) (rate({bucket}[{window}]))"
         queries = {f"{{{{model}}}} p{q}": f"histogram_quantile({q / 100}, {counts})" for q in (50, 95, 99)}
@@ -131,6 +138,8 @@ def _machines(workload: Workload) -> Iterator[Panel]:
         busy = f"{gpu} ({series(workload, 'nv_gpu_utilization')})"
         yield Panel("GPU utilisation", {"{{pod}} {{gpu_uuid}}": busy}, "percentunit")
         yield Panel("GPU memory used", {"{{pod}} {{gpu_uuid}}": f"{used} / ({total} > 0)"}, "percentunit")
+    if workload.release.name < NEWER_METRICS:
+        return
     load = f"max by ({MODEL}) ({series(workload, 'nv_model_load_duration_secs')})"
     yield Panel("Time to load", {"{{model}}": load}, "s")
 

@@ -5,6 +5,7 @@ Facts that they rest on:
   requests does not. Source: triton-inference-server/core: src/infer_stats.cc, infer_request.cc.
 - An ensemble's compute time is the sum of its steps', which count themselves; it has no queue. Sums over models leave
   ensembles out. Source: core: src/ensemble_scheduler/ensemble_scheduler.cc (RequestTracker).
+- An ensemble's failed request counts twice. Source: core: ensemble_scheduler.cc (RespondIfError, DecrementCounter).
 - The compute time of a Python model that calls others contains their queues: sums of compute leave callers out too.
 - TensorRT-LLM takes requests as they come and queues them itself: Triton's queue is empty, `waiting` is not.
 """
@@ -24,6 +25,7 @@ PENDING = "pod:triton_pending_requests:sum"
 IN_FLIGHT = "pod:triton_in_flight_requests:average"
 REQUESTS = "pod:triton_requests:rate"
 WAITING = "pod:trtllm_waiting_requests:average"
+NEWER_METRICS = "24.11"  # the release since which servers publish the time of loads, and histograms
 KV_CACHE = "pod:trtllm_kv_cache:fraction"
 FAILURES = "model:triton_failures:ratio"
 BATCH_SIZE = "model:triton_batch_size:average"
@@ -32,7 +34,6 @@ DURATIONS = {  # records of averages, by the counter that they are made from
     "nv_inference_queue_duration_us": "model:triton_queue_duration_us:average",
     "nv_inference_compute_infer_duration_us": "model:triton_compute_infer_duration_us:average",
 }
-_FAILED = 'reason!="CANCELED"'
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,9 @@ def in_flight(workload: Workload, span: Span) -> str:
 
 def failures(workload: Workload, span: Span) -> str:
     """Return the share of a model's requests that failed; what its client gave up is left out."""
-    failed = f"sum by ({MODEL}) (rate({series(workload, 'nv_inference_request_failure', _FAILED)}[{span.long}]))"
+    failed = _failed(workload, span.long, _counted(workload))
+    if workload.needs.ensembles:
+        failed = f"({failed} or {_failed(workload, span.long, _ensembles(workload))} / 2)"
     success = _model_rate(workload, "nv_inference_request_success", span.long)
     return f"{failed} / (({failed} + {success}) > 0)"
 
@@ -123,6 +126,11 @@ def _model_rate(workload: Workload, counter: str, window: str) -> str:
     return f"sum by ({MODEL}) (rate({series(workload, counter)}[{window}]))"
 
 
+def _failed(workload: Workload, window: str, matcher: str) -> str:
+    failure = series(workload, "nv_inference_request_failure", 'reason!="CANCELED"', matcher)
+    return f"sum by ({MODEL}) (rate({failure}[{window}]))"
+
+
 def _counted(workload: Workload) -> str:
     """Return the matcher of models whose waiting is their own."""
     return _without(workload.needs.ensembles)
@@ -133,7 +141,14 @@ def _computing(workload: Workload) -> str:
     return _without({*workload.needs.ensembles, *workload.needs.callers})
 
 
+def _ensembles(workload: Workload) -> str:
+    return f'model=~"{_any_of(workload.needs.ensembles)}"'
+
+
 def _without(names: Collection[str]) -> str:
-    # in a string of PromQL's a backslash is two; a dot is the one character of a model's name that a regex reads
-    alternatives = "|".join(sorted(name.replace(".", "[.]") for name in names))
-    return f'model!~"{alternatives}"' if alternatives else ""
+    return f'model!~"{_any_of(names)}"' if names else ""
+
+
+def _any_of(names: Collection[str]) -> str:
+    # a dot is the one character of a model's name that a regex reads; in brackets it needs no backslash
+    return "|".join(sorted(name.replace(".", "[.]") for name in names))
