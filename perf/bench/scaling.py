@@ -41,7 +41,8 @@ from tritonsmith.perf.statistics import median
 INTERVAL_S = 5
 TOLERANCE = 0.1  # of an HPA's
 TARGET = 1.0
-WATCH_S = 0.05  # between two readings of a server's statistics
+WATCH_S = 0.02  # between two readings of a server's statistics; a scrape in a burst of requests falls between two
+GOAL_ERROR = 0.05
 TUTORIAL = "triton:queue_compute:ratio"
 STEPS = ("first", "second")
 ENSEMBLE = "chain"
@@ -116,7 +117,7 @@ def measure(folder: Path, interval_s: int) -> dict[str, Any]:
         watch = stack.enter_context(watching(busy))
         phases = _phases(busy, Fleet(workload, prometheus, watch))
     return {"interval_s": interval_s, "window": Span(interval_s).window, "target": TARGET, "phases": phases} | {
-        "goal": "steady and rare: worst_error <= 0.05; idle: 0; stuck: no ratio, TritonPodStuck fires"
+        "goal": f"an error <= {GOAL_ERROR}; idle: 0; stuck: no ratio, TritonPodStuck fires"
     }
 
 
@@ -175,6 +176,7 @@ class Fleet:
             "requests_per_s": round(self.watch.requests_per_s(begin_s, time.time()), 3),
             "ratio": round(median(list(recorded.values())), 4),
             "truth": round(median(truths), 4),
+            "within_goal": sum(error <= GOAL_ERROR for error in errors),
             "median_error": round(median(errors), 4),
             "worst_error": round(max(errors), 4),
         } | self.now()
