@@ -9,7 +9,7 @@ from tritonsmith.generator.spec import tree
 from tritonsmith.generator.suggest import did_you_mean
 
 # Keys of the spec's closed list that the verbs of later versions will read, by the level they stand on.
-LATER_KEYS = {"sharing": "top", "deploy": "top"}
+LATER_KEYS = {"sharing": "top"}
 
 
 class Values:
