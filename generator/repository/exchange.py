@@ -91,6 +91,22 @@ def exchange(one: Path, other: Path) -> None:
         raise OSError(number, os.strerror(number), str(one), None, str(other))
 
 
+def swap(staged: Path, here: Path) -> None:
+    """Exchange two folders, by three renames where there is no call for it: then `here` is away for a moment.
+
+    Raises: OSError.
+    """
+    try:
+        exchange(staged, here)
+    except OSError as problem:
+        if problem.errno not in _LACKING:
+            raise
+        aside = staged.with_name(f"{staged.name}.old")
+        here.rename(aside)
+        staged.rename(here)
+        aside.rename(staged)
+
+
 def put_in_place(root: Path) -> Path | None:
     """Put the stage beside the root in its place; return where the old repository then lies.
 

@@ -1,1 +1,1 @@
-"""A running server: what it serves compared with a repository, loaded in order, verified, rolled back."""
+"""`deploy --url`: a running server is brought to what the repository says and verified, or back to what it was."""

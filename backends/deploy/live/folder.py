@@ -1,0 +1,257 @@
+"""A folder that the server and we both see: each model's is made anew beside it and exchanged with the old one."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from tritonsmith.backends.client.control import Control
+from tritonsmith.backends.deploy.live.core import Content, Plan, Running, Step, Unit, Wanted
+from tritonsmith.backends.deploy.live.upload import Uploads, mark
+from tritonsmith.backends.deploy.live.wanted import content_of
+from tritonsmith.backends.server.adapt import Host, fit_to_host, without_newer_fields
+from tritonsmith.generator.errors import UsageError
+from tritonsmith.generator.repository.core import Model
+from tritonsmith.generator.repository.exchange import remove_folder, swap
+from tritonsmith.generator.repository.hashes import HashCache
+from tritonsmith.generator.repository.names import CONFIG_FILE, is_version_folder
+from tritonsmith.generator.repository.read import read_model
+
+RECORD = "tritonsmith-deploy.json"  # at the root, where Triton looks at folders alone: the versions that are ours
+STAGE = "tritonsmith-deploy"
+
+
+class SharedFolder:
+    """The model repository of a server, as a folder here; `kept` are the versions that stay, the new one among them.
+
+    What a model's folder was lies in the stage from `put` on, until `finish`; so one exchange brings it back.
+    """
+
+    def __init__(self, root: Path, control: Control, host: Host | None, kept: int, uploads: Uploads) -> None:
+        if not root.is_dir():
+            raise UsageError(
+                f"--server-repository {root} is no folder", hint="name what the server reads as it is here"
+            )
+        self.root = root.resolve()
+        self.stage = stage_of(self.root)
+        self._control = control
+        self._host = host
+        self._kept = kept
+        self._uploads = uploads  # of earlier roll-outs: the way back to what does not lie in the folder
+
+    def present(self, wanted: Mapping[str, Wanted], running: Mapping[str, Running]) -> dict[str, Content]:
+        """Return what lies in the server's folder, of the models that are wanted and do not run from an upload."""
+        hashes = HashCache()
+        there = [name for name in wanted if (self.root / name).is_dir()]
+        found = {name: read_model(self.root / name) for name in there if name not in running or not mark(running[name])}
+        contents = {name: self._content(model, hashes) for name, model in found.items()}
+        hashes.save()
+        return contents
+
+    def units(
+        self, steps: Sequence[Step], wanted: Mapping[str, Wanted], running: Mapping[str, Running]
+    ) -> tuple[Unit, ...]:
+        """Return the steps in units: an ensemble that changes is loaded together with those of its steps that do.
+
+        Triton then switches to all of them at once: no request meets a new step in an old ensemble.
+        """
+        return tuple(_unit(group, wanted) for group in grouped(steps, wanted))
+
+    def prepare(self, plan: Plan, wanted: Mapping[str, Wanted], running: Mapping[str, Running]) -> None:
+        """Make the new folder of every model, on the server's file system; what stays is linked, not copied.
+
+        Raises: UsageError where the disk does not take it.
+        """
+        ours = self._record()
+        for step in plan.steps:
+            if mark(before := running.get(step.model, Running({}))):
+                self._uploads.require_way_back(step.model, before)
+        try:
+            (self.stage / "models").mkdir(parents=True, exist_ok=True)
+            made = {step.model: self._make(step, wanted[step.model], ours.get(step.model, [])) for step in plan.steps}
+            (self.stage / "ours.json").write_text(json.dumps(made), encoding="utf-8")
+        except OSError as problem:
+            raise UsageError(f"cannot write {problem.filename or self.stage}: {problem.strerror}") from None
+
+    def put(self, unit: Unit) -> None:
+        """Exchange the folders of a unit."""
+        for model in unit.models:
+            self._swap(model)
+
+    def load(self, model: str, limit_s: float) -> None:
+        """Load a model from the folder."""
+        self._control.load(model, timeout_s=limit_s)
+
+    def take_back(self, models: Sequence[str]) -> None:
+        """Exchange the folders of models again, where they were exchanged."""
+        for model in models:
+            if self._is_put(model):
+                self._swap(model)
+
+    def restore(self, model: str, before: Running, limit_s: float) -> None:
+        """Load what lies in the folder again; unload what was not there."""
+        if before.ready and not mark(before):
+            self._control.load(model, timeout_s=limit_s)
+        else:
+            self._uploads.restore(model, before, limit_s)
+
+    def finish(self, plan: Plan) -> None:
+        """Forget the old folders and write down which versions are ours."""
+        planned = self.stage / "ours.json"
+        if planned.is_file():
+            record = self._record()
+            for model, versions in json.loads(planned.read_text(encoding="utf-8")).items():
+                there = {int(entry.name) for entry in _version_folders(self.root / model)}
+                record[model] = sorted(there & {*record.get(model, []), *versions})
+            fresh = self.root / f".{RECORD}.new"
+            fresh.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            fresh.replace(self.root / RECORD)
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove the stage."""
+        if self.stage.exists():
+            remove_folder(self.stage)
+
+    def _content(self, model: Model, hashes: HashCache) -> Content:
+        """Return what a model's folder holds, fitted to an embedded server as what is wanted is."""
+        config = model.config
+        if config is not None and self._host is not None:
+            config = fit_to_host(without_newer_fields(config, self._host.release)[0], self._host)[0]
+        return content_of(config, model, hashes)
+
+    def _make(self, step: Step, model: Wanted, ours: Collection[int]) -> list[int]:
+        """Make a model's new folder and return the versions that are new in it."""
+        old, new = self.root / step.model, self.stage / "models" / step.model
+        new.mkdir()
+        for entry in _version_folders(old):
+            if int(entry.name) in _staying(entry.parent, step, ours, self._kept):
+                shutil.copytree(entry, new / entry.name, copy_function=_link, symlinks=True)
+        made = [number for number in step.numbers.values() if not (new / str(number)).exists()]
+        for version, number in step.numbers.items():
+            if number in made:
+                _copy_version(model, version, new / str(number))
+        for path, source in model.files.items():
+            if not any(path.startswith(f"{version}/") for version in step.numbers):
+                _copy(source, new / path, unless_like=old / path)
+        if model.text:
+            is_same = (old / CONFIG_FILE).is_file() and not step.is_overridden  # its new time makes Triton read it
+            _write(new / CONFIG_FILE, model.text.encode(), unless_like=old / CONFIG_FILE if is_same else None)
+        (self.stage / f"{step.model}.inode").write_text(str(new.stat().st_ino), encoding="ascii")
+        return made
+
+    def _swap(self, model: str) -> None:
+        """Exchange a model's folder with the one in the stage; either may be missing."""
+        here, staged = self.root / model, self.stage / "models" / model
+        if here.exists() and staged.exists():
+            swap(staged, here)
+        elif staged.exists():
+            staged.rename(here)
+        elif here.exists():
+            here.rename(staged)
+
+    def _is_put(self, model: str) -> bool:
+        """Whether the new folder is in place: it is known again by its inode."""
+        inode = self.stage / f"{model}.inode"
+        if not inode.is_file():
+            return False
+        here = self.root / model
+        return here.exists() and here.stat().st_ino == int(inode.read_text())
+
+    def _record(self) -> dict[str, list[int]]:
+        try:
+            found = json.loads((self.root / RECORD).read_text(encoding="utf-8"))
+            return {str(name): [int(version) for version in versions] for name, versions in found.items()}
+        except (OSError, ValueError, AttributeError, TypeError):
+            return {}
+
+
+def stage_of(root: Path) -> Path:
+    """Return where models are made: beside the server's folder on the same file system, else in it.
+
+    In it a server that starts just then with --load-model=* would see it.
+    """
+    beside = root.with_name(f".{root.name}.{STAGE}")
+    is_near = not root.is_mount() and root.parent.stat().st_dev == root.stat().st_dev
+    return beside if is_near and os.access(root.parent, os.W_OK) else root / f".{STAGE}"
+
+
+def grouped(steps: Sequence[Step], wanted: Mapping[str, Wanted]) -> list[list[Step]]:
+    """Return the steps, those together that an ensemble joins; a group comes where its last member stands."""
+    group_of = {step.model: {step.model} for step in steps}
+    for step in steps:
+        for inner in wanted[step.model].config.ensemble_scheduling.step:
+            if inner.model_name in group_of and group_of[inner.model_name] is not group_of[step.model]:
+                joined = group_of[step.model] | group_of[inner.model_name]
+                group_of.update(dict.fromkeys(joined, joined))
+    ends = {id(group_of[step.model]): step.model for step in steps}
+    return [
+        [one for one in steps if one.model in group_of[step.model]] for step in steps if step.model in ends.values()
+    ]
+
+
+def _unit(group: Sequence[Step], wanted: Mapping[str, Wanted]) -> Unit:
+    inner = {step.model_name for one in group for step in wanted[one.model].config.ensemble_scheduling.step}
+    return Unit(tuple(group), tuple(step.model for step in group if step.model not in inner))
+
+
+def _staying(folder: Path, step: Step, ours: Collection[int], kept: int) -> set[int]:
+    """Return the versions in a model's folder that stay there beside the new ones: others' all, ours the newest."""
+    there = sorted(int(entry.name) for entry in _version_folders(folder))
+    fresh = set(step.numbers.values())
+    mine = [version for version in there if version in ours and version not in fresh]
+    room = max(0, kept - len(fresh))
+    gone = set(mine[: len(mine) - room])
+    return {version for version in there if version not in gone | set(step.fresh)}
+
+
+def _version_folders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return [entry for entry in sorted(folder.iterdir()) if is_version_folder(entry.name) and entry.is_dir()]
+
+
+def _copy_version(model: Wanted, version: int, target: Path) -> None:
+    target.mkdir()
+    for path, source in model.files.items():
+        if path.startswith(f"{version}/"):
+            _copy(source, target / path.partition("/")[2])
+
+
+def _copy(source: Path, target: Path, unless_like: Path | None = None) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if unless_like is not None and _is_like(source, unless_like):
+        _link(unless_like, target)
+    else:
+        shutil.copyfile(source, target)
+
+
+def _write(target: Path, data: bytes, unless_like: Path | None = None) -> None:
+    if unless_like is not None and unless_like.read_bytes() == data:
+        _link(unless_like, target)
+    else:
+        target.write_bytes(data)
+
+
+def _is_like(one: Path, other: Path) -> bool:
+    if not other.is_file() or one.stat().st_size != other.stat().st_size:
+        return False
+    with one.open("rb") as mine, other.open("rb") as theirs:
+        while piece := mine.read(1 << 20):
+            if piece != theirs.read(1 << 20):
+                return False
+    return True
+
+
+def _link(source: Path | str, target: Path | str) -> None:
+    """Link a file that stays, with its time: a copy would make Triton load anew what has not changed."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as problem:
+        if problem.errno not in (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        shutil.copy2(source, target, follow_symlinks=False)

@@ -1,0 +1,154 @@
+"""What is to be done so that the server serves what the repository says: data alone, from what is wanted and runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tritonsmith.backends.deploy.live.core import Content, Place, Plan, Running, Step, Wanted
+from tritonsmith.backends.deploy.live.differences import differences
+from tritonsmith.backends.server.adapt import depends_on
+from tritonsmith.generator.errors import RepositoryError
+from tritonsmith.generator.repository.names import served_versions
+
+SHOWN = 4  # differences of one model
+
+
+def make_plan(wanted: Mapping[str, Wanted], running: Mapping[str, Running], place: Place) -> Plan:
+    """Return the plan of a roll-out.
+
+    Raises: RepositoryError where an ensemble that stays as it is would lose a step.
+    """
+    present = place.present(wanted, running)
+    numbered = numbered_by_user(wanted)
+    steps = []
+    for name, model in wanted.items():
+        step = compare(model, present.get(name), running.get(name, Running({})), is_numbered=name in numbered)
+        steps += [step] if step.why else []
+    changed = {step.model for step in steps}
+    require_wiring({name: wanted[name].config for name in changed}, running)
+    others = [name for name, found in running.items() if found.ready and name not in wanted]
+    notes = [notice for model in wanted.values() for notice in model.notices]
+    unchanged = tuple(name for name in wanted if name not in changed)
+    return Plan(place.units(steps, wanted, running), unchanged, tuple(others), tuple(notes))
+
+
+def numbered_by_user(wanted: Mapping[str, Wanted]) -> set[str]:
+    """Return the models whose version numbers mean something to somebody: they stay as they are.
+
+    Those with several versions or a version policy of their own, ensembles, which hold none, and those of which an
+    ensemble asks for a version by its number.
+    """
+    asked = {
+        step.model_name
+        for model in wanted.values()
+        for step in model.config.ensemble_scheduling.step
+        if step.model_version > 0
+    }
+    return asked | {name for name, model in wanted.items() if _is_numbered(model)}
+
+
+def compare(model: Wanted, present: Content | None, running: Running, *, is_numbered: bool) -> Step:
+    """Return the step that one model needs; without a reason where it needs none."""
+    numbers = _numbers(model, present, running, is_numbered=is_numbered)
+    versions = {numbers[version]: digest for version, digest in model.content.versions.items()}
+    at_hand = versions if is_numbered else {**(present.versions if present else {}), **versions}
+    expected = tuple(served_versions(model.config, sorted(at_hand)))
+    known = present.versions if present else {}
+    fresh = tuple(version for version, digest in versions.items() if known.get(version) != digest)
+    why = list(_reasons(model, versions, present, running))
+    missing = [version for version in expected if version not in running.ready]
+    if not why and missing:
+        said = [f"version {version} is {running.states.get(version) or 'not loaded'}" for version in missing]
+        why = [f"not served: {', '.join(said)}"]
+    overridden = differences(model.config, running.config) if not why and running.config is not None else []
+    if overridden:
+        more = [f"and {len(overridden) - SHOWN} more"] if len(overridden) > SHOWN else []
+        why = [f"served otherwise: {line}" for line in overridden[:SHOWN]] + more
+    return Step(model.name, tuple(why), numbers, expected, running.ready, fresh, bool(overridden))
+
+
+def require_wiring(changed: Mapping[str, ModelConfig], running: Mapping[str, Running]) -> None:
+    """Refuse a change of a step by which an ensemble that stays would be unloaded: Triton drops it without a word.
+
+    Raises: RepositoryError.
+    """
+    for name, found in running.items():
+        if name in changed or found.config is None or not found.ready:
+            continue
+        for step in found.config.ensemble_scheduling.step:
+            config = changed.get(step.model_name)
+            if config is not None and (lost := list(_lost(step.input_map, config.input))):
+                _refuse(name, step.model_name, "input", lost[0])
+            if config is not None and (lost := list(_lost(step.output_map, config.output))):
+                _refuse(name, step.model_name, "output", lost[0])
+
+
+def affected(models: Iterable[str], running: Mapping[str, Running], wanted: Mapping[str, Wanted]) -> list[str]:
+    """Return the running models above some others: ensembles of them, and models that call them."""
+    found: dict[str, None] = dict.fromkeys(models)
+    while True:
+        more = [
+            name
+            for name, one in running.items()
+            if name not in found and set(_below(name, one, wanted)) & found.keys() and one.ready
+        ]
+        if not more:
+            return [name for name in found if name not in set(models)]
+        found.update(dict.fromkeys(more))
+
+
+def _below(name: str, running: Running, wanted: Mapping[str, Wanted]) -> list[str]:
+    return depends_on(running.config, wanted[name].calls if name in wanted else ())
+
+
+def _is_numbered(model: Wanted) -> bool:
+    policy = model.config.version_policy
+    latest_one = policy.WhichOneof("policy_choice") == "latest" and policy.latest.num_versions == 1
+    has_policy = model.config.HasField("version_policy") and not latest_one
+    return has_policy or len(model.content.versions) > 1 or bool(model.config.ensemble_scheduling.step)
+
+
+def _numbers(model: Wanted, present: Content | None, running: Running, *, is_numbered: bool) -> dict[int, int]:
+    """Return the server's number of each version: the next one for a version that is new there."""
+    if is_numbered:
+        return {version: version for version in model.content.versions}
+    [(version, digest)] = model.content.versions.items()
+    known = present.versions if present else {}
+    if known and known[max(known)] == digest:
+        return {version: max(known)}
+    taken = [*known, *running.states]
+    return {version: max(taken) + 1 if taken else version}
+
+
+def _reasons(model: Wanted, versions: Mapping[int, str], present: Content | None, running: Running) -> Iterator[str]:
+    if present is None:
+        yield "new" if not running.ready else "not known to be the same"
+        return
+    for version, digest in versions.items():
+        if version not in present.versions:
+            beside = ", ".join(map(str, running.ready))
+            yield f"version {version} is new{f', beside {beside}' if beside else ''}"
+        elif present.versions[version] != digest:
+            yield f"version {version} has other files"
+    if present.rest != model.content.rest:
+        yield "other files beside its versions"
+    if present.config != model.content.config:
+        lines = differences(model.config, present.config or ModelConfig())
+        yield from lines[:SHOWN] or ["config.pbtxt differs"]
+
+
+def _lost(mapped: Iterable[str], tensors: Iterable[object]) -> Iterator[str]:
+    """Yield the tensors of a step that an ensemble maps and the new configuration, where it names any, has not."""
+    known = {getattr(tensor, "name", "") for tensor in tensors}
+    return (name for name in mapped if known and name not in known)
+
+
+def _refuse(ensemble: str, step: str, kind: str, tensor: str) -> None:
+    raise RepositoryError(
+        f"'{ensemble}', which runs and is not changed, maps the {kind} '{tensor}' of '{step}', which the new one has "
+        "not: Triton would unload it",
+        where=step,
+        hint=f"change '{ensemble}' in the same repository, or keep the tensor's name",
+    )

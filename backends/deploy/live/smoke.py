@@ -1,0 +1,141 @@
+"""One request to each model that changed: whether it answers, and whether its answer is what its metadata says."""
+
+from __future__ import annotations
+
+import enum
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tritonsmith.backends.client.base import Client, InferRequest, InferResponse, ModelMetadata, Tensor
+from tritonsmith.backends.client.configs import as_json
+from tritonsmith.backends.client.infer import Call, Target, build_requests, send
+from tritonsmith.backends.client.made_up import made_up_rows
+from tritonsmith.backends.client.values import parse_json
+from tritonsmith.generator.errors import ServerError, TritonsmithError, UsageError
+
+SMOKE_LIMIT_S = 60.0
+SEQUENCE_ID = 0x7F1704  # of a made-up sequence: one request that starts and ends it
+# What Triton says where it has no such model; all else comes from the model.
+_NOT_SERVED = re.compile(r"unknown model|no available versions|is not ready|no Triton answers|did not answer within")
+Requests = Mapping[str, Sequence[Mapping[str, Any]]]  # of the user's: by model the objects as `infer --inputs` has them
+
+
+class Outcome(enum.Enum):
+    """How a request went."""
+
+    ANSWERED = "answered"
+    WRONG = "answered with something else than its metadata says"
+    REFUSED = "answered with an error of the model's own"
+    SILENT = "not served"
+
+
+@dataclass(frozen=True)
+class Smoke:
+    """A model's answer to one request; `said` is what is wrong with it, `outputs` what came."""
+
+    outcome: Outcome
+    said: str = ""
+    outputs: frozenset[str] = frozenset()
+
+
+def read_requests(path: Path) -> tuple[Requests, Path]:
+    """Return the user's requests by model, and the folder to which their "@FILE" is relative.
+
+    Raises: UsageError.
+    """
+    hint = 'write JSON: {"MODEL": {"INPUT": value, ...}}, or a list of such objects for a model'
+    try:
+        content = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise UsageError(f"cannot read {path}: {problem}", hint=hint) from None
+    rows = {str(name): one if isinstance(one, list) else [one] for name, one in dict(content).items()}
+    if not all(isinstance(row, dict) for one in rows.values() for row in one):
+        raise UsageError(f"{path} holds no requests by model", hint=hint)
+    return rows, path.parent
+
+
+def ask(client: Client, model: str, rows: Sequence[Mapping[str, Any]] = (), folder: Path = Path()) -> Smoke:
+    """Send the user's requests to a model, else one that is made up from its metadata."""
+    try:
+        target = Target(client.metadata(model), client.config(model))
+        requests = build_requests(Call(model, rows=rows, folder=folder), target) if rows else [made_up(target)]
+        responses = [response for request in requests for response in send(client, [request], target, SMOKE_LIMIT_S)]
+    except ServerError as problem:
+        is_silent = bool(_NOT_SERVED.search(problem.message))
+        return Smoke(Outcome.SILENT if is_silent else Outcome.REFUSED, _first_line(problem))
+    except UsageError as problem:  # no values can be made up, or the user's do not fit
+        return Smoke(Outcome.WRONG if rows else Outcome.REFUSED, _first_line(problem))
+    wrong = [line for response in responses for line in mismatches(response, target.metadata)]
+    names = frozenset(name for response in responses for name in response.outputs)
+    return Smoke(Outcome.WRONG if wrong else Outcome.ANSWERED, "; ".join(dict.fromkeys(wrong)), names)
+
+
+def judge(now: Smoke, before: Smoke | None, *, is_given: bool) -> str:
+    """Return why a model is not accepted; empty where it is.
+
+    A model may refuse values that were made up, an image decoder for one: that counts where the model before took
+    them, and where the user gave the request. So does an answer that its metadata belies.
+    """
+    if now.outcome is Outcome.SILENT:
+        return f"does not answer: {now.said}"
+    was = before.outcome if before is not None else None
+    if now.outcome is Outcome.ANSWERED:
+        lost = sorted(before.outputs - now.outputs) if before is not None and was is Outcome.ANSWERED else []
+        return f"no longer answers with {', '.join(lost)}" if lost else ""
+    if now.outcome is Outcome.WRONG:
+        return "" if was is Outcome.WRONG else f"answers wrongly: {now.said}"
+    if is_given or was is Outcome.ANSWERED:
+        return f"answers {'the given' if is_given else 'a made-up'} request with an error: {now.said}"
+    return ""
+
+
+def note_of(model: str, now: Smoke) -> str:
+    """Return what is to be said of a model that was accepted though its answer proves little; else nothing."""
+    if now.outcome is Outcome.REFUSED:
+        return f"'{model}' is served, and refuses a made-up request ({now.said}): give one with --smoke"
+    return f"'{model}' answers as wrongly as before: {now.said}" if now.outcome is Outcome.WRONG else ""
+
+
+def made_up(target: Target) -> InferRequest:
+    """Return a request with made-up values, as a sequence of its own where the model wants one.
+
+    Raises: UsageError where there are none for a data type.
+    """
+    metadata = target.metadata
+    inputs = [{"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)} for spec in metadata.inputs]
+    row = made_up_rows({"inputs": inputs}, as_json(target.config))[0]
+    datatypes = {spec.name: spec.datatype for spec in metadata.inputs}
+    tensors = [
+        Tensor(name, datatypes[name], np.expand_dims(array, 0) if target.is_batched else array)
+        for name, array in row.items()
+    ]
+    parameters = {}
+    if target.config.HasField("sequence_batching"):
+        parameters = {"sequence_id": SEQUENCE_ID, "sequence_start": True, "sequence_end": True}
+    return InferRequest(metadata.name, tensors, parameters=parameters)
+
+
+def mismatches(response: InferResponse, metadata: ModelMetadata) -> Iterator[str]:
+    """Yield where a response is not what the model's metadata says."""
+    for spec in metadata.outputs:
+        tensor = response.outputs.get(spec.name)
+        if tensor is None:
+            continue
+        if tensor.datatype != spec.datatype:
+            yield f"output '{spec.name}' is {tensor.datatype}, not {spec.datatype}"
+        shape = tensor.array.shape
+        if len(shape) != len(spec.shape) or any(
+            want not in (-1, got) for want, got in zip(spec.shape, shape, strict=True)
+        ):
+            yield f"output '{spec.name}' has shape {json.dumps(list(shape))}, not {json.dumps(list(spec.shape))}"
+
+
+def _first_line(problem: TritonsmithError) -> str:
+    place = f"{problem.where}: " if problem.where else ""
+    return f"{place}{problem.message}".strip().splitlines()[0]

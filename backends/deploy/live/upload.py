@@ -1,0 +1,229 @@
+"""No folder in common: a model's files travel with the load call, and lie in a private folder of that load."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tritonsmith.backends.client.base import Client
+from tritonsmith.backends.client.configs import as_json, as_message, as_submitted
+from tritonsmith.backends.client.control import Control
+from tritonsmith.backends.client.stages import load_stages
+from tritonsmith.backends.deploy.live.core import MARK, Content, Plan, Running, Step, Unit, Wanted
+from tritonsmith.backends.deploy.live.differences import differences
+from tritonsmith.backends.deploy.live.wanted import mark_of
+from tritonsmith.generator.errors import RepositoryError, ServerError, UsageError
+
+# Measured on 2.51: a gRPC message of 2,147,483,647 bytes is the most that the server takes; an HTTP body beyond it
+# ends the server, and since 25.05 one beyond 64 MiB is refused (--http-max-input-size). So uploads go over gRPC.
+MOST_BYTES = (1 << 31) - 1
+_FRAME_BYTES = 1 << 16  # names, lengths and the configuration's surroundings
+_KEEP_FILE = ".tritonsmith"  # for an ensemble's version folder: a folder is made for files alone
+
+
+class Uploads:
+    """Files for the load call. What was uploaded stays in `store`, by model and mark: the way back to it.
+
+    `kept` are the uploads of a model that stay there, the new one among them.
+    """
+
+    def __init__(self, store: Path, client: Client, control: Control, kept: int, *, is_forced: bool) -> None:
+        self.store = store
+        self._client = client
+        self._control = control
+        self._kept = kept
+        self._is_forced = is_forced
+        self._wanted: Mapping[str, Wanted] = {}
+        self._numbers: dict[str, Mapping[int, int]] = {}
+
+    def present(self, wanted: Mapping[str, Wanted], running: Mapping[str, Running]) -> dict[str, Content]:
+        """Return what was uploaded, where its mark says that it is what is wanted; of all else nothing is known."""
+        found = {}
+        for name, model in wanted.items():
+            one = running.get(name)
+            if one is None or one.config is None:
+                continue
+            versions = model.content.versions
+            if model.config.ensemble_scheduling.step:  # its configuration is all of it
+                if not differences(model.config, one.config):
+                    found[name] = model.content
+            elif mark(one) == mark_of(model.content):
+                if len(versions) == 1:
+                    versions = {one.ready[-1]: next(iter(versions.values()))}
+                found[name] = Content(model.content.config, versions, model.content.rest)
+        return found
+
+    def units(
+        self, steps: Sequence[Step], wanted: Mapping[str, Wanted], running: Mapping[str, Running]
+    ) -> tuple[Unit, ...]:
+        """Return a unit for each step: a call carries one model.
+
+        An ensemble's load polls its steps again, and those that lie on the server's disk too fall back to that: they
+        are uploaded once more after it.
+        """
+        by_model = {step.model: step for step in steps}
+        configs = {name: wanted[name].config for name in reversed(list(wanted))}
+        current = {name: one.config for name, one in running.items() if one.config is not None}
+        order = [name for stage in load_stages(configs, current, by_model.keys()) for name in _sorted(stage, wanted)]
+        units = []
+        for name in order:
+            inner = {step.model_name for step in configs[name].ensemble_scheduling.step}
+            again = [one for one in wanted if one in inner and self._falls_back(one, by_model, running)]
+            units.append(Unit((by_model[name],), (name, *again)))
+        return tuple(units)
+
+    def prepare(self, plan: Plan, wanted: Mapping[str, Wanted], running: Mapping[str, Running]) -> None:
+        """Refuse what the channel does not carry, and what could not be brought back; keep a copy of the rest.
+
+        Raises: UsageError, RepositoryError.
+        """
+        self._wanted = wanted
+        for step in plan.steps:
+            model = wanted[step.model]
+            self._require_fit(model)
+            self.require_way_back(step.model, running.get(step.model, Running({})))
+        names = {name for unit in plan.units for name in unit.loads}
+        self._numbers = {step.model: step.numbers for step in plan.steps}
+        for name in names:
+            if name not in self._numbers:
+                versions = list(wanted[name].content.versions)
+                ready = running[name].ready
+                self._numbers[name] = (
+                    {versions[0]: ready[-1]} if len(versions) == 1 else dict(zip(versions, versions, strict=True))
+                )
+            self._store(wanted[name])
+
+    def put(self, unit: Unit) -> None:
+        """Do nothing: the load call brings the files."""
+
+    def load(self, model: str, limit_s: float) -> None:
+        """Upload a model and load it."""
+        self._upload(model, mark_of(self._wanted[model].content), self._numbers[model], limit_s)
+
+    def take_back(self, models: Sequence[str]) -> None:
+        """Do nothing: what lies on the server's disk was never touched."""
+
+    def restore(self, model: str, before: Running, limit_s: float) -> None:
+        """Load what was there: an earlier upload from the store, else what lies on the server's disk."""
+        if not before.ready or before.config is None:
+            self._control.unload(model)
+        elif mark(before):
+            numbers = {version: version for version in before.ready}
+            self._upload(model, mark(before), numbers, limit_s)
+        else:
+            self._control.load(model, timeout_s=limit_s)
+            if as_message(self._control.config(model)) != before.config:  # an override of somebody's
+                self._control.load(model, as_json(as_submitted(as_json(before.config))), timeout_s=limit_s)
+
+    def finish(self, plan: Plan) -> None:
+        """Keep the newest uploads of each model."""
+        for step in plan.steps:
+            kept = sorted((self.store / step.model).iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
+            for folder in kept[: -self._kept]:
+                shutil.rmtree(folder)
+
+    def discard(self) -> None:
+        """Do nothing: what was kept may be used again."""
+
+    def require_way_back(self, name: str, before: Running) -> None:
+        """Refuse to replace what could not be brought back, unless forced.
+
+        Raises: RepositoryError.
+        """
+        if self._is_forced or not before.ready:
+            return
+        on_disk = any(state.name == name for state in self._control.index())
+        if mark(before) and not (self.store / name / mark(before) / "config.json").is_file():
+            what = f"'{name}' runs from an upload of which no copy is here"
+        elif not mark(before) and not on_disk:
+            what = f"'{name}' runs from somebody's upload and does not lie on the server's disk"
+        else:
+            return
+        raise RepositoryError(
+            f"{what}: where the new one fails, it could not be brought back",
+            where=name,
+            hint="deploy from where it was uploaded, or --force to go without a way back",
+        )
+
+    def _upload(self, model: str, digest: str, numbers: Mapping[int, int], limit_s: float) -> None:
+        """Send what is kept of a model; judge by what is served where Triton's answer cannot be trusted.
+
+        For an ensemble whose steps do not lie on the server's disk the answer is that it failed, and it has not (2.51).
+        """
+        folder = self.store / model / digest
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config["metric_tags"] = {**config.get("metric_tags", {}), MARK: digest}
+        files = dict(_renumbered(folder / "files", numbers))
+        try:
+            self._client.load(model, config, files=files, timeout_s=limit_s)
+        except ServerError:
+            if not config.get("ensemble_scheduling") or not self._serves(model, digest):
+                raise
+
+    def _serves(self, model: str, digest: str) -> bool:
+        try:
+            return as_message(self._control.config(model)).metric_tags.get(MARK) == digest
+        except ServerError:
+            return False
+
+    def _falls_back(self, model: str, steps: Mapping[str, Step], running: Mapping[str, Running]) -> bool:
+        """Whether a model is served from an upload, or will be, and lies on the server's disk too."""
+        is_uploaded = model in steps or (model in running and bool(mark(running[model])))
+        return is_uploaded and any(state.name == model for state in self._control.index())
+
+    def _require_fit(self, model: Wanted) -> None:
+        size = sum(path.stat().st_size for path in model.files.values()) + model.config.ByteSize() + _FRAME_BYTES
+        if size > MOST_BYTES:
+            raise UsageError(
+                f"'{model.name}' has {size:,} bytes, and one load call carries {MOST_BYTES:,} (gRPC's largest message)",
+                hint="name a folder that the server reads with --server-repository, or push it to an object store "
+                "(--push) that the server loads from",
+            )
+
+    def _store(self, model: Wanted) -> None:
+        """Keep a copy of what is uploaded; whole or not there."""
+        folder = self.store / model.name / mark_of(model.content)
+        stage = folder.with_name(f".{folder.name}.stage")
+        try:
+            if folder.is_dir():
+                folder.touch()
+                return
+            shutil.rmtree(stage, ignore_errors=True)
+            (stage / "files").mkdir(parents=True, mode=0o700)
+            for path, source in model.files.items():
+                (stage / "files" / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, stage / "files" / path)
+            for version in model.content.versions:
+                (stage / "files" / str(version)).mkdir(exist_ok=True)
+            (stage / "config.json").write_text(json.dumps(as_json(model.config)), encoding="utf-8")
+            stage.rename(folder)
+        except OSError as problem:
+            raise UsageError(f"cannot write {problem.filename or folder}: {problem.strerror}") from None
+
+
+def mark(running: Running) -> str:
+    """Return what a running model says it was uploaded from; empty where it was not, or not by us."""
+    return str(running.config.metric_tags.get(MARK, "")) if running.config is not None else ""
+
+
+def _sorted(names: Sequence[str], wanted: Mapping[str, Wanted]) -> list[str]:
+    """Return models in the order of their loading: called ones before callers."""
+    place = {name: index for index, name in enumerate(wanted)}
+    return sorted(names, key=place.__getitem__)
+
+
+def _renumbered(folder: Path, numbers: Mapping[int, int]) -> Iterator[tuple[str, bytes]]:
+    """Yield the files to be sent, by path, each version under its number on the server."""
+    given = {str(version): str(number) for version, number in numbers.items()}
+    versions = [entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name.isdigit()]
+    if len(versions) == 1 and versions[0] not in given:  # kept under the repository's own number
+        given = {versions[0]: next(iter(given.values()))}
+    for version in versions:
+        if not any((folder / version).iterdir()):
+            yield f"{given[version]}/{_KEEP_FILE}", b""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            top, separator, rest = str(path.relative_to(folder)).partition("/")
+            yield f"{given.get(top, top) if separator else top}{separator}{rest}", path.read_bytes()
