@@ -14,7 +14,7 @@ from tritonsmith.generator.errors import AnswerIsNo, RepositoryError, Tritonsmit
 from tritonsmith.generator.manifests.server import LAST_PORT, LONGEST_LIMIT_S
 
 if TYPE_CHECKING:
-    from tritonsmith.backends.checking import Asked
+    from tritonsmith.backends.checking import Asked, AskedManifests
     from tritonsmith.backends.client.base import Client, WireProtocol
     from tritonsmith.backends.client.infer import Call
     from tritonsmith.backends.live_check.live import LiveReport
@@ -75,7 +75,7 @@ def check(
     form: str,
     is_json: bool,
 ) -> None:
-    """Find what is wrong with PATH: a spec or any model repository. Status 1 where there is an error.
+    """Find what is wrong with PATH: a spec, a model repository, Kubernetes manifests. Status 1 where there is an error.
 
     With --live status 1 too where a model's own code refuses. Where neither is so and the server disagrees with what
     was found, a bug of ours, it is 70.
@@ -274,12 +274,20 @@ def _require_live_options(form: str, load_limit_s: float | None, url: str, *, is
         raise UsageError(f"--live is not shown as {form}", hint="leave --format out, or use --format json")
 
 
-def _check_live(asked: Asked, report: Report, load_limit_s: float | None, *, is_json: bool) -> LiveReport:
-    """Ask the embedded server about a repository and show what it says; as JSON beside the findings."""
+def _check_live(
+    asked: Asked | AskedManifests, report: Report, load_limit_s: float | None, *, is_json: bool
+) -> LiveReport:
+    """Ask the embedded server about a repository and show what it says; as JSON beside the findings.
+
+    Raises: UsageError for manifests, which no server takes.
+    """
+    from tritonsmith.backends.checking import Asked
     from tritonsmith.backends.checking.formats import flat
     from tritonsmith.backends.live_check import show as shown
     from tritonsmith.backends.live_check.live import LOAD_LIMIT_S, check_live
 
+    if not isinstance(asked, Asked):
+        raise UsageError("--live loads a spec or a repository", hint=f"{asked.path} holds Kubernetes manifests")
     live = check_live(asked.case, asked.path, load_limit_s=load_limit_s or LOAD_LIMIT_S)
     if is_json:
         console.result_json({"findings": flat.as_json(report), "live": shown.as_json(live)})

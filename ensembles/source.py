@@ -77,5 +77,6 @@ def _repository_of(path: Path, profile: str) -> Repository:
 
 def _refuse_manifests(path: Path, text: str) -> None:
     if re.search(r"^apiVersion\s*:", text, re.MULTILINE) and re.search(r"^kind\s*:", text, re.MULTILINE):
-        message = "this holds Kubernetes manifests, which cannot be checked yet"
-        raise RepositoryError(message, where=str(path), hint="name the spec or the model repository that they serve")
+        message = "this holds Kubernetes manifests, which are neither a spec nor a repository"
+        hint = "tritonsmith check judges them; else name the spec or the model repository that they serve"
+        raise RepositoryError(message, where=str(path), hint=hint)

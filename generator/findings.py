@@ -19,17 +19,20 @@ class Severity(enum.Enum):
 
 
 class Phase(enum.Enum):
-    """What an error leads to on a server."""
+    """What an error leads to: of a model on a server, the first four, or of a manifest in a cluster."""
 
     LOAD = "load"  # the model does not load
     HANG = "hang"  # its load never returns
     CRASH = "crash"  # its load takes the whole server down
     REQUEST = "request"  # it loads, and requests fail or are answered wrongly
+    APPLY = "apply"  # the cluster does not take the object
+    START = "start"  # its pods do not start, or never become ready
+    OPERATION = "operation"  # it runs, and does not do what it is there for
 
     @property
     def is_at_load(self) -> bool:
         """Whether the model never becomes ready."""
-        return self is not Phase.REQUEST
+        return self not in (Phase.REQUEST, Phase.OPERATION)
 
     @property
     def in_words(self) -> str:
@@ -42,6 +45,9 @@ _PHASES = {
     "hang": "the load hangs",
     "crash": "crashes the server",
     "request": "fails at requests",
+    "apply": "the cluster refuses it",
+    "start": "its pods never become ready",
+    "operation": "does not do its part",
 }
 
 

@@ -1,4 +1,4 @@
-"""What `check` looks at: a spec or any model repository, and the server that it is judged for."""
+"""What `check` looks at: a spec, any model repository and the server that it is judged for, or Kubernetes manifests."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tritonsmith.backends.checking.formats import show
 from tritonsmith.ensembles.source import EMBEDDED_NAME, given_or_found, read_source, release_named, sources_of
 from tritonsmith.generator import console
 from tritonsmith.generator.checks import Case, Target
-from tritonsmith.generator.checks.report import Report, report_on
+from tritonsmith.generator.checks.manifests.find import is_manifests
+from tritonsmith.generator.checks.registry import check_sets
+from tritonsmith.generator.checks.report import Report, report_on, reported
 from tritonsmith.generator.checks.select import Selection, read_codes
 from tritonsmith.generator.checks.sources import Sources
-from tritonsmith.generator.errors import SpecError
+from tritonsmith.generator.errors import SpecError, UsageError
 from tritonsmith.generator.findings import Finding, Place, error
+
+if TYPE_CHECKING:
+    from tritonsmith.generator.checks.manifests.case import Manifests
 
 _WHERE = re.compile(r"(.*?)(?::([0-9]+))?(?::([0-9]+))?", re.DOTALL)  # file:line:column
 
@@ -47,12 +53,33 @@ class Asked:
         return report_on(self.case, self.sources, self.question.selection)
 
 
-def ask(question: Question) -> Asked:
+@dataclass(frozen=True)
+class AskedManifests:
+    """A question about Kubernetes manifests, read: the sets that are applied together, and where their text lies."""
+
+    question: Question
+    path: Path
+    sets: Sequence[Manifests]
+
+    @property
+    def sources(self) -> Sources:
+        """The text that findings may quote: of the folders that were read."""
+        return Sources([folder for one in self.sets for folder in one.folders])
+
+    def report(self) -> Report:
+        """Return the findings that were asked for."""
+        return reported(check_sets(self.sets), self.sources, self.question.selection)
+
+
+def ask(question: Question) -> Asked | AskedManifests:
     """Read what a question is about.
 
-    Raises: SpecError where a spec cannot be read; RepositoryError where the path is neither a spec nor a repository.
+    Raises: SpecError where a spec cannot be read; RepositoryError where the path is neither a spec, nor a repository,
+    nor manifests; UsageError for an option that is about servers, of manifests.
     """
     path = given_or_found(question.path)
+    if is_manifests(path):
+        return _ask_manifests(question, path)
     repository = read_source(path, question.profile)
     target = Target.of(repository)
     if question.release:
@@ -64,6 +91,17 @@ def ask(question: Question) -> Asked:
     if not question.is_auto_complete:
         target = replace(target, is_auto_complete=False)
     return Asked(question, path, Case(repository, target), sources_of(path))
+
+
+def _ask_manifests(question: Question, path: Path) -> AskedManifests:
+    options = {"--profile": question.profile, "--triton": question.release, "--gpus": question.gpus is not None}
+    options["--no-auto-complete"] = not question.is_auto_complete
+    for option, is_given in options.items():
+        if is_given:
+            raise UsageError(f"{option} belongs to a spec or a repository", hint=f"{path} holds Kubernetes manifests")
+    from tritonsmith.generator.checks.manifests.read import read_sets  # reads YAML, which few questions need
+
+    return AskedManifests(question, path, read_sets(path))
 
 
 @contextmanager

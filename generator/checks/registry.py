@@ -17,6 +17,7 @@ from tritonsmith.generator.findings import Finding, Phase, Severity
 
 if TYPE_CHECKING:
     from tritonsmith.generator.checks.ignores import Ignore
+    from tritonsmith.generator.checks.manifests.case import Manifests
 
 SUBJECTS = (
     "ignores",  # TS001
@@ -51,10 +52,29 @@ SUBJECTS = (
     "rules.engines",  # TS930
 )
 
+MANIFEST_SUBJECTS = (
+    "manifests.rules.reading",  # TK101
+    "manifests.rules.objects",  # TK110
+    "manifests.rules.references",  # TK130
+    "manifests.rules.probes",  # TK200
+    "manifests.rules.shutdown",  # TK220
+    "manifests.rules.memory",  # TK240
+    "manifests.rules.gpus",  # TK300
+    "manifests.rules.groups",  # TK330
+    "manifests.rules.scaling",  # TK400
+    "manifests.rules.metrics",  # TK450
+    "manifests.rules.availability",  # TK500
+    "manifests.rules.network",  # TK520
+    "manifests.rules.security",  # TK600
+    "manifests.rules.arguments",  # TK700
+    "manifests.rules.images",  # TK730
+)
+
 CaseRule = Callable[[Case], Iterator[Finding]]
 ModelRule = Callable[[ModelCase], Iterator[Finding]]
 Consequence = Callable[[Case, list[Finding]], Iterator[Finding]]
 CommentRule = Callable[["Sequence[Ignore]"], Iterator[Finding]]
+ManifestRule = Callable[["Manifests"], Iterator[Finding]]
 
 
 class Stage(enum.Enum):
@@ -80,7 +100,7 @@ class Check:
 
     code: str
     title: str
-    rule: CaseRule | ModelRule | Consequence | CommentRule
+    rule: CaseRule | ModelRule | Consequence | CommentRule | ManifestRule
     triton: str = ""
     stage: Stage = Stage.LOAD
     phase: Phase = Phase.LOAD
@@ -106,6 +126,7 @@ _MODEL_CHECKS: dict[str, Check] = {}
 _CASE_CHECKS: dict[str, Check] = {}
 _CONSEQUENCES: dict[str, Check] = {}
 _COMMENT_CHECKS: dict[str, Check] = {}
+_MANIFEST_CHECKS: dict[str, Check] = {}
 
 
 def check(
@@ -160,8 +181,18 @@ def check_comments(code: str, title: str) -> Callable[[CommentRule], CommentRule
     return register
 
 
+def check_manifests(code: str, title: str, *, phase: Phase = Phase.OPERATION) -> Callable[[ManifestRule], ManifestRule]:
+    """Register a rule about a set of Kubernetes manifests."""
+
+    def register(rule: ManifestRule) -> ManifestRule:
+        _MANIFEST_CHECKS[_free(code)] = Check(code, title, rule, phase=phase)
+        return rule
+
+    return register
+
+
 def _free(code: str) -> str:
-    taken = {*_MODEL_CHECKS, *_CASE_CHECKS, *_CONSEQUENCES, *_COMMENT_CHECKS}
+    taken = {*_MODEL_CHECKS, *_CASE_CHECKS, *_CONSEQUENCES, *_COMMENT_CHECKS, *_MANIFEST_CHECKS}
     assert code not in taken, f"two checks have the code {code}"
     return code
 
@@ -172,10 +203,18 @@ def _load() -> None:
         importlib.import_module(f"tritonsmith.generator.checks.{subject}")
 
 
+@cache
+def _load_manifest_checks() -> None:
+    for subject in MANIFEST_SUBJECTS:
+        importlib.import_module(f"tritonsmith.generator.checks.{subject}")
+
+
 def all_checks() -> dict[str, Check]:
     """Return every check, by code."""
     _load()
-    return dict(sorted({**_MODEL_CHECKS, **_CASE_CHECKS, **_CONSEQUENCES, **_COMMENT_CHECKS}.items()))
+    _load_manifest_checks()
+    checks = {**_MODEL_CHECKS, **_CASE_CHECKS, **_CONSEQUENCES, **_COMMENT_CHECKS, **_MANIFEST_CHECKS}
+    return dict(sorted(checks.items()))
 
 
 def check_ignores(ignores: Sequence[Ignore]) -> list[Finding]:
@@ -219,6 +258,14 @@ def check_repository(case: Case, counts: Callable[[Finding], bool] | None = None
     for check in _CONSEQUENCES.values():
         found += [check.judged(finding) for finding in check.rule(case, found)]  # type: ignore[call-arg,arg-type]
     return sorted(found, key=lambda finding: (finding.place, finding.code))
+
+
+def check_sets(sets: Sequence[Manifests]) -> list[Finding]:
+    """Return everything that is wrong with sets of manifests; what several overlays take is told once."""
+    _load_manifest_checks()
+    checks = _MANIFEST_CHECKS.values()
+    found = [check.judged(finding) for case in sets for check in checks for finding in check.rule(case)]  # type: ignore[call-arg,arg-type]
+    return sorted(dict.fromkeys(found), key=lambda finding: (finding.place, finding.code))
 
 
 def _about_models(case: Case) -> Iterator[Finding]:

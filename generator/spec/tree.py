@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,8 +132,33 @@ def parse_tree(text: str, name: str, findings: list[Finding]) -> Mapping:
 
     Raises: SpecError where it is no YAML, is no mapping, or explodes when aliases are expanded.
     """
-    try:
+    with _told_as_spec_errors(text, name):
         root = yaml.compose(text, Loader=_Loader)
+    if root is None:
+        return Mapping({}, Place(name, 1, 1))
+    if not isinstance(root, yaml.MappingNode):
+        raise SpecError("a spec is a mapping (key: value)", where=f"{name}:{root.start_mark.line + 1}")
+    _refuse_explosions(root, name)
+    return _convert_mapping(root, name, findings)
+
+
+def parse_documents(text: str, name: str, findings: list[Finding]) -> list[Node]:
+    """Return the documents of a YAML text, empty ones left out; duplicate keys are added to `findings`.
+
+    Raises: SpecError where it is no YAML, or explodes when aliases are expanded.
+    """
+    with _told_as_spec_errors(text, name):
+        roots = [root for root in yaml.compose_all(text, Loader=_Loader) if root is not None]
+    for root in roots:
+        _refuse_explosions(root, name)
+    documents = [_convert(root, name, findings) for root in roots]
+    return [document for document in documents if not isinstance(document, Scalar) or document.is_given]
+
+
+@contextmanager
+def _told_as_spec_errors(text: str, name: str) -> Iterator[None]:
+    try:
+        yield
     except yaml.MarkedYAMLError as problem:
         raise SpecError(f"not YAML: {_yaml_problem(problem)}", where=_marked(problem, name)) from None
     except yaml.reader.ReaderError as problem:
@@ -140,12 +166,6 @@ def parse_tree(text: str, name: str, findings: list[Finding]) -> Mapping:
         raise SpecError(f"not YAML: {problem.reason} (#x{problem.character:04x})", where=f"{name}:{line}") from None
     except yaml.YAMLError as problem:
         raise SpecError(f"not YAML: {problem}", where=name) from None
-    if root is None:
-        return Mapping({}, Place(name, 1, 1))
-    if not isinstance(root, yaml.MappingNode):
-        raise SpecError("a spec is a mapping (key: value)", where=f"{name}:{root.start_mark.line + 1}")
-    _refuse_explosions(root, name)
-    return _convert_mapping(root, name, findings)
 
 
 def from_data(value: Any, place: Place) -> Node:

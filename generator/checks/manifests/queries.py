@@ -1,0 +1,205 @@
+"""Queries of Prometheus in a set: rules, triggers, an adapter's; read as text as far as the rules need it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tritonsmith.generator.checks.manifests.case import Manifests
+from tritonsmith.generator.checks.manifests.nodes import at, entries_at, items_at, place_at, seconds, text_at
+from tritonsmith.generator.checks.manifests.objects import Object, selects
+from tritonsmith.generator.errors import SpecError
+from tritonsmith.generator.findings import Finding, Place, error, note, warning
+from tritonsmith.generator.spec.tree import Node, Scalar, parse_documents
+
+SCRAPE_S = 30.0  # Prometheus' interval where a monitor names none; prometheus-operator's own default
+_WINDOW = re.compile(r"\[\s*([0-9a-z]+)\s*\]")
+# Source: core: src/metrics.cc, metric_model_reporter.cc, pinned_memory_manager; server: docs/user_guide/metrics.md;
+# tensorrtllm_backend: README (Triton metrics).
+GAUGES = (
+    "nv_inference_pending_request_count",
+    "nv_gpu_utilization",
+    "nv_gpu_memory_total_bytes",
+    "nv_gpu_memory_used_bytes",
+    "nv_gpu_power_usage",
+    "nv_gpu_power_limit",
+    "nv_cpu_utilization",
+    "nv_cpu_memory_total_bytes",
+    "nv_cpu_memory_used_bytes",
+    "nv_pinned_memory_pool_total_bytes",
+    "nv_pinned_memory_pool_used_bytes",
+    "nv_model_load_duration_secs",
+    "nv_trt_llm_request_metrics",
+    "nv_trt_llm_runtime_memory_metrics",
+    "nv_trt_llm_kv_cache_block_metrics",
+    "nv_trt_llm_inflight_batcher_metrics",
+    "nv_trt_llm_general_metrics",
+    "nv_trt_llm_disaggregated_serving_metrics",
+)
+COUNTERS = (
+    "nv_inference_request_success",
+    "nv_inference_request_failure",
+    "nv_inference_count",
+    "nv_inference_exec_count",
+    "nv_inference_request_duration_us",
+    "nv_inference_queue_duration_us",
+    "nv_inference_compute_input_duration_us",
+    "nv_inference_compute_infer_duration_us",
+    "nv_inference_compute_output_duration_us",
+    "nv_cache_num_hits_per_model",
+    "nv_cache_num_misses_per_model",
+    "nv_cache_hit_duration_per_model",
+    "nv_cache_miss_duration_per_model",
+    "nv_energy_consumption",
+)
+SUMMARIES = (
+    "nv_inference_request_summary_us",
+    "nv_inference_queue_summary_us",
+    "nv_inference_compute_input_summary_us",
+    "nv_inference_compute_infer_summary_us",
+    "nv_inference_compute_output_summary_us",
+    "nv_cache_hit_summary_per_model",
+    "nv_cache_miss_summary_per_model",
+)
+HISTOGRAMS = ("nv_inference_first_response_histogram_ms",)
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query: its text, where it stands and whose it is, and the name under which its result is kept, if any."""
+
+    text: str
+    place: Place
+    owner: str
+    record: str = ""
+
+    @property
+    def metrics(self) -> list[str]:
+        """Triton's metrics in it."""
+        return re.findall(r"\bnv_[a-z0-9_]+", self.text)
+
+    @property
+    def windows_s(self) -> list[float]:
+        """The ranges that it looks back over, in seconds."""
+        return [span for found in _WINDOW.findall(self.text) if (span := seconds(found)) is not None]
+
+    def calls(self, *functions: str) -> Iterator[str]:
+        """Yield the arguments of each call of some functions, as text."""
+        for match in re.finditer(rf"\b({'|'.join(functions)})\s*\(", self.text):
+            yield _closed(self.text, match.end())
+
+    def error(self, message: str, *, remedy: str) -> Finding:
+        """Return an error about it."""
+        return error(message, self.place, key=self.owner, remedy=remedy)
+
+    def warning(self, message: str, *, remedy: str) -> Finding:
+        """Return a warning about it."""
+        return warning(message, self.place, key=self.owner, remedy=remedy)
+
+    def note(self, message: str, *, remedy: str) -> Finding:
+        """Return a note about it."""
+        return note(message, self.place, key=self.owner, remedy=remedy)
+
+
+def queries(case: Manifests) -> list[Query]:
+    """Return every query of a set."""
+    return case.once(_queries)
+
+
+def adapter_rules(case: Manifests) -> list[Node]:
+    """Return the rules of prometheus-adapter: of its chart's values, or of a ConfigMap that holds its configuration."""
+    return case.once(_adapter_rules)
+
+
+def has_default_rules(case: Manifests) -> bool:
+    """Whether the adapter brings every series of a pod, under its own name."""
+    return any(text_at(node, *path, "rules", "default") == "true" for node in case.values for path in _VALUES)
+
+
+def scrape_s(case: Manifests) -> float | None:
+    """Return the longest interval at which the set's monitors scrape Triton, None where no monitor does."""
+    found = [seconds(text) or SCRAPE_S for _, _, text in endpoints(case)]
+    return max(found, default=None)
+
+
+def endpoints(case: Manifests) -> Iterator[tuple[Object, Node, str]]:
+    """Yield the endpoints of monitors that scrape Triton's pods, each with its interval as written."""
+    pods = [pod for pod, _ in case.servers]
+    for one in case.of_kind("PodMonitor", "ServiceMonitor"):
+        selector = one.at("spec", "selector")
+        if one.kind == "PodMonitor":
+            is_tritons = any(selects(selector, pod.labels) for pod in pods)
+        else:
+            services = {id(service): service for pod in pods for service in case.services_of(pod)}
+            is_tritons = any(selects(selector, _labels(service)) for service in services.values())
+        key = "podMetricsEndpoints" if one.kind == "PodMonitor" else "endpoints"
+        for endpoint in items_at(one.node, "spec", key) if is_tritons else ():
+            yield one, endpoint, text_at(endpoint, "interval")
+
+
+_VALUES: tuple[tuple[str, ...], ...] = ((), ("prometheus-adapter",), ("adapter",))
+
+
+def _labels(one: Object) -> dict[str, str]:
+    return {key: text_at(node) for key, node in entries_at(one.node, "metadata", "labels").items()}
+
+
+def _queries(case: Manifests) -> list[Query]:
+    return [*_of_rules(case), *_of_triggers(case), *_of_the_adapter(case)]
+
+
+def _of_rules(case: Manifests) -> Iterator[Query]:
+    for one in case.of_kind("PrometheusRule"):
+        for group in items_at(one.node, "spec", "groups"):
+            for rule in items_at(group, "rules"):
+                yield Query(text_at(rule, "expr"), place_at(rule, "expr"), one.label, text_at(rule, "record"))
+
+
+def _of_triggers(case: Manifests) -> Iterator[Query]:
+    for one in case.of_kind("ScaledObject", "ScaledJob"):
+        for trigger in items_at(one.node, "spec", "triggers"):
+            if query := text_at(trigger, "metadata", "query"):
+                yield Query(query, place_at(trigger, "metadata", "query"), one.label)
+
+
+def _of_the_adapter(case: Manifests) -> Iterator[Query]:
+    for rule in adapter_rules(case):
+        query, series = text_at(rule, "metricsQuery"), text_at(rule, "seriesQuery")
+        if query:
+            whole = query.replace("<<.Series>>", series.partition("{")[0]).replace("<<.LabelMatchers>>", "")
+            yield Query(whole, place_at(rule, "metricsQuery"), "adapter", text_at(rule, "name", "as"))
+
+
+def _adapter_rules(case: Manifests) -> list[Node]:
+    roots = [at(node, *path, "rules") for node in case.values for path in _VALUES]
+    for one in case.of_kind("ConfigMap"):
+        for value in entries_at(one.node, "data").values():
+            if isinstance(value, Scalar) and "seriesQuery" in value.text:
+                roots += [at(_moved(node, value.place), "rules") for node in _documents(value.text)]
+    lists = [node for root in roots for node in (root, at(root, "custom"), at(root, "external"))]
+    return [rule for node in lists for rule in items_at(node) if text_at(rule, "seriesQuery")]
+
+
+def _documents(text: str) -> list[Node]:
+    try:
+        return parse_documents(text, "", [])
+    except SpecError:
+        return []
+
+
+def _moved(node: Node, place: Place) -> Node:
+    """Return a tree that was text within a value, every part where that value stands."""
+    from tritonsmith.generator.spec.tree import from_data, to_data
+
+    return from_data(to_data(node), place)
+
+
+def _closed(text: str, start: int) -> str:
+    """Return what stands between an opened bracket and the one that closes it."""
+    depth = 1
+    for position in range(start, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[position], 0)
+        if not depth:
+            return text[start:position]
+    return text[start:]

@@ -1,0 +1,1 @@
+"""The rules on manifests, one file per subject."""
