@@ -1,0 +1,116 @@
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.generator.manifests.kubernetes.kustomized import applied, documents
+from tests.generator.manifests.kubernetes.shapes import REFUSED, every_case, workload
+from tests.generator.manifests.kubernetes.validation import VERSIONS, faults
+from tritonsmith.generator.errors import RepositoryError
+from tritonsmith.generator.manifests.kubernetes.changes import key_of
+from tritonsmith.generator.manifests.kubernetes.files import objects_of, render
+from tritonsmith.generator.manifests.kubernetes.regions import regional
+from tritonsmith.generator.manifests.kubernetes.spill import spill_rules
+
+CASES = list(every_case())
+
+
+@cache
+def files_of(shape: str, way: str) -> Mapping[str, bytes]:
+    return render(workload(shape, way))
+
+
+@cache
+def documents_in(text: bytes) -> list[dict[str, Any]]:
+    return documents(text)
+
+
+def kustomizations(files: Mapping[str, bytes]) -> Iterator[str]:
+    return (path.rpartition("/")[0] for path in files if path.endswith("kustomization.yaml"))
+
+
+def everything(shape: str, way: str) -> Iterator[dict[str, Any]]:
+    """Yield what is written, and what kustomize makes of it."""
+    files = files_of(shape, way)
+    for path, text in files.items():
+        if path.endswith(".yaml") and "values" not in path:
+            yield from documents_in(text)
+    for folder in kustomizations(files):
+        yield from made(shape, way, folder)
+
+
+@cache
+def made(shape: str, way: str, folder: str) -> list[dict[str, Any]]:
+    return applied(files_of(shape, way), folder)
+
+
+@pytest.mark.parametrize(("shape", "way"), CASES)
+def test_every_version_of_kubernetes_takes_all_that_is_written(shape: str, way: str) -> None:
+    oldest = tuple(map(int, workload(shape, way).deploy.kubernetes.split(".")))
+    versions = [version for version in VERSIONS if tuple(map(int, version.split(".")[:2])) >= oldest]
+    assert len(versions) >= 7
+    distinct = {json.dumps(document): document for document in everything(shape, way)}
+    assert len(distinct) > 5
+    found = {fault for document in distinct.values() for version in versions for fault in faults(document, version)}
+    assert not found
+    for folder in kustomizations(files_of(shape, way)):
+        keys = [key_of(document) for document in made(shape, way, folder)]
+        assert len(keys) == len(set(keys)), f"two objects of one name in {folder}"
+
+
+def test_what_is_written_wrong_does_not_pass() -> None:
+    (deployment,) = documents(files_of("one gpu", "volume")["base/deployment.yaml"])
+    assert any("image" in fault for fault in faults(deployment, VERSIONS[0])), "1.30 knows no image volumes"
+    assert not faults(deployment, VERSIONS[1])
+    deployment["spec"]["template"]["spec"]["containers"][0]["startupProbe"]["failureThresold"] = 3
+    assert any("failureThresold" in fault for fault in faults(deployment, VERSIONS[-1]))
+    (group,) = documents(files_of("tp8 on two nodes", "baked")["base/leader_worker_set.yaml"])
+    group["spec"]["leaderWorkerTemplate"]["leaderTemplate"]["spec"]["contianers"] = []
+    assert any("contianers" in fault for fault in faults(group, VERSIONS[-1]))
+    nobody = {"apiVersion": "example.com/v1", "kind": "Unheard", "metadata": {"name": "x"}}
+    assert any("neither" in fault for fault in faults(nobody, VERSIONS[-1]))
+
+
+@pytest.mark.parametrize(("shape", "way"), sorted(REFUSED))
+def test_what_cannot_be_is_refused_before_anything_is_written(shape: str, way: str) -> None:
+    with pytest.raises(RepositoryError):
+        render(workload(shape, way))
+
+
+@pytest.mark.parametrize("shape", ["cpu ensemble", "one gpu", "tp4", "tp8 on two nodes", "mig slice"])
+def test_a_region_s_overlay_makes_what_would_be_written_for_it_alone(shape: str) -> None:
+    everywhere = workload(shape, "regions")
+    for region in everywhere.deploy.regions:
+        here = regional(everywhere, region)
+        wanted = [document for objects in objects_of(here).values() for document in objects]
+        wanted += spill_rules(here, region)
+        found = made(shape, "regions", f"regions/{region}")
+        assert {key_of(one): one for one in found} == {key_of(one): one for one in wanted}
+
+
+def test_the_same_spec_gives_the_same_bytes() -> None:
+    assert render(workload("tp4", "regions")) == files_of("tp4", "regions")
+
+
+def test_kubectl_makes_of_every_folder_what_we_say_it_does(tmp_path: Path) -> None:
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl is missing")
+    version = subprocess.run([kubectl, "kustomize", "--help"], capture_output=True, text=True, timeout=60, check=True)
+    if "--load-restrictor" not in version.stdout:
+        pytest.skip("kubectl's kustomize is older than 4, and reads no patches with targets")
+    files = files_of("tp8 on two nodes", "regions")
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(text)
+    for folder in ("overlays/production", "overlays/staging", "regions/eu", "regions/us", "regions/ap"):
+        done = subprocess.run([kubectl, "kustomize", tmp_path / folder], capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, ""), folder
+        found = {key_of(document): document for document in yaml.safe_load_all(done.stdout)}
+        assert found == {key_of(document): document for document in applied(files, folder)}, folder
