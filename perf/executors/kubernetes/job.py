@@ -72,8 +72,7 @@ def sweep_pod(fleet: Fleet) -> Manifest:
     [server] = pod["containers"]
     starting = [fetching(fleet, one) if one["name"] == FETCH else one for one in pod.get("initContainers", [])]
     if fleet.wish.is_sidecar:
-        kept = {key: value for key, value in server.items() if key != "lifecycle"}  # nobody is sent to it
-        starting.append({**kept, "restartPolicy": "Always"})
+        starting.append(sidecar(server))
     volumes = {volume["name"]: volume for volume in [*pod.get("volumes", []), *own_volumes(fleet)]}
     left_out = ("containers", "initContainers", "topologySpreadConstraints", "serviceAccountName", "volumes")
     account = fleet.workload.deploy.service_account
@@ -93,6 +92,17 @@ def fetching(fleet: Fleet, container: Manifest) -> Manifest:
     kept = {key: value for key, value in container.items() if key not in ("args", "image")}
     command = ["python", "-m", FETCH_MODULE, str(fleet.workload.deploy.repository.store), MODELS]
     return {"name": FETCH, "image": fleet.wish.image, "command": command, **kept}
+
+
+def sidecar(server: Manifest) -> Manifest:
+    """Return the server's container beside a cell: requests are sent to it once it has started, whatever its load.
+
+    Its gRPC connections are not renewed: what is in flight on them would fail, and be measured.
+    """
+    left_out = ("lifecycle", "readinessProbe", "livenessProbe")
+    kept = {key: value for key, value in server.items() if key not in left_out}
+    args = [word for word in server["args"] if not word.startswith("--grpc-max-connection-age")]
+    return {**kept, "args": args, "restartPolicy": "Always"}
 
 
 def cell_container(fleet: Fleet, server: Manifest) -> Manifest:

@@ -118,6 +118,9 @@ def test_gpus_go_to_what_serves_on_nodes_that_have_them(make_fleet: MakeFleet) -
     [server] = pod["initContainers"]
     [cell] = pod["containers"]
     assert server["restartPolicy"] == "Always"
+    assert "tritonserver" in server["args"]
+    assert not any("connection-age" in word for word in server["args"])  # it would cut what is measured
+    assert "startupProbe" in server and "livenessProbe" not in server
     assert server["resources"]["limits"]["nvidia.com/gpu"] == "4"
     assert "nvidia.com/gpu" not in cell["resources"]["limits"]
     [term] = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
