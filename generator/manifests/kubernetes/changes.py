@@ -29,7 +29,7 @@ def changes(before: Sequence[Manifest], after: Sequence[Manifest]) -> Changes:
         if key not in new:
             patches.append(_removal(document))
         elif operations := list(_operations(document, new[key], "")):
-            patches.append({"target": _target(document), "patch": to_yaml([operations]).removeprefix("---\n")})
+            patches.append({"target": _target(document), "patch": _text(operations)})
     return Changes(tuple(patches), tuple(document for key, document in new.items() if key not in old))
 
 
@@ -49,7 +49,11 @@ def _target(document: Manifest) -> Manifest:
 def _removal(document: Manifest) -> Manifest:
     described = {key: value for key, value in document["metadata"].items() if key in ("namespace", "name")}
     found = {"apiVersion": document["apiVersion"], "kind": document["kind"], "metadata": described, "$patch": "delete"}
-    return {"patch": to_yaml([found]).removeprefix("---\n")}
+    return {"patch": _text(found)}
+
+
+def _text(document: Any) -> str:
+    return to_yaml([document]).removeprefix("---\n")
 
 
 def _operations(old: Any, new: Any, path: str) -> Iterator[Manifest]:

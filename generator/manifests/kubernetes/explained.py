@@ -11,6 +11,7 @@ from pathlib import Path
 import jinja2
 
 from tritonsmith.generator.manifests.kubernetes import memory
+from tritonsmith.generator.manifests.kubernetes.alerts import alert_rules
 from tritonsmith.generator.manifests.kubernetes.core import GRACE_MARGIN_S, MIB, Workload
 from tritonsmith.generator.manifests.kubernetes.picker import PICKER_IMAGE, SMALLEST_BLOCK, routes_by_prefix
 from tritonsmith.generator.manifests.kubernetes.placement import products
@@ -73,6 +74,8 @@ def explained(workload: Workload, files: Collection[str]) -> dict[str, bytes]:
         places=[f"regions/{name}" for name in workload.deploy.regions] or ["overlays/production"],
         prerequisites=list(prerequisites(workload)),
         numbers=list(numbers(workload)),
+        metric=pod_metric(workload, workload.deploy.autoscale) if workload.deploy.autoscale else None,
+        alerts=alert_rules(workload) if workload.metrics_port else [],
         pushed_to=re.sub(r"/[0-9a-f]{64}$", "", workload.deploy.repository.store or ""),
         is_group=workload.needs.nodes > 1,
         is_fetched=is_fetched(workload),
@@ -89,8 +92,8 @@ def explained(workload: Workload, files: Collection[str]) -> dict[str, bytes]:
 def prerequisites(workload: Workload) -> Iterator[tuple[str, str]]:
     """Yield what the cluster must have before the first apply: what, and how to see whether it has."""
     deploy, source = workload.deploy, workload.deploy.repository
-    settings = [deploy, *deploy.regions.values()]
-    scalers = {found.autoscale.by for found in settings if found.autoscale}
+    scaled = [deploy.autoscale, *(region.autoscale for region in deploy.regions.values())]
+    scalers = {found.by for found in scaled if found is not None}
     yield f"Kubernetes {deploy.kubernetes} or newer, kubectl of 1.21 or newer", "kubectl version"
     yield f"the namespace {deploy.namespace}", f"kubectl create namespace {deploy.namespace}"
     if workload.needs.gpus:

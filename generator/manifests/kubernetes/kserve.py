@@ -13,13 +13,13 @@ from dataclasses import replace
 from typing import Any
 
 from tritonsmith.generator.errors import RepositoryError
-from tritonsmith.generator.manifests.kubernetes.core import PORTS, Manifest, Workload, metadata
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
 from tritonsmith.generator.manifests.kubernetes.pod import pod_spec
 from tritonsmith.generator.manifests.kubernetes.ranks import rank_scripts
 from tritonsmith.generator.manifests.kubernetes.scaling import behavior, fleet_query, pod_metric
 from tritonsmith.generator.manifests.kubernetes.security import service_accounts
 from tritonsmith.generator.manifests.kubernetes.workload import rolling_update
-from tritonsmith.generator.manifests.server import MODELS
+from tritonsmith.generator.manifests.server import MODELS, PORTS
 from tritonsmith.generator.spec.deploy import Autoscale, Source
 
 FORMAT = "triton"
@@ -128,9 +128,7 @@ def _container(container: Manifest, *, is_fetched: bool) -> Manifest:
     texts = {field: [_changed(word, changes) for word in container[field]] for field in written}
     ports = [{**port, "containerPort": _PORTS[port["name"]], "protocol": "TCP"} for port in container["ports"]]
     mounts = [mount for mount in container.get("volumeMounts", ()) if not (is_fetched and mount["mountPath"] == MODELS)]
-    return {**container, "name": "kserve-container", **texts, "ports": ports} | (
-        {"volumeMounts": mounts} if "volumeMounts" in container else {}
-    )
+    return {**container, "name": "kserve-container", **texts, "ports": ports, "volumeMounts": mounts}
 
 
 def _changed(word: str, changes: Mapping[str, str]) -> str:

@@ -43,7 +43,7 @@ def broken(document: dict[str, Any], choose: random.Random) -> dict[str, Any]:
     parent = changed
     for key in above:
         parent = parent[key]  # type: ignore[index]
-    value = choose.choice([None, True, -1, 0, 70000, 1.5, "", "X y", [], {}, {"stray": 1}, "delete", "misspell"])
+    value: Any = choose.choice([None, True, -1, 0, 70000, 1.5, "", "X y", [], {}, {"stray": 1}, "delete", "misspell"])
     if value == "delete":
         del parent[last]  # type: ignore[arg-type]
     elif value == "misspell" and isinstance(parent, dict):

@@ -56,9 +56,9 @@ def faults(document: Document, version: str) -> tuple[str, ...]:
 def _faults(text: str, version: str) -> tuple[str, ...]:
     document = json.loads(text)
     api_version, kind = document["apiVersion"], document["kind"]
-    own = own_validator(api_version, kind)
-    if own is not None:
-        parts = (part for _, part in embedded(document, own.schema))
+    own, schema = own_validator(api_version, kind), schema_of(api_version, kind)
+    if own is not None and schema is not None:
+        parts = (part for _, part in embedded(document, schema))
         return (*_found(own, document), *(fault for part in parts for fault in faults(part, version)))
     validator = kubernetes_validator(version, api_version, kind)
     if validator is None:
