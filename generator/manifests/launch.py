@@ -17,6 +17,7 @@ from typing import Any, Literal
 import yaml
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tritonsmith.generator.catalog.options import known_words
 from tritonsmith.generator.catalog.releases import EMBEDDED, NEWEST_WITH_TENSORRT_LLM, RELEASES
 from tritonsmith.generator.catalog.tensorrtllm.llmapi import is_readable
 from tritonsmith.generator.errors import RepositoryError
@@ -230,7 +231,7 @@ def launch_script(repository: Repository) -> str | None:
         launch=launch,
         release=release,
         newest=NEWEST_WITH_TENSORRT_LLM,
-        ranks=_lines(argv),
+        ranks=_lines(known_words(argv, release.name)),
         name=repository.name,
     )
 

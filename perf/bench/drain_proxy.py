@@ -41,6 +41,8 @@ class Proxy:
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     _ready: list[Pod] = field(default_factory=list)
     _idle: defaultdict[Pod, list[Pair]] = field(default_factory=lambda: defaultdict(list))
+    _open: set[asyncio.StreamWriter] = field(default_factory=set)
+    _servers: list[asyncio.Server] = field(default_factory=list)
     _turn: int = 0
 
     def url(self, port: Port) -> str:
@@ -59,17 +61,30 @@ class Proxy:
         """Open the ports."""
         for port in get_args(Port):
             server = await asyncio.start_server(self._forwarder(port), HOST, 0)
+            self._servers.append(server)
             self.ports[port] = server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Close all ports and connections."""
+        for server in self._servers:
+            server.close()
+        for writer in list(self._open):
+            writer.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _forwarder(self, port: Port) -> Callable[..., Awaitable[None]]:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._open.add(writer)
             # whichever end goes first, the other one sees its connection closed
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 if port == "gateway":
                     await self._forward_requests((reader, writer))
                 else:
                     await self._forward_connection((reader, writer), port)
-            writer.close()
+            self._close(writer)
 
         return serve
 
@@ -81,10 +96,10 @@ class Proxy:
         pod = self._next()
         if pod is None:
             return
-        server = await asyncio.open_connection(HOST, getattr(pod, port))
+        server = await self._connect(getattr(pod, port))
         pumps = [asyncio.create_task(_pump(client[0], server[1])), asyncio.create_task(_pump(server[0], client[1]))]
         await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        server[1].close()
+        self._close(server[1])
         client[1].close()
         await asyncio.wait(pumps)
 
@@ -96,14 +111,23 @@ class Proxy:
 
     async def _ask(self, pod: Pod, request: bytes) -> bytes:
         idle = self._idle[pod]
-        reader, writer = idle.pop() if idle else await asyncio.open_connection(HOST, pod.http)
+        reader, writer = idle.pop() if idle else await self._connect(pod.http)
         writer.write(request)
         answer = await _read_message(reader)
         if pod in self._ready:
             self._idle[pod].append((reader, writer))
         else:
-            writer.close()
+            self._close(writer)
         return answer
+
+    async def _connect(self, port: int) -> Pair:
+        reader, writer = await asyncio.open_connection(HOST, port)
+        self._open.add(writer)
+        return reader, writer
+
+    def _close(self, writer: asyncio.StreamWriter) -> None:
+        self._open.discard(writer)
+        writer.close()
 
     async def _join(self, pod: Pod) -> None:
         while not await _is_ready(pod):
@@ -113,7 +137,7 @@ class Proxy:
     def _leave(self, pod: Pod) -> None:
         self._ready.remove(pod)
         for _, writer in self._idle.pop(pod, []):
-            writer.close()
+            self._close(writer)
 
 
 @contextmanager
@@ -127,17 +151,10 @@ def running_proxy() -> Iterator[Proxy]:
     try:
         yield proxy
     finally:
-        asyncio.run_coroutine_threadsafe(_end_tasks(), loop).result()
+        asyncio.run_coroutine_threadsafe(proxy.close(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
-
-
-async def _end_tasks() -> None:
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
