@@ -21,6 +21,7 @@ RETRIES = 2  # of an index whose pod was lost or failed with what may not come a
 # Exit statuses of a cell that another try would end with too: Python's own for a module that is not there, then those
 # of generator/errors.py for wrong usage, spec, repository and a missing tool.
 HOPELESS = [1, 2, 3, 4, 5]
+PULL_S = 1800  # that a node may take to get the images and the repository, which counts as a pod's time
 WAIT_S = 86_400  # that a Job may wait for nodes, and that its pods' logs are kept
 CELL, FETCH, RANKS = "cell", "fetch", "ranks"
 FETCH_MODULE = "tritonsmith.backends.deploy.store.fetch"
@@ -59,11 +60,11 @@ def failure_rules() -> list[Manifest]:
 
 
 def pod_seconds(fleet: Fleet) -> int:
-    """Return how long a pod may take: the server's start, as long again for each variant, and thrice the measuring."""
+    """Return how long a pod may take: its images, a start, as long again for each variant, and thrice the measuring."""
     variants = {str(sorted(task.variant.items())) for block in fleet.blocks for task in block.tasks}
     plan = fleet.sweep.plan
     block_s = plan.seconds / plan.repeats
-    return math.ceil(fleet.workload.startup_s * (1 + len(variants)) + 3 * block_s)
+    return math.ceil(PULL_S + fleet.workload.startup_s * (1 + len(variants)) + 3 * block_s)
 
 
 def sweep_pod(fleet: Fleet) -> Manifest:
