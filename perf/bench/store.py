@@ -1,9 +1,10 @@
 """Whether a push that is killed ever leaves a server something wrong: `python -m tritonsmith.perf.bench.store`.
 
 A local S3 (moto) counts requests, and kills `tritonsmith deploy --push` (kill -9) at one of them: before it is carried
-out, in the middle of its body, or after. Then tritonserver itself is started on each URL that was ever printed and on
-the one of the push that was killed: each has to load, model by model, exactly what was pushed under that URL; the
-unfinished one may refuse instead. The next push to the same path goes on, and prunes, and is killed as well.
+out, in the middle of its body, or after. Then tritonserver itself is started on the URL of the push that was killed, on
+one that was printed before, and on those that were being removed: each has to load, model by model, exactly what was
+pushed under that URL; an unfinished one may refuse instead. The path alone is fetched, as by an init container. The next
+push to the same path goes on, prunes, and is killed as well.
 """
 
 from __future__ import annotations
@@ -119,8 +120,8 @@ def _kill_a_push(fleet: Fleet, dice: random.Random) -> None:
     fleet.counts["killed" if status == -signal.SIGKILL else "ended before the kill"] += 1
     whole = _digests_with_a_manifest(fleet)
     _judge(fleet, contents.digest, may_refuse=contents.digest not in whole)
-    for digest in fleet.published:
-        # what is being removed by --keep may refuse, and must not load in part
+    for digest in {dice.choice(fleet.published), *(set(fleet.published) - whole)}:
+        # what --keep was removing may refuse, and must not load in part
         _judge(fleet, digest, may_refuse=digest not in whole)
     fleet.published = [digest for digest in [*fleet.published, contents.digest] if digest in whole]
     _judge_pointer(fleet)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tritonsmith.backends.deploy.store.fetch import DIGEST, MANIFEST, POINTER, Address, for_all
+from tritonsmith.backends.deploy.store.fetch import DIGEST, MANIFEST, Address, for_all
 from tritonsmith.backends.deploy.store.objects import REMOVED, Found, bar, bars_of, list_objects
 
 UNFINISHED_S = 24 * 3600.0  # a push without a manifest that nothing was written to for so long is broken
@@ -13,12 +13,12 @@ UNFINISHED_S = 24 * 3600.0  # a push without a manifest that nothing was written
 def prune(store: Any, address: Address, current: str, kept: int | None) -> list[str]:
     """Remove what broken pushes left and, of the whole repositories, all but the `kept` newest; return their digests.
 
-    The current one always stays. Age is told by the store's own clock, against the pointer, which was just written.
+    The current one always stays. Age is told by the store's own clock, against what was written last: the pointer.
 
     Raises: `faults`.
     """
     objects = list_objects(store, address)
-    now_s = objects[POINTER].modified_s
+    now_s = max(found.modified_s for found in objects.values())
     pushes: dict[str, dict[str, Found]] = {}
     for path, found in objects.items():
         digest, _, name = path.partition("/")
