@@ -15,12 +15,13 @@ FILE = "prometheus-adapter.values.yaml"
 
 
 def adapter_values(workload: Workload) -> dict[str, bytes]:
-    """Return the values for the adapter's Helm chart, by path; none where no HPA scales."""
-    autoscale = workload.deploy.autoscale
-    if autoscale is None or autoscale.by != "hpa":
+    """Return the values for the adapter's Helm chart, by path; none where no HPA scales, in any region."""
+    settings = [workload.deploy, *workload.deploy.regions.values()]
+    scalers = [found.autoscale for found in settings if found.autoscale is not None and found.autoscale.by == "hpa"]
+    records = dict.fromkeys(pod_metric(workload, autoscale).record for autoscale in scalers)
+    if not records:
         return {}
-    rule = adapter_rule(pod_metric(workload, autoscale).record)
-    values: Mapping[str, Manifest] = {"rules": {"custom": [rule]}}
+    values: Mapping[str, Manifest] = {"rules": {"custom": [adapter_rule(record) for record in records]}}
     return {FILE: to_yaml([values]).encode()}
 
 

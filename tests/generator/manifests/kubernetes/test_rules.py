@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from tritonsmith.generator.home import home_folder
 from tritonsmith.generator.manifests.kubernetes import rules
 from tritonsmith.generator.manifests.kubernetes.adapter import adapter_rule
 from tritonsmith.generator.manifests.kubernetes.alerts import alert_rules
-from tritonsmith.generator.manifests.kubernetes.core import Needs, Workload
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, Needs, Workload
 from tritonsmith.generator.manifests.kubernetes.dashboard import panels
 from tritonsmith.generator.manifests.kubernetes.monitoring import rule_groups
 from tritonsmith.generator.manifests.kubernetes.scaling import METRICS, fleet_query
+from tritonsmith.generator.manifests.kubernetes.spill import spill_rules
 from tritonsmith.generator.manifests.launch import Launch
 from tritonsmith.generator.spec.deploy import Deploy
 from tritonsmith.generator.spec.settings import Hardware, Server
@@ -53,8 +54,13 @@ def prove(promtool: Path, tmp_path: Path) -> Callable[..., None]:
     A query's answer is expected as {pod or model: value}; values are compared in thousandths.
     """
 
-    def prove(series: Series, *cases: tuple[str, float, Mapping[str, float]], workload: Workload = DIGITS) -> None:
-        (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": rule_groups(workload)}))
+    def prove(
+        series: Series,
+        *cases: tuple[str, float, Mapping[str, float]],
+        workload: Workload = DIGITS,
+        more: Sequence[Manifest] = (),
+    ) -> None:
+        (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [*rule_groups(workload), *more]}))
         found = [{"series": name, "values": values} for name, values in series.items()]
         tests = [{"interval": "15s", "input_series": found, "promql_expr_test": [_case(*case) for case in cases]}]
         document = {"rule_files": ["rules.yaml"], "evaluation_interval": "15s", "tests": tests}
@@ -328,6 +334,25 @@ def test_a_load_that_nearly_takes_a_starts_budget_is_told(prove: Callable[..., N
     newer = replace(DIGITS, release=RELEASES["24.11"])
     prove(found, (firing("TritonLoadTakesLong"), 1, {"a": 1}), workload=newer)  # 121 s is the budget
     assert "TritonLoadTakesLong" not in [rule["alert"] for rule in alert_rules(DIGITS)]
+
+
+def test_a_region_spills_the_share_of_its_queues_that_is_above_its_limit(prove: Callable[..., None]) -> None:
+    regions = {"eu": {"spill_to": "us", "spill_above": 6}, "us": {}}
+    here = replace(DIGITS, deploy=Deploy.model_validate({"regions": regions}))
+    [document] = spill_rules(here, "eu")
+    found = pending("12x20 24x60") | pending("4x80", "b")  # means of 8 and 14
+    share, alert = "region:triton_spill_over:fraction", firing("TritonSpillOver")
+    prove(
+        found,
+        ("region:triton_waiting_per_pod:average", 4, {"": 8}),
+        (share, 4, {"": 0.25}),
+        (share, 8, {"": 0.5}),  # 8 of 14 would be more than a region may give away
+        (alert, 1, {}),
+        (alert, 4, {"": 1}),
+        more=document["spec"]["groups"],
+        workload=here,
+    )
+    prove(pending("6x80"), (share, 4, {"": 0}), (alert, 8, {}), more=document["spec"]["groups"], workload=here)
 
 
 def test_keda_counts_a_pod_of_unknown_ratio_as_one_at_its_target(prove: Callable[..., None]) -> None:
