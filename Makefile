@@ -106,7 +106,7 @@ bench-simulate-accuracy: setup-dev ## the simulator against the real server on a
 bench-simulate-grid: setup-dev ## the simulator against all that bench-tune measured; a minute, after it
 	$(BIN)/python -m tritonsmith.perf.bench.simulate_accuracy --grid build/bench-tune
 
-bench-scaling: setup-dev ## what an HPA is given against the servers' own statistics, with a real Prometheus; eight minutes
+bench-scaling: setup-dev ## what an HPA is given against the servers' own statistics, with a real Prometheus; six minutes
 	$(BIN)/python -m tritonsmith.perf.bench.scaling
 
 bench-store: setup-dev ## pushes to an object store are killed, servers started on what they leave; an hour
