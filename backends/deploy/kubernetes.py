@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.manifests.folder import write_folder
-from tritonsmith.generator.manifests.kubernetes.core import Workload, plan_workload
+from tritonsmith.generator.manifests.kubernetes.core import MIB, Workload, plan_workload
 from tritonsmith.generator.manifests.kubernetes.files import render
+from tritonsmith.generator.manifests.kubernetes.memory import cpus, memory_mib, shm_mib
+from tritonsmith.generator.repository.lock import read_lock
+from tritonsmith.generator.repository.names import LOCK_FILE
 from tritonsmith.generator.repository.read import read_repository
+from tritonsmith.generator.spec.locked import are_settings
+
+LEAST_LLM_BYTES = 16 * MIB  # below, its weights lie elsewhere
 
 
 @dataclass(frozen=True)
@@ -25,20 +33,69 @@ class Written:
     def text(self) -> str:
         """Return what a person is told."""
         verb = "would write" if self.is_dry else "wrote"
-        return f"{verb} {len(self.changed)} of {len(self.files)} files to {self.folder}"
+        lines = [f"note: {notice}" for notice in notices(self.workload)]
+        lines.append(f"{verb} {len(self.changed)} of {len(self.files)} files to {self.folder}")
+        return "\n".join([*lines, summary(self.workload), *self._next_steps()])
 
     def as_json(self) -> dict[str, Any]:
-        """Return what a machine is told."""
-        return {"folder": str(self.folder), "files": list(self.files), "changed": list(self.changed)}
+        """Return what a machine is told; sizes in MiB, times in seconds."""
+        workload = self.workload
+        return {
+            "folder": str(self.folder),
+            "files": list(self.files),
+            "changed": list(self.changed),
+            "image": workload.image,
+            "pod": {
+                "nodes": workload.needs.nodes,
+                "gpus": workload.needs.gpus,
+                "cpus": cpus(workload),
+                "memory_mib": memory_mib(workload),
+                "shm_mib": shm_mib(workload),
+                "startup_s": workload.startup_s,
+                "grace_s": workload.grace_s,
+            },
+            "notices": list(notices(workload)),
+        }
+
+    def _next_steps(self) -> Iterator[str]:
+        for name in sorted({path.split("/")[1] for path in self.files if path.startswith("overlays/")} - {"staging"}):
+            yield f"apply it: kubectl apply -k {self.folder / 'overlays' / name}"
 
 
 def write_kubernetes(repository: Path, folder: Path, *, is_dry: bool, is_forced: bool) -> Written:
     """Write a repository's manifests to a folder, or say what would be written.
 
     Raises: RepositoryError where there is no repository, it cannot be deployed so, or what somebody edited would be
-        lost.
+        lost; UsageError where a disk does not do its part.
     """
-    workload = plan_workload(read_repository(repository))
+    found = read_repository(repository)
+    if not are_settings(read_lock(repository).settings):
+        hint = "build the repository again, with this tritonsmith"
+        raise RepositoryError("the lock's settings cannot be understood", where=str(repository / LOCK_FILE), hint=hint)
+    workload = plan_workload(found)
     files = render(workload)
     changed = write_folder(folder, files, is_forced=is_forced, is_dry=is_dry)
     return Written(folder, workload, tuple(sorted(files)), tuple(changed), is_dry)
+
+
+def summary(workload: Workload) -> str:
+    """Return what one replica is, in a line."""
+    needs = workload.needs
+    pods = f"{needs.nodes} pods, each" if needs.nodes > 1 else "a pod"
+    gpus = f"{needs.gpus} {workload.deploy.gpus.resource}, " if needs.gpus else ""
+    asks = f"{gpus}{cpus(workload):g} CPUs, {memory_mib(workload)} MiB ({shm_mib(workload)} of them shared)"
+    return f"a replica is {pods} with {asks}; it has {workload.startup_s} s to start and {workload.grace_s} s to end"
+
+
+def notices(workload: Workload) -> Iterator[str]:
+    """Yield what the user must know and no manifest can mend."""
+    needs, deploy = workload.needs, workload.deploy
+    if needs.is_llm and needs.repository_bytes < LEAST_LLM_BYTES:
+        yield (
+            f"the repository holds {needs.repository_bytes / MIB:.1f} MiB, so the weights lie elsewhere: the "
+            f"{workload.startup_s} s to start are hardly more than deploy.start_margin_s"
+        )
+    if deploy.repository.secret:
+        yield f"Secret {deploy.repository.secret} in namespace {deploy.namespace} is yours to make"
+    if deploy.replicas == 1 and not deploy.autoscale:
+        yield "one replica: while its pod is replaced, nobody answers"
