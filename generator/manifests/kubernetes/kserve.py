@@ -124,7 +124,7 @@ def _plain(workload: Workload) -> Workload:
 def _container(container: Manifest, *, is_fetched: bool) -> Manifest:
     changes = {f"--{name}-port={PORTS[name]}": f"--{name}-port={_PORTS[name]}" for name in ("http", "grpc")}
     changes |= {f"--model-repository={MODELS}": f"--model-repository={_MODELS}"} if is_fetched else {}
-    written = [field for field in ("command", "args") if field in container]
+    written = sorted({"command", "args"} & container.keys())
     texts = {field: [_changed(word, changes) for word in container[field]] for field in written}
     ports = [{**port, "containerPort": _PORTS[port["name"]], "protocol": "TCP"} for port in container["ports"]]
     mounts = [mount for mount in container.get("volumeMounts", ()) if not (is_fetched and mount["mountPath"] == MODELS)]
