@@ -33,7 +33,7 @@ def test_a_region_fetches_its_own_copy_of_the_same_content() -> None:
 
 
 def test_a_region_is_scaled_as_it_says_and_else_as_everywhere() -> None:
-    everywhere = {"autoscale": {"maximum": 5}}
+    everywhere: dict[str, Any] = {"autoscale": {"maximum": 5}}
     (hpa,) = of_kind(overlay("eu", **everywhere), "HorizontalPodAutoscaler")
     assert hpa["spec"]["maxReplicas"] == 5
     fixed = overlay("us", **everywhere)
@@ -92,7 +92,9 @@ def test_what_lies_above_the_limit_is_sent_away_and_never_more_than_half(
     series = [{"series": WAITING % pod, "values": f"{depth}x40"} for pod, depth in enumerate(queues)]
     labels = 'region:triton_spill_over:fraction{namespace="triton",job="chat",region="eu",spill_to="us"}'
     asked = {"expr": 'region:triton_spill_over:fraction{job="chat"}', "eval_time": "5m"}
-    alerts = [{"eval_time": f"{minutes}m", "alertname": "TritonSpillOver", "exp_alerts": []} for minutes in (1, 5)]
+    alerts: list[dict[str, Any]] = [
+        {"eval_time": f"{minutes}m", "alertname": "TritonSpillOver", "exp_alerts": []} for minutes in (1, 5)
+    ]
     if share:
         exp_labels = {"severity": "warning", "namespace": "triton", "job": "chat", "region": "eu", "spill_to": "us"}
         summary = f"eu: send {100 * share:g}% of new sessions to us"
@@ -107,6 +109,7 @@ def test_what_lies_above_the_limit_is_sent_away_and_never_more_than_half(
     }
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rule["spec"]))
     (tmp_path / "test.yaml").write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "tests": [test]}))
-    command = [found.promtool, "test", "rules", tmp_path / "test.yaml"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=250)
+    done = subprocess.run(
+        [found.promtool, "test", "rules", tmp_path / "test.yaml"], capture_output=True, text=True, timeout=250
+    )
     assert done.returncode == 0, done.stdout + done.stderr
