@@ -3,8 +3,8 @@
 A local S3 (moto) counts requests, and kills `tritonsmith deploy --push` (kill -9) at one of them: before it is carried
 out, in the middle of its body, or after. Then tritonserver itself is started on the URL of the push that was killed, on
 one that was printed before, and on those that were being removed: each has to load, model by model, exactly what was
-pushed under that URL; an unfinished one may refuse instead. The path alone is fetched, as by an init container. The next
-push to the same path goes on, prunes, and is killed as well.
+pushed under that URL; an unfinished one may refuse instead. The path alone is fetched, as by an init container. The
+next push to the same path goes on, prunes, and is killed as well.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _kill_a_push(fleet: Fleet, dice: random.Random) -> None:
     contents = read_contents(fleet.repository)
     fleet.contents[contents.digest] = contents
     request, phase = dice.randrange(1, 75), dice.choice(PHASES)
-    argv = [sys.executable, "-m", "tritonsmith.generator.cli", "deploy", str(fleet.repository), "--push", fleet.url]
+    argv = [str(Path(sys.executable).with_name("tritonsmith")), "deploy", str(fleet.repository), "--push", fleet.url]
     with subprocess.Popen([*argv, "--keep", str(KEPT)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as client:
         fleet.store.cut_at(request, phase, lambda: os.kill(client.pid, signal.SIGKILL))
         status = client.wait(timeout=PUSH_LIMIT_S)

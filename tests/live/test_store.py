@@ -46,10 +46,10 @@ def test_a_killed_push_leaves_a_server_the_old_repository_and_bars_the_new(
     (double / "1" / "neighbour.py").write_text("second")
     new = push(repository, store.url("fleet"), is_dry=True)
 
-    argv = [sys.executable, "-m", "tritonsmith.generator.cli", "deploy", str(repository), "--push", store.url("fleet")]
+    argv = [str(Path(sys.executable).with_name("tritonsmith")), "deploy", str(repository), "--push", store.url("fleet")]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as client:
         # after the bars, before they give way
-        store.cut_at(random.Random(5).randrange(10, 14), "after", lambda: os.kill(client.pid, signal.SIGKILL))
+        store.cut_at(random.Random(5).randrange(14, 19), "after", lambda: os.kill(client.pid, signal.SIGKILL))
         assert client.wait(timeout=200) == -signal.SIGKILL
     store.mend()
 

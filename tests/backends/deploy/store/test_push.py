@@ -96,7 +96,7 @@ def test_a_push_that_is_cut_off_leaves_old_and_new_whole_or_barred(
     (repository / "ensemble/config.pbtxt").write_text('platform: "ensemble" # second')
     new = push(repository, store.url(path), is_dry=True)
     after = None
-    for request in itertools.count(first, 4):
+    for request in itertools.count(first, 7):
         store.cut_at(request, phase)
         try:
             push(repository, store.url(path), kept=1)
