@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from tritonsmith.generator.repository.names import LOCK_FILE
 from tritonsmith.generator.repository.read import read_repository
 from tritonsmith.generator.spec.locked import are_settings
 
+PUSHED = re.compile(r"/[0-9a-f]{64}/?$")  # what `deploy --push` prints ends with the content's digest
 LEAST_LLM_BYTES = 16 * MIB  # below, its weights lie elsewhere
 
 
@@ -94,6 +96,11 @@ def notices(workload: Workload) -> Iterator[str]:
         yield (
             f"the repository holds {needs.repository_bytes / MIB:.1f} MiB, so the weights lie elsewhere: the "
             f"{workload.startup_s} s to start are hardly more than deploy.start_margin_s"
+        )
+    if deploy.repository.store and not PUSHED.search(deploy.repository.store):
+        yield (
+            f"{deploy.repository.store} is no push's URL: pods that start at different times may get different models; "
+            "take the one that `deploy --push` prints"
         )
     if deploy.repository.secret:
         yield f"Secret {deploy.repository.secret} in namespace {deploy.namespace} is yours to make"

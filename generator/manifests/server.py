@@ -132,7 +132,9 @@ def inside_container(options: ServerOptions) -> ServerOptions:
         options,
         host="0.0.0.0",  # noqa: S104
         load_models=("*",) if options.model_control_mode == "explicit" else (),
-        **{f"{name}_port": number for name, number in PORTS.items()},
+        http_port=PORTS["http"],
+        grpc_port=PORTS["grpc"],
+        metrics_port=PORTS["metrics"],
     )
 
 

@@ -8,10 +8,10 @@ from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, 
 def network_policies(workload: Workload) -> list[Manifest]:
     """Return who may connect to the pods; what comes from outside the cluster comes through a gateway's pods."""
     serving = [number for name, number in workload.ports.items() if name != "metrics"]
-    rules = [{"from": [{"namespaceSelector": {}}], "ports": _tcp(serving)}]
+    rules: list[Manifest] = [{"from": [{"namespaceSelector": {}}], "ports": _tcp(serving)}]
     if "metrics" in workload.ports:
         watching = {"kubernetes.io/metadata.name": workload.deploy.monitoring}
-        own = {"podSelector": {}}  # of the same namespace: what routes by a pod's metrics runs there
+        own: Manifest = {"podSelector": {}}  # of the same namespace: what routes by a pod's metrics runs there
         watchers = [{"namespaceSelector": {"matchLabels": watching}}, own]
         rules.append({"from": watchers, "ports": _tcp([workload.ports["metrics"]])})
     if workload.needs.nodes > 1:  # MPI and NCCL choose their ports

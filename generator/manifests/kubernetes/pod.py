@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tritonsmith.generator.manifests.kubernetes.core import PORTS, Manifest, Workload
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
 from tritonsmith.generator.manifests.kubernetes.memory import resources, shm_mib
 from tritonsmith.generator.manifests.kubernetes.placement import placement, spread
 from tritonsmith.generator.manifests.kubernetes.probes import probes
@@ -21,7 +21,14 @@ from tritonsmith.generator.manifests.kubernetes.sources import (
     volumes,
 )
 from tritonsmith.generator.manifests.openai import ENVIRONMENT, front_end_command, only_tokenizer
-from tritonsmith.generator.manifests.server import MODELS, ServerFolders, inside_container, options_of, server_argv
+from tritonsmith.generator.manifests.server import (
+    MODELS,
+    PORTS,
+    ServerFolders,
+    inside_container,
+    options_of,
+    server_argv,
+)
 
 CONTAINER = "triton"
 HOME = {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"}  # noqa: S108 - it can be written, the repository cannot

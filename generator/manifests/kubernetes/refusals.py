@@ -13,6 +13,7 @@ from tritonsmith.generator.manifests.kubernetes.sources import is_fetched
 from tritonsmith.generator.manifests.openai import FIRST_RELEASE, only_tokenizer, require_one_process
 
 VOLUMES_SINCE, SUB_PATHS_SINCE = (1, 31), (1, 33)  # of image volumes
+WRITABLE = "/tmp/"  # noqa: S108 - a pod's own
 WHOLE_GPU = "nvidia.com/gpu"
 Refusal = tuple[str, str]  # what cannot be, and what to do
 
@@ -80,6 +81,11 @@ def _files(workload: Workload) -> Iterator[Refusal]:
     if tls and not (deploy.image and tls.certificate.startswith("/")):
         hint = "let the gateway speak TLS; or deploy: {image: ...} of one that has them, and absolute paths"
         yield f"no pod would have server.tls.certificate {tls.certificate}", hint
+    tracing = workload.server.tracing
+    trace = tracing.config.get("file", "") if tracing and tracing.mode == "triton" else ""
+    if trace and not trace.startswith(WRITABLE):
+        hint = "server: {tracing: {config: {file: /tmp/trace.json}}}; or mode: opentelemetry"
+        yield f"server.tracing writes {trace}, and a pod can write below {WRITABLE} alone", hint
 
 
 def _memory(workload: Workload) -> Iterator[Refusal]:

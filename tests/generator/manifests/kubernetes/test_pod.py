@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput
 
 from tritonsmith.generator.manifests.kubernetes.core import MIB, Manifest, Workload
 from tritonsmith.generator.manifests.kubernetes.leader_worker_set import leader_worker_sets
@@ -66,6 +67,28 @@ def test_tritonserver_is_process_1_through_the_image_s_entry_point(digits: Workl
     serving = container(digits)
     assert serving["args"][0] == "tritonserver"
     assert "command" not in serving
+
+
+def test_the_openai_front_end_is_told_the_tokenizer_and_watched_at_its_own_port(plan: Plan, engine: MakeModel) -> None:
+    config = ModelConfig(
+        name="bls", backend="python", input=[ModelInput(name="text_input"), ModelInput(name="max_tokens")]
+    )
+    config.parameters["tensorrt_llm_model_name"].string_value = "tensorrt_llm"
+    encoder = ModelConfig(name="preprocessing", backend="python")
+    encoder.parameters["tokenizer_dir"].string_value = "tokenizer"
+    models = [Model("bls", config), Model("preprocessing", encoder), engine(gpu_device_ids="0,1")]
+    workload = plan(
+        *models, deploy={"repository": {"claim": "models"}, "openai": True}, hardware={"gpu": "L4", "count": 2}
+    )
+    serving = container(workload)
+    assert "--tokenizer=/models/preprocessing/1/tokenizer" in serving["args"]
+    assert {"name": "TRTLLM_ORCHESTRATOR", "value": "1"} in serving["env"]  # it starts the ranks itself
+    assert {port["name"]: port["containerPort"] for port in serving["ports"]} == {
+        "http": 8000,
+        "grpc": 8001,
+        "openai": 9000,
+    }
+    assert workload.metrics_port == "openai"
 
 
 def test_an_engine_s_ranks_are_behind_what_passes_signals_on(four_gpus: Workload) -> None:

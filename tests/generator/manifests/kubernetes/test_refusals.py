@@ -30,6 +30,7 @@ MakeModel = Callable[..., Model]
         ),
         ({**CLAIM, "memory_mib": 600}, {}, "memory_mib 600 is too little"),
         (CLAIM, {"server": {"tls": {"certificate": "cert.pem", "key": "key.pem"}}}, r"tls\.certificate cert\.pem"),
+        (CLAIM, {"server": {"tracing": {"config": {"file": "trace.json"}}}}, r"tracing writes trace\.json"),
         ({**CLAIM, "openai": True}, {"triton": "24.10"}, r"the image of 24\.10 has no OpenAI front end"),
         ({**CLAIM, "openai": True}, {}, "no text pipeline"),
     ],
