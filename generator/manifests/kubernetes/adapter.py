@@ -16,8 +16,8 @@ FILE = "prometheus-adapter.values.yaml"
 
 def adapter_values(workload: Workload) -> dict[str, bytes]:
     """Return the values for the adapter's Helm chart, by path; none where no HPA scales, in any region."""
-    settings = [workload.deploy, *workload.deploy.regions.values()]
-    scalers = [found.autoscale for found in settings if found.autoscale is not None and found.autoscale.by == "hpa"]
+    said = [workload.deploy.autoscale, *(region.autoscale for region in workload.deploy.regions.values())]
+    scalers = [autoscale for autoscale in said if autoscale is not None and autoscale.by == "hpa"]
     records = dict.fromkeys(pod_metric(workload, autoscale).record for autoscale in scalers)
     if not records:
         return {}
