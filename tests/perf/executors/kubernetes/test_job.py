@@ -12,7 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.generator.manifests.kubernetes.validation import VERSIONS, faults
+from tritonsmith.generator.checks.manifests.read import read_sets
+from tritonsmith.generator.checks.registry import check_sets
 from tritonsmith.generator.errors import RepositoryError, UsageError
+from tritonsmith.generator.manifests.folder import write_folder
 from tritonsmith.perf.executors.core import read_task
 from tritonsmith.perf.executors.kubernetes.core import MAX_CONFIG_MAP_BYTES, Fleet, Wish
 from tritonsmith.perf.executors.kubernetes.files import render
@@ -67,11 +71,14 @@ def containers(pod: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def test_every_version_of_kubernetes_takes_it(fleet: Fleet) -> None:
-    kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
     has_volume = any("image" in volume for volume in pod_of(fleet)["volumes"])
-    for minor in range(31 if has_volume else 30, 38):
-        for one in objects_of(fleet):
-            kubernetes_validate.validate(one, f"1.{minor}", strict=True)
+    versions = VERSIONS[1:] if has_volume else VERSIONS  # from 1.31, from 1.30
+    assert [fault for one in objects_of(fleet) for version in versions for fault in faults(one, version)] == []
+
+
+def test_check_has_nothing_against_it(fleet: Fleet, tmp_path: Path) -> None:
+    write_folder(tmp_path, render(fleet))
+    assert check_sets(read_sets(tmp_path)) == []
 
 
 def test_what_is_mounted_is_there_and_what_is_there_is_mounted(fleet: Fleet) -> None:
