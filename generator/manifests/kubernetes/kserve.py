@@ -27,6 +27,8 @@ _MODELS = "/mnt/models"  # where KServe puts what storageUri names
 _PORTS = PORTS | {"http": 8080, "grpc": 9000}  # the first of a container is the one behind its Service's port 80
 # of a pod: what a ServingRuntime has too; the rest goes to the InferenceService
 _RUNTIME_FIELDS = ("volumes", "nodeSelector", "affinity", "tolerations")
+# of a pod's security context: what a container can say itself, whoever's InferenceService uses the runtime
+_IDENTITY = ("runAsNonRoot", "runAsUser", "runAsGroup", "seccompProfile")
 _GROUP = "serving.kserve.io"
 
 
@@ -108,7 +110,8 @@ def _pod(workload: Workload) -> Manifest:
         )
     pod = pod_spec(_plain(workload))
     is_fetched = bool(storage_uri(workload.deploy.repository))
-    containers = [_container(container, is_fetched=is_fetched) for container in pod["containers"][:1]]
+    identity = {key: value for key, value in pod["securityContext"].items() if key in _IDENTITY}
+    containers = [_container(found, identity, is_fetched=is_fetched) for found in pod["containers"][:1]]
     mounted = {mount["name"] for container in containers for mount in container.get("volumeMounts", ())}
     volumes = [volume for volume in pod.get("volumes", ()) if volume["name"] in mounted]
     rest = {key: value for key, value in pod.items() if key not in ("initContainers", "volumes")}
@@ -121,14 +124,16 @@ def _plain(workload: Workload) -> Workload:
     return replace(workload, deploy=workload.deploy.model_copy(update={"openai": False, "repository": source}))
 
 
-def _container(container: Manifest, *, is_fetched: bool) -> Manifest:
+def _container(container: Manifest, identity: Manifest, *, is_fetched: bool) -> Manifest:
     changes = {f"--{name}-port={PORTS[name]}": f"--{name}-port={_PORTS[name]}" for name in ("http", "grpc")}
     changes |= {f"--model-repository={MODELS}": f"--model-repository={_MODELS}"} if is_fetched else {}
     written = sorted({"command", "args"} & container.keys())
     texts = {field: [_changed(word, changes) for word in container[field]] for field in written}
     ports = [{**port, "containerPort": _PORTS[port["name"]], "protocol": "TCP"} for port in container["ports"]]
     mounts = [mount for mount in container.get("volumeMounts", ()) if not (is_fetched and mount["mountPath"] == MODELS)]
-    return {**container, "name": "kserve-container", **texts, "ports": ports, "volumeMounts": mounts}
+    security = {**identity, **container["securityContext"]}
+    changed = {"name": "kserve-container", **texts, "ports": ports, "volumeMounts": mounts, "securityContext": security}
+    return {**container, **changed}
 
 
 def _changed(word: str, changes: Mapping[str, str]) -> str:

@@ -46,7 +46,7 @@ def test_all_else_of_the_container_is_as_without_kserve(shape: str) -> None:
         "readinessProbe",
         "livenessProbe",
         "lifecycle",
-        "securityContext",
+        "env",
     ):
         assert served[field] == plain[field], field
 
