@@ -79,7 +79,7 @@ class LocalStore:
 @contextmanager
 def local_store() -> Iterator[LocalStore]:
     """Run an S3 in a thread while the block runs, with its credentials in the environment."""
-    from moto.moto_api._internal import moto_api_backend
+    from moto.moto_api._internal.models import moto_api_backend
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 
