@@ -13,6 +13,7 @@ from tritonsmith.generator.manifests.folder import write_folder
 from tritonsmith.generator.manifests.kubernetes.core import MIB, Workload, plan_workload
 from tritonsmith.generator.manifests.kubernetes.files import render
 from tritonsmith.generator.manifests.kubernetes.memory import cpus, memory_mib, shm_mib
+from tritonsmith.generator.manifests.kubernetes.placement import products
 from tritonsmith.generator.repository.lock import read_lock
 from tritonsmith.generator.repository.names import LOCK_FILE
 from tritonsmith.generator.repository.read import read_repository
@@ -97,6 +98,9 @@ def notices(workload: Workload) -> Iterator[str]:
             f"the repository holds {needs.repository_bytes / MIB:.1f} MiB, so the weights lie elsewhere: the "
             f"{workload.startup_s} s to start are hardly more than deploy.start_margin_s"
         )
+    if needs.has_engine and not products(workload):
+        named = f"of '{workload.hardware.gpu}'" if workload.hardware.gpu else "of its GPU"
+        yield f"an engine runs on the GPU it was built for, and no node label {named} is known: deploy.gpus.products"
     if deploy.repository.store and not PUSHED.search(deploy.repository.store):
         yield (
             f"{deploy.repository.store} is no push's URL: pods that start at different times may get different models; "

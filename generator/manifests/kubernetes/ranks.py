@@ -1,7 +1,10 @@
 """How the ranks of an engine start in one pod or in a group of pods: scripts around mpirun, in a ConfigMap.
 
-mpirun has to be told apart from what Kubernetes expects of process 1, and needs a way to start ranks in other pods: the
-scripts say how each is done. Open MPI 4 and 5 read different variables; both are set.
+mpirun does not end as Kubernetes expects of process 1, and needs a way to start ranks in other pods: the scripts say
+how each is done. Open MPI 4 and 5 read different variables; both are set.
+
+Only the first rank answers and drains. The others stay in the load of their model, no port open, until the first ends.
+Source: tensorrtllm_backend: inflight_batcher_llm/src/model_instance_state.cc (the end of the constructor).
 """
 
 from __future__ import annotations
