@@ -8,7 +8,7 @@ VENV := $(if $(ACTIVE),$(ACTIVE),$(CURDIR)/.venv)
 BIN := $(VENV)/bin
 PACKAGES := generator backends ensembles perf
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev links quickstart test test-quick lint types format regen bench bench-onnx bench-inflight bench-streaming bench-soak bench-check bench-fuzz bench-simulate bench-simulate-accuracy bench-simulate-grid bench-gate-simulated bench-tune bench-tune-simulated bench-gate bench-drain bench-scaling bench-store findings clean wheel
+.PHONY: help setup setup-dev links quickstart test test-quick lint types format regen bench bench-onnx bench-inflight bench-streaming bench-soak bench-check bench-fuzz bench-simulate bench-simulate-accuracy bench-simulate-grid bench-gate-simulated bench-tune bench-tune-simulated bench-gate bench-drain bench-rollout bench-scaling bench-store findings clean wheel
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -111,6 +111,9 @@ bench-scaling: setup-dev ## what an HPA is given against the servers' own statis
 
 bench-store: setup-dev ## pushes to an object store are killed, servers started on what they leave; an hour
 	$(BIN)/python -m tritonsmith.perf.bench.store
+
+bench-rollout: setup-dev ## 50 roll-outs to a live server under load, half of them broken on purpose; ten minutes
+	$(BIN)/python -m tritonsmith.perf.bench.rollout
 
 wheel: setup-dev ## build the wheel, from nothing stale
 	rm -rf build/lib build/bdist* dist

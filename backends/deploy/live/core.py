@@ -107,7 +107,7 @@ class Place(Protocol):
     def units(
         self, steps: Sequence[Step], wanted: Mapping[str, Wanted], running: Mapping[str, Running]
     ) -> tuple[Unit, ...]:
-        """Return the steps as they are done here."""
+        """Return the steps, given in the order of their loading, as they are done here."""
 
     def prepare(self, plan: Plan, wanted: Mapping[str, Wanted], running: Mapping[str, Running]) -> None:
         """Make ready all that the plan needs, before anything changes."""

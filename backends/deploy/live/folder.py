@@ -6,11 +6,12 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tritonsmith.backends.client.control import Control
 from tritonsmith.backends.deploy.live.core import Content, Plan, Running, Step, Unit, Wanted
+from tritonsmith.backends.deploy.live.seams import seams
 from tritonsmith.backends.deploy.live.upload import Uploads, mark
 from tritonsmith.backends.deploy.live.wanted import content_of
 from tritonsmith.backends.server.adapt import Host, fit_to_host, without_newer_fields
@@ -55,11 +56,14 @@ class SharedFolder:
     def units(
         self, steps: Sequence[Step], wanted: Mapping[str, Wanted], running: Mapping[str, Running]
     ) -> tuple[Unit, ...]:
-        """Return the steps in units: an ensemble that changes is loaded together with those of its steps that do.
+        """Return a unit for each step; those whose tensors change are loaded through their ensemble, which is quicker.
 
-        Triton then switches to all of them at once: no request meets a new step in an old ensemble.
+        Only a forced roll-out has such.
         """
-        return tuple(_unit(group, wanted) for group in grouped(steps, wanted))
+        joined = [
+            (seam.ensemble, seam.step) for seam in seams({s.model: wanted[s.model].config for s in steps}, running)
+        ]
+        return tuple(_unit(group, wanted) for group in grouped(steps, joined))
 
     def prepare(self, plan: Plan, wanted: Mapping[str, Wanted], running: Mapping[str, Running]) -> None:
         """Make the new folder of every model, on the server's file system; what stays is linked, not copied.
@@ -180,14 +184,13 @@ def stage_of(root: Path) -> Path:
     return beside if is_near and os.access(root.parent, os.W_OK) else root / f".{STAGE}"
 
 
-def grouped(steps: Sequence[Step], wanted: Mapping[str, Wanted]) -> list[list[Step]]:
-    """Return the steps, those together that an ensemble joins; a group comes where its last member stands."""
+def grouped(steps: Sequence[Step], pairs: Iterable[tuple[str, str]]) -> list[list[Step]]:
+    """Return the steps, those of a pair together; a group comes where its last member stands."""
     group_of = {step.model: {step.model} for step in steps}
-    for step in steps:
-        for inner in wanted[step.model].config.ensemble_scheduling.step:
-            if inner.model_name in group_of and group_of[inner.model_name] is not group_of[step.model]:
-                joined = group_of[step.model] | group_of[inner.model_name]
-                group_of.update(dict.fromkeys(joined, joined))
+    for one, other in pairs:
+        if one in group_of and other in group_of:
+            joined = group_of[one] | group_of[other]
+            group_of.update(dict.fromkeys(joined, joined))
     ends = {id(group_of[step.model]): step.model for step in steps}
     return [
         [one for one in steps if one.model in group_of[step.model]] for step in steps if step.model in ends.values()

@@ -6,19 +6,22 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tritonsmith.backends.client.stages import load_stages
 from tritonsmith.backends.deploy.live.core import Content, Place, Plan, Running, Step, Wanted
 from tritonsmith.backends.deploy.live.differences import differences
+from tritonsmith.backends.deploy.live.seams import require_wiring
 from tritonsmith.backends.server.adapt import depends_on
-from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.repository.names import served_versions
 
 SHOWN = 4  # differences of one model
 
 
-def make_plan(wanted: Mapping[str, Wanted], running: Mapping[str, Running], place: Place) -> Plan:
+def make_plan(
+    wanted: Mapping[str, Wanted], running: Mapping[str, Running], place: Place, *, is_forced: bool = False
+) -> Plan:
     """Return the plan of a roll-out.
 
-    Raises: RepositoryError where an ensemble that stays as it is would lose a step.
+    Raises: RepositoryError where requests to an ensemble would fail meanwhile, unless forced, or ever after.
     """
     present = place.present(wanted, running)
     numbered = numbered_by_user(wanted)
@@ -27,9 +30,10 @@ def make_plan(wanted: Mapping[str, Wanted], running: Mapping[str, Running], plac
         step = compare(model, present.get(name), running.get(name, Running({})), is_numbered=name in numbered)
         steps += [step] if step.why else []
     changed = {step.model for step in steps}
-    require_wiring({name: wanted[name].config for name in changed}, running)
+    require_wiring({name: wanted[name].config for name in changed}, running, is_forced=is_forced)
     others = [name for name, found in running.items() if found.ready and name not in wanted]
     notes = [notice for model in wanted.values() for notice in model.notices]
+    steps = _ordered(steps, wanted, running)
     unchanged = tuple(name for name in wanted if name not in changed)
     return Plan(place.units(steps, wanted, running), unchanged, tuple(others), tuple(notes))
 
@@ -69,22 +73,6 @@ def compare(model: Wanted, present: Content | None, running: Running, *, is_numb
     return Step(model.name, tuple(why), numbers, expected, running.ready, fresh, bool(overridden))
 
 
-def require_wiring(changed: Mapping[str, ModelConfig], running: Mapping[str, Running]) -> None:
-    """Refuse a change of a step by which an ensemble that stays would be unloaded: Triton drops it without a word.
-
-    Raises: RepositoryError.
-    """
-    for name, found in running.items():
-        if name in changed or found.config is None or not found.ready:
-            continue
-        for step in found.config.ensemble_scheduling.step:
-            config = changed.get(step.model_name)
-            if config is not None and (lost := list(_lost(step.input_map, config.input))):
-                _refuse(name, step.model_name, "input", lost[0])
-            if config is not None and (lost := list(_lost(step.output_map, config.output))):
-                _refuse(name, step.model_name, "output", lost[0])
-
-
 def affected(models: Iterable[str], running: Mapping[str, Running], wanted: Mapping[str, Wanted]) -> list[str]:
     """Return the running models above some others: ensembles of them, and models that call them."""
     found: dict[str, None] = dict.fromkeys(models)
@@ -97,6 +85,16 @@ def affected(models: Iterable[str], running: Mapping[str, Running], wanted: Mapp
         if not more:
             return [name for name in found if name not in set(models)]
         found.update(dict.fromkeys(more))
+
+
+def _ordered(steps: list[Step], wanted: Mapping[str, Wanted], running: Mapping[str, Running]) -> list[Step]:
+    """Return steps in the order that Triton accepts: an ensemble shrinks before its steps, and grows after them."""
+    by_model = {step.model: step for step in steps}
+    configs = {name: wanted[name].config for name in reversed(list(wanted))}
+    current = {name: one.config for name, one in running.items() if one.config is not None}
+    place = {name: index for index, name in enumerate(wanted)}
+    stages = load_stages(configs, current, by_model.keys())
+    return [by_model[name] for stage in stages for name in sorted(stage, key=place.__getitem__)]
 
 
 def _below(name: str, running: Running, wanted: Mapping[str, Wanted]) -> list[str]:
@@ -137,18 +135,3 @@ def _reasons(model: Wanted, versions: Mapping[int, str], present: Content | None
     if present.config != model.content.config:
         lines = differences(model.config, present.config or ModelConfig())
         yield from lines[:SHOWN] or ["config.pbtxt differs"]
-
-
-def _lost(mapped: Iterable[str], tensors: Iterable[object]) -> Iterator[str]:
-    """Yield the tensors of a step that an ensemble maps and the new configuration, where it names any, has not."""
-    known = {getattr(tensor, "name", "") for tensor in tensors}
-    return (name for name in mapped if known and name not in known)
-
-
-def _refuse(ensemble: str, step: str, kind: str, tensor: str) -> None:
-    raise RepositoryError(
-        f"'{ensemble}', which runs and is not changed, maps the {kind} '{tensor}' of '{step}', which the new one has "
-        "not: Triton would unload it",
-        where=step,
-        hint=f"change '{ensemble}' in the same repository, or keep the tensor's name",
-    )

@@ -86,7 +86,7 @@ def deploy_live(order: Order) -> Outcome:
         notes = [said for one in (uploads, site)[site is uploads :] if (said := recover(one, is_dry=order.is_dry))]
         running = observe(control)
         wanted = read_wanted(repository, server.host)
-        plan = make_plan(wanted, running, site.place)
+        plan = make_plan(wanted, running, site.place, is_forced=order.is_forced)
         if plan.units and not order.is_dry:
             notes += roll_out(plan, wanted, running, site)
     return Outcome(server, url, plan, running, tuple(notes), order.is_dry)

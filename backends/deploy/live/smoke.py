@@ -37,11 +37,15 @@ class Outcome(enum.Enum):
 
 @dataclass(frozen=True)
 class Smoke:
-    """A model's answer to one request; `said` is what is wrong with it, `outputs` what came."""
+    """A model's answer to one request; `said` is what is wrong with it, `outputs` what came, `absent` what did not.
+
+    A model may leave out what its metadata has.
+    """
 
     outcome: Outcome
     said: str = ""
     outputs: frozenset[str] = frozenset()
+    absent: frozenset[str] = frozenset()
 
 
 def read_requests(path: Path) -> tuple[Requests, Path]:
@@ -54,7 +58,9 @@ def read_requests(path: Path) -> tuple[Requests, Path]:
         content = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
         raise UsageError(f"cannot read {path}: {problem}", hint=hint) from None
-    rows = {str(name): one if isinstance(one, list) else [one] for name, one in dict(content).items()}
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} holds no requests by model", hint=hint)
+    rows = {name: one if isinstance(one, list) else [one] for name, one in content.items()}
     if not all(isinstance(row, dict) for one in rows.values() for row in one):
         raise UsageError(f"{path} holds no requests by model", hint=hint)
     return rows, path.parent
@@ -73,7 +79,8 @@ def ask(client: Client, model: str, rows: Sequence[Mapping[str, Any]] = (), fold
         return Smoke(Outcome.WRONG if rows else Outcome.REFUSED, _first_line(problem))
     wrong = [line for response in responses for line in mismatches(response, target.metadata)]
     names = frozenset(name for response in responses for name in response.outputs)
-    return Smoke(Outcome.WRONG if wrong else Outcome.ANSWERED, "; ".join(dict.fromkeys(wrong)), names)
+    absent = frozenset(spec.name for spec in target.metadata.outputs) - names
+    return Smoke(Outcome.WRONG if wrong else Outcome.ANSWERED, "; ".join(dict.fromkeys(wrong)), names, absent)
 
 
 def judge(now: Smoke, before: Smoke | None, *, is_given: bool) -> str:
@@ -86,7 +93,7 @@ def judge(now: Smoke, before: Smoke | None, *, is_given: bool) -> str:
         return f"does not answer: {now.said}"
     was = before.outcome if before is not None else None
     if now.outcome is Outcome.ANSWERED:
-        lost = sorted(before.outputs - now.outputs) if before is not None and was is Outcome.ANSWERED else []
+        lost = sorted(before.outputs & now.absent) if before is not None and was is Outcome.ANSWERED else []
         return f"no longer answers with {', '.join(lost)}" if lost else ""
     if now.outcome is Outcome.WRONG:
         return "" if was is Outcome.WRONG else f"answers wrongly: {now.said}"

@@ -10,7 +10,6 @@ from pathlib import Path
 from tritonsmith.backends.client.base import Client
 from tritonsmith.backends.client.configs import as_json, as_message, as_submitted
 from tritonsmith.backends.client.control import Control
-from tritonsmith.backends.client.stages import load_stages
 from tritonsmith.backends.deploy.live.core import MARK, Content, Plan, Running, Step, Unit, Wanted
 from tritonsmith.backends.deploy.live.differences import differences
 from tritonsmith.backends.deploy.live.wanted import mark_of
@@ -61,17 +60,18 @@ class Uploads:
         """Return a unit for each step: a call carries one model.
 
         An ensemble's load polls its steps again, and those that lie on the server's disk too fall back to that: they
-        are uploaded once more after it.
+        are uploaded once more after it, where that is forced.
+
+        Raises: RepositoryError.
         """
         by_model = {step.model: step for step in steps}
-        configs = {name: wanted[name].config for name in reversed(list(wanted))}
-        current = {name: one.config for name, one in running.items() if one.config is not None}
-        order = [name for stage in load_stages(configs, current, by_model.keys()) for name in _sorted(stage, wanted)]
         units = []
-        for name in order:
-            inner = {step.model_name for step in configs[name].ensemble_scheduling.step}
-            again = [one for one in wanted if one in inner and self._falls_back(one, by_model, running)]
-            units.append(Unit((by_model[name],), (name, *again)))
+        for step in steps:
+            inner = {one.model_name for one in wanted[step.model].config.ensemble_scheduling.step}
+            again = [name for name in wanted if name in inner and self._falls_back(name, by_model, running)]
+            if again and not self._is_forced:
+                _refuse_fallback(step.model, again)
+            units.append(Unit((step,), (step.model, *again)))
         return tuple(units)
 
     def prepare(self, plan: Plan, wanted: Mapping[str, Wanted], running: Mapping[str, Running]) -> None:
@@ -208,10 +208,14 @@ def mark(running: Running) -> str:
     return str(running.config.metric_tags.get(MARK, "")) if running.config is not None else ""
 
 
-def _sorted(names: Sequence[str], wanted: Mapping[str, Wanted]) -> list[str]:
-    """Return models in the order of their loading: called ones before callers."""
-    place = {name: index for index, name in enumerate(wanted)}
-    return sorted(names, key=place.__getitem__)
+def _refuse_fallback(ensemble: str, steps: Sequence[str]) -> None:
+    named = ", ".join(f"'{name}'" for name in steps)
+    raise RepositoryError(
+        f"loading '{ensemble}' puts {named} back to what lies on the server's disk, until uploaded once more",
+        where=ensemble,
+        hint="--server-repository names the server's folder, which has no such gap; or --force, if requests may fail "
+        "or get older answers meanwhile",
+    )
 
 
 def _renumbered(folder: Path, numbers: Mapping[int, int]) -> Iterator[tuple[str, bytes]]:

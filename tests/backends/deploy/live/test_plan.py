@@ -9,7 +9,8 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.deploy.live.core import Content, Running, Wanted
 from tritonsmith.backends.deploy.live.folder import grouped
-from tritonsmith.backends.deploy.live.plan import affected, compare, numbered_by_user, require_wiring
+from tritonsmith.backends.deploy.live.plan import affected, compare, numbered_by_user
+from tritonsmith.backends.deploy.live.seams import require_wiring
 from tritonsmith.generator.errors import RepositoryError
 
 
@@ -95,12 +96,20 @@ def test_so_do_those_that_an_ensemble_asks_for() -> None:
     assert "m" in numbered_by_user({"m": wanted(M), "e": wanted(ensemble("e", "m", version=1))})
 
 
-def test_an_ensemble_that_stays_may_not_lose_a_tensor_of_its_step() -> None:
-    running = {"e": runs(ensemble("e", "m"), 1), "m": runs(M, 1)}
-    renamed = config('input { name: "x" } output { name: "w" }')
-    with pytest.raises(RepositoryError, match="output 'y' of 'm'"):
-        require_wiring({"m": renamed}, running)
-    require_wiring({"m": renamed, "e": ensemble("e", "m")}, running)
+TENSORS = 'input { name: "x" data_type: TYPE_FP32 dims: 4 } output { name: "y" data_type: TYPE_FP32 dims: 4 }'
+STEP = config(TENSORS)
+
+
+@pytest.mark.parametrize(("old", "new"), [('"y"', '"w"'), ("TYPE_FP32", "TYPE_FP16"), ("dims: 4", "dims: 5")])
+def test_a_tensor_between_a_step_and_a_running_ensemble_stays_as_it_is(old: str, new: str) -> None:
+    running = {"e": runs(ensemble("e", "m"), 1), "m": runs(STEP, 1)}
+    other = config(TENSORS.replace(old, new))
+    with pytest.raises(RepositoryError, match=r"which runs, maps the (in|out)put"):
+        require_wiring({"m": other}, running, is_forced=True)
+    with pytest.raises(RepositoryError, match="until the new one is there"):
+        require_wiring({"m": other, "e": ensemble("e", "m")}, running, is_forced=False)
+    require_wiring({"m": other, "e": ensemble("e", "m")}, running, is_forced=True)
+    require_wiring({"m": STEP}, running, is_forced=False)
 
 
 def test_above_a_model_are_its_ensembles_and_its_callers() -> None:
@@ -110,11 +119,10 @@ def test_above_a_model_are_its_ensembles_and_its_callers() -> None:
     assert affected(["m"], running, known) == ["e", "outer", "caller"]
 
 
-def test_an_ensemble_and_its_steps_change_at_once_and_others_alone() -> None:
-    models = {"a": config(name="a"), "b": config(name="b"), "c": config(name="c"), "e": ensemble("e", "a", "c")}
-    known = {name: wanted(model) for name, model in models.items()}
-    steps = [compare(one, None, Running({}), is_numbered=False) for one in known.values()]
-    assert [[step.model for step in group] for group in grouped(steps, known)] == [["b"], ["a", "c", "e"]]
+def test_those_of_a_pair_are_changed_together_where_the_last_of_them_stands() -> None:
+    steps = [compare(wanted(config(name=name)), None, Running({}), is_numbered=False) for name in "abce"]
+    groups = grouped(steps, [("e", "a"), ("e", "c"), ("e", "gone")])
+    assert [[step.model for step in group] for group in groups] == [["b"], ["a", "c", "e"]]
 
 
 def test_a_step_says_what_it_was() -> None:
