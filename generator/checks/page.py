@@ -11,11 +11,14 @@ from tritonsmith.generator.checks.explain import consequence_of, explanation_of
 from tritonsmith.generator.checks.registry import Check, all_checks
 
 PAGE = Path(__file__).parent / "README.md"
+_MANIFESTS = "manifests: "
 _HEAD = """# Findings of `check`
 
 Made by `make findings` from the rules themselves. In a terminal: `tritonsmith check --explain CODE`.
 An error says what follows: the model will not load, its load hangs or crashes the server, or it loads and fails at
 requests. A warning will be regretted; a note only a newer release or the client can change.
+Codes that begin with TK are about Kubernetes manifests: of them an error says that the cluster refuses it, that its
+pods never become ready, or that it does not do its part; what hurts in production is a warning, what is taste a note.
 Triton's own messages are quoted as its source words them, `{...}` for what differs.
 
 Of what is known to go wrong with TensorRT-LLM some has no rule, since no file tells what a client will send:
@@ -30,7 +33,7 @@ def findings_page() -> str:
     """Return the page: for each subject a table of its checks, then each with its reason, message and source."""
     checks = sorted(all_checks().values(), key=lambda check: (_subject(check), check.code))
     groups = [(subject, list(group)) for subject, group in groupby(checks, key=_subject)]
-    groups.sort(key=lambda group: group[1][0].code)
+    groups.sort(key=lambda group: (group[0].startswith(_MANIFESTS), group[1][0].code))
     return "\n".join([_HEAD, *(line for subject, group in groups for line in _section(subject, group))])
 
 
@@ -58,7 +61,8 @@ def _entry(check: Check) -> Iterator[str]:
 def _subject(check: Check) -> str:
     """Return the module, or the package, in which a check stands."""
     module = check.rule.__module__.removeprefix("tritonsmith.generator.checks.").removeprefix("rules.")
-    return module.partition(".")[0]
+    head, _, rest = module.partition(".")
+    return f"{_MANIFESTS}{rest.removeprefix('rules.')}" if head == "manifests" else head
 
 
 def _cell(text: str) -> str:

@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 
 import click
 
-from tritonsmith.backends.checking import Question, ask
+from tritonsmith.backends.checking import Asked, Question, ask
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import TritonsmithError
 from tritonsmith.generator.repository.names import CONFIG_FILE, LOCK_FILE
@@ -134,7 +134,8 @@ def _run_case(folder: Path, number: int, seed: int, outcome: Outcome) -> None:
         with _limited(), _watched(folder, opened):
             asked = ask(question)
             findings = asked.report().findings
-            unread = [model for model in asked.case.repository.models.values() if model.text and model.config is None]
+            models = asked.case.repository.models.values() if isinstance(asked, Asked) else ()  # else manifests
+            unread = [model for model in models if model.text and model.config is None]
         outcome.counts["findings" if findings else "nothing found"] += 1
         outcome.counts["parsed"] += not unread
     except TritonsmithError as problem:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar, cast
 
-from tritonsmith.generator.checks.manifests.nodes import text_at
+from tritonsmith.generator.checks.manifests.nodes import text_at, words_at
 from tritonsmith.generator.checks.manifests.objects import Object, Problem, are_together, selects
 from tritonsmith.generator.checks.manifests.pods import Container, Pod, pods_of
 from tritonsmith.generator.spec.tree import Node
@@ -31,7 +31,9 @@ class Manifests:
     @cached_property
     def pods(self) -> list[Pod]:
         """The pods that the objects make."""
-        return [pod for one in self.objects for pod in pods_of(one)]
+        configs = {one.name: words_at(one.node, "data") for one in self.of_kind("ConfigMap")}
+        users = self.of_kind("InferenceService")
+        return [pod for one in self.objects for pod in pods_of(one, configs, users)]
 
     @property
     def servers(self) -> Iterator[tuple[Pod, Container]]:

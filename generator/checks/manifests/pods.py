@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -25,8 +25,10 @@ from tritonsmith.generator.checks.manifests.nodes import (
 from tritonsmith.generator.checks.manifests.objects import Object
 from tritonsmith.generator.checks.manifests.start import SERVER, Start, read_start
 from tritonsmith.generator.findings import Place
-from tritonsmith.generator.spec.tree import Node
+from tritonsmith.generator.spec.tree import Mapping, Node
+from tritonsmith.generator.spec.tree import Sequence as Items
 
+Configs = AnyMapping[str, AnyMapping[str, str]]  # the data of ConfigMaps, by name
 LWS = "LeaderWorkerSet"
 RUNTIMES = ("ServingRuntime", "ClusterServingRuntime")
 SCALABLE = ("Deployment", "StatefulSet", "ReplicaSet", LWS)
@@ -46,6 +48,7 @@ _ENGINES = re.compile(r"trt-?llm|tensorrt-?_?llm", re.IGNORECASE)
 # Ports that Triton listens on unless it is told otherwise. Source: server: command_line_parser.cc.
 TRITON_PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}
 SHARED_MEMORY = "Memory"
+_WORKER = re.compile(r"(-|^)worker-?[0-9]*$")  # a Deployment for each rank
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,11 +171,20 @@ class Pod:
     template: Node
     role: str = ""  # leader or worker
     labels: AnyMapping[str, str] = field(default_factory=dict)
+    configs: Configs = field(default_factory=dict)
+    is_whole: bool = True  # else KServe's, whose own part of the pod is not in the set
 
     @cached_property
     def spec(self) -> Node:
         """The pod's spec."""
         return at(self.template, "spec") or self.owner.node
+
+    def file(self, path: str) -> str:
+        """Return the text of a file that the pod has of a ConfigMap, by its path or its name alone."""
+        name = PurePosixPath(path).name
+        mounted = {text_at(volume, "configMap", "name") for volume in self.volumes.values()}
+        texts = [data[name] for config, data in self.configs.items() if name in data and config in mounted]
+        return next((text for text in texts), "")
 
     def place(self, *path: Step) -> Place:
         """Return where something of its spec was written, or the nearest key around it."""
@@ -206,7 +218,8 @@ class Pod:
     @property
     def serves(self) -> bool:
         """Whether requests come to it: not to a worker, nor to a job."""
-        return self.server is not None and self.role != "worker" and self.owner.kind not in ("Job", "CronJob")
+        is_worker = self.role == "worker" or bool(_WORKER.search(self.owner.name))
+        return self.server is not None and not is_worker and self.owner.kind not in ("Job", "CronJob")
 
     @cached_property
     def volumes(self) -> dict[str, Node]:
@@ -245,19 +258,36 @@ class Pod:
         return {number for one in self.containers for number in one.port_numbers}
 
 
-def pods_of(owner: Object) -> Iterator[Pod]:
-    """Yield the templates of pods that an object holds."""
+def pods_of(owner: Object, configs: Configs, users: Sequence[Object] = ()) -> Iterator[Pod]:
+    """Yield the templates of pods that an object holds.
+
+    `users` are InferenceServices: a pod of KServe's is what its runtime says over what its service's predictor says.
+    """
     if owner.kind in RUNTIMES:
-        spec = owner.at("spec")
-        if spec is not None and items_at(spec, "containers"):
-            yield Pod(owner, owner.node, labels=words_at(spec, "labels"))
+        yield from _runtime_pods(owner, configs, users)
         return
     for role, path in _TEMPLATES.get(owner.kind, ()):
         template = owner.at(*path)
         if template is None and role == "leader":  # the workers' is the leader's too
             template = owner.at("spec", "leaderWorkerTemplate", "workerTemplate")
         if template is not None and items_at(template, "spec", "containers"):
-            yield Pod(owner, template, role, words_at(template, "metadata", "labels") | _group_labels(owner, role))
+            labels = words_at(template, "metadata", "labels") | _group_labels(owner, role)
+            yield Pod(owner, template, role, labels, configs)
+
+
+def _runtime_pods(owner: Object, configs: Configs, users: Sequence[Object]) -> Iterator[Pod]:
+    spec = owner.at("spec")
+    if not isinstance(spec, Mapping) or not items_at(spec, "containers"):
+        return
+    predictors = [one.at("spec", "predictor") for one in users]
+    used = [one for one in predictors if isinstance(one, Mapping) and text_at(one, "model", "runtime") == owner.name]
+    for predictor in used or [Mapping({}, spec.place)]:
+        entries, keys = {**predictor.entries, **spec.entries}, {**predictor.keys, **spec.keys}
+        for name in ("volumes", "imagePullSecrets"):
+            both = [*items_at(predictor, name), *items_at(spec, name)]
+            entries |= {name: Items(both, spec.place)} if both else {}
+        template = Mapping({"spec": Mapping(entries, spec.place, keys)}, owner.node.place)
+        yield Pod(owner, template, "", words_at(spec, "labels"), configs, is_whole=bool(used))
 
 
 def _group_labels(owner: Object, role: str) -> dict[str, str]:

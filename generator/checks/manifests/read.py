@@ -87,6 +87,9 @@ class _Reading:
             kind: Literal["template", "broken"] = "template" if "{{" in text else "broken"
             problems.append(Problem(kind, _place(problem.where, name), problem.message))
             return []
+        if found and "{{" in text:
+            problems.append(Problem("template", found[0].place, found[0].message))
+            return []
         problems += [Problem("broken", one.place, one.message) for one in found]
         return documents
 

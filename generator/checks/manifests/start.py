@@ -39,6 +39,11 @@ class Command:
         """Whether tritonserver is in it, under mpirun too."""
         return any(PurePosixPath(word).name == SERVER for word in self.words)
 
+    @property
+    def has_mpi(self) -> bool:
+        """Whether mpirun is in it."""
+        return any(PurePosixPath(word).name in _MPI for word in self.words)
+
     def options(self) -> Iterator[tuple[str, str]]:
         """Yield the options, by name without dashes, each with its value."""
         words = self.words[1:]
@@ -98,7 +103,7 @@ class Start:
     def ranks(self) -> int | None:
         """How many processes mpirun, or a launch script, starts; None where nothing says."""
         for command in self.commands:
-            if command.program in _MPI:
+            if command.has_mpi:
                 return _mpi_ranks(command.words)
         for command in self.commands:
             given = {name.replace("-", "_"): value for name, value in command.options()}
@@ -107,11 +112,6 @@ class Start:
             if world or tensor:
                 return world or (tensor or 1) * (pipeline or 1)
         return None
-
-    @property
-    def has_mpi(self) -> bool:
-        """Whether mpirun starts the server."""
-        return any(command.program in _MPI for command in self.commands)
 
     @property
     def keeps_signals(self) -> bool:
@@ -128,8 +128,16 @@ class Start:
             return ""
         words = self.main.words
         if not _PYTHON.fullmatch(self.main.program):
-            return words[0] if words and words[0].endswith(".py") else ""
+            return words[0] if words[0].endswith(".py") else ""
         return next((word for word in words[1:] if word.endswith(".py")), "")
+
+    @property
+    def shell_script(self) -> str:
+        """The file of a shell script that is process 1, empty where there is none."""
+        words = self.main.words if self.main is not None and not self.is_shell else ()
+        if not words or self.main is None or self.main.program not in _SHELLS:
+            return words[0] if words and words[0].endswith(".sh") else ""
+        return next((word for word in words[1:] if not word.startswith("-")), "")
 
 
 def read_start(command: Sequence[str], args: Sequence[str]) -> Start:

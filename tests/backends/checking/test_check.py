@@ -70,7 +70,6 @@ def test_the_status_is_the_answer(tmp_path: Path, config: str, options: list[str
         ("nowhere.yaml", None, "no such file or folder"),
         ("notes.txt", "hello", "neither a spec"),
         ("config.pbtxt", PLAIN, "neither a spec"),
-        ("k.yaml", "apiVersion: v1\nkind: Service\n---\napiVersion: apps/v1\nkind: Deployment\n", "Kubernetes"),
     ],
 )
 def test_what_can_not_be_checked_is_4(tmp_path: Path, name: str, text: str | None, said: str) -> None:

@@ -24,7 +24,7 @@ def test_the_page_has_every_check_once_and_links_that_lead_somewhere() -> None:
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_a_check_says_what_holds_why_and_what_follows(check: Check) -> None:
-    assert re.fullmatch(r"TS\d{3}", check.code)
+    assert re.fullmatch(r"T[SK]\d{3}", check.code)
     assert not check.title.endswith(".")
     told = explanation_of(check)
     assert told.reason, "the docstring says why it matters"

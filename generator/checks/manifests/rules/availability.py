@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tritonsmith.generator.checks.manifests.case import Manifests
 from tritonsmith.generator.checks.manifests.nodes import at, items_at, number_at
 from tritonsmith.generator.checks.manifests.objects import Object, are_together, selects
-from tritonsmith.generator.checks.manifests.pods import Pod
+from tritonsmith.generator.checks.manifests.pods import SCALABLE, Pod
 from tritonsmith.generator.checks.registry import check_manifests
 from tritonsmith.generator.findings import Finding
 
@@ -63,8 +63,10 @@ def fleets_are_spread(case: Manifests) -> Iterator[Finding]:
 def one_is_enough(case: Manifests) -> Iterator[Finding]:
     """A lone pod that is moved or restarted is an outage for as long as its models load."""
     for pod, _ in case.fleet:
-        if most_replicas(case, pod) == 1 and pod.owner.kind in ("Deployment", "StatefulSet", "LeaderWorkerSet"):
+        if most_replicas(case, pod) == 1 and pod.owner.kind in SCALABLE:
             place = pod.owner.place("spec", "replicas") if pod.owner.at("spec", "replicas") else pod.owner.place("spec")
+            if place.file != pod.owner.place("metadata", "name").file:
+                continue  # an overlay's decision
             message = "one replica: a restart is an outage for as long as models load"
             yield pod.owner.note(place, message, remedy="replicas: 2")
 

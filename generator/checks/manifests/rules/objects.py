@@ -164,7 +164,9 @@ def numbers_are_in_range(case: Manifests) -> Iterator[Finding]:
 def fields_are_known(case: Manifests) -> Iterator[Finding]:
     """What an operator's kind does not know is refused, or dropped in silence by an older client.
 
-    Judged are the kinds for which `deploy` writes objects; their schemas are in generator/manifests/kubernetes/schemas.
+    Judged are the kinds for which `deploy` writes objects.
+
+    Source: the operators' own types, named in generator/manifests/kubernetes/schemas; kubernetes: field validation.
     """
     for one in case.objects:
         schema = schema_of(one.api, one.kind)

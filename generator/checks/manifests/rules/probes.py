@@ -23,7 +23,10 @@ _OPENAI = ("/health", "/health/ready")  # of Triton's OpenAI front end
 
 @check_manifests("TK200", "a probe's port exists", phase=Phase.START)
 def probe_ports_exist(case: Manifests) -> Iterator[Finding]:
-    """A probe names a port of its own container; another name fails each time."""
+    """A probe names a port of its own container; another name fails each time.
+
+    Source: kubernetes: pkg/probe (the container's own ports are looked through).
+    """
     for pod in case.pods:
         for container in (*pod.init_containers, *pod.containers):
             for probe in PROBES:

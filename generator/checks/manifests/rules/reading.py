@@ -13,6 +13,8 @@ from tritonsmith.generator.findings import Finding, Phase, error, note, warning
 def files_can_be_read(case: Manifests) -> Iterator[Finding]:
     """A file that is no YAML, a key that is given twice, or a resource of a kustomization that is not there: kubectl
     stops at it, or takes one of two values.
+
+    Source: kubectl: apply (strict decoding); kustomize: build.
     """
     for problem in case.problems:
         if problem.kind == "broken":

@@ -112,6 +112,8 @@ def policy_ports_exist(case: Manifests) -> Iterator[Finding]:
 def names_are_spelled_alike(case: Manifests) -> Iterator[Finding]:
     """A pod waits for a ConfigMap, a Secret, a claim or an account that is not there. What the set does not hold may
     be in the cluster; a name that is nearly one of the set's is taken for a slip.
+
+    Source: kubernetes: Volumes, Secrets, ServiceAccounts (a pod whose parts are missing does not start).
     """
     for pod in case.pods:
         for kind, scalar in _named(pod):

@@ -31,7 +31,7 @@ def servers_are_not_root(case: Manifests) -> Iterator[Finding]:
         if user == 0:
             place = _place(server, "runAsUser")
             yield pod.owner.warning(place, f"{server.name} runs as root", remedy="runAsNonRoot: true, runAsUser: 1000")
-        elif not _flag(server, "runAsNonRoot") and not user:
+        elif not _flag(server, "runAsNonRoot") and not user and pod.is_whole:
             place = _place(server, "runAsNonRoot")
             message = f"nothing keeps {server.name} from running as root"
             yield pod.owner.warning(place, message, remedy="runAsNonRoot: true, runAsUser: 1000")
@@ -78,7 +78,7 @@ def system_calls_are_filtered(case: Manifests) -> Iterator[Finding]:
     """
     for pod, server in case.servers:
         kind = text_at(server.security("seccompProfile"), "type")
-        if kind not in ("RuntimeDefault", "Localhost"):
+        if kind not in ("RuntimeDefault", "Localhost") and pod.is_whole:
             place = _place(server, "seccompProfile")
             message = f"{server.name} has no seccomp profile"
             yield pod.owner.warning(place, message, remedy="seccompProfile: {type: RuntimeDefault}")
@@ -130,7 +130,7 @@ def ranks_are_not_root(case: Manifests) -> Iterator[Finding]:
     """
     for pod, server in case.servers:
         words = {word for command in server.start.commands for word in command.words}
-        if "--allow-run-as-root" in words and not _flag(server, "runAsNonRoot"):
+        if "--allow-run-as-root" in words and not _flag(server, "runAsNonRoot") and pod.is_whole:
             message = "mpirun is made to run as root"
             yield pod.owner.warning(server.start_place, message, remedy="runAsNonRoot: true, runAsUser: 1000")
 

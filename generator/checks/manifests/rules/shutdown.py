@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from tritonsmith.generator.checks.manifests.case import Manifests
-from tritonsmith.generator.checks.manifests.nodes import at, number_at, texts_at, words_at
-from tritonsmith.generator.checks.manifests.pods import Container
+from tritonsmith.generator.checks.manifests.nodes import at, number_at, texts_at
+from tritonsmith.generator.checks.manifests.pods import Container, Pod
 from tritonsmith.generator.checks.registry import check_manifests
 from tritonsmith.generator.findings import Finding
 
@@ -16,7 +16,10 @@ EXIT_TIMEOUT_S = 30  # tritonserver's own --exit-timeout-secs
 GRACE_S = 30  # Kubernetes' own terminationGracePeriodSeconds
 MARGIN_S = 5  # between the end of Triton's drain and SIGKILL
 _SLEEPS = re.compile(r"\bsleep\s+([0-9]+)")
-_FORWARDS = re.compile(r"os\.exec|signal\.signal|add_signal_handler")
+_FORWARDS = re.compile(r"os\.exec|signal\.signal|add_signal_handler|uvicorn")
+_GIVES_WAY = re.compile(r"^\s*(exec|trap)\s", re.MULTILINE)
+# Source: server: python/openai/openai_frontend/main.py (signal.signal).
+_HANDLES = ("openai_frontend/main.py",)
 
 
 @check_manifests("TK220", "a pod leaves its Services before its server ends")
@@ -41,6 +44,8 @@ def grace_covers_the_drain(case: Manifests) -> Iterator[Finding]:
     Source: kubernetes: Pod Lifecycle (termination); server: command_line_parser.cc (exit-timeout-secs).
     """
     for pod, server in case.serving:
+        if not pod.is_whole:
+            continue
         grace = number_at(pod.spec, "terminationGracePeriodSeconds")
         grace_s = GRACE_S if grace is None else grace
         option = server.start.option("exit-timeout-secs")
@@ -65,7 +70,10 @@ def signals_reach_the_server(case: Manifests) -> Iterator[Finding]:
         if server.start.keeps_signals:
             message = "a shell is process 1 and keeps SIGTERM from the server"
             yield pod.owner.warning(place, message, remedy="exec tritonserver ... as the script's last command")
-        elif (script := server.start.python_script) and not _forwards(case, script):
+        elif (script := server.start.shell_script) and (text := pod.file(script)) and not _GIVES_WAY.search(text):
+            message = f"{PurePosixPath(script).name} is process 1, and keeps SIGTERM from the server"
+            yield pod.owner.warning(place, message, remedy="exec what it runs last")
+        elif (script := server.start.python_script) and not _forwards(pod, script):
             message = f"{PurePosixPath(script).name} is process 1: Python ignores SIGTERM unless the script handles it"
             yield pod.owner.warning(place, message, remedy="end the script with os.execvp, or pass SIGTERM on")
 
@@ -92,8 +100,6 @@ def pre_stop_s(server: Container) -> int:
     return sum(int(found) for found in _SLEEPS.findall(" ".join(texts_at(hook, "exec", "command"))))
 
 
-def _forwards(case: Manifests, script: str) -> bool:
-    """Whether a script of one of the set's ConfigMaps handles signals."""
-    name = PurePosixPath(script).name
-    texts = (words_at(one.node, "data").get(name, "") for one in case.of_kind("ConfigMap"))
-    return any(_FORWARDS.search(text) for text in texts)
+def _forwards(pod: Pod, script: str) -> bool:
+    """Whether a Python script handles signals: one that is known, or one of the pod's ConfigMaps."""
+    return script.endswith(_HANDLES) or bool(_FORWARDS.search(pod.file(script)))
