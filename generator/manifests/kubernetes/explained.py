@@ -16,7 +16,7 @@ from tritonsmith.generator.manifests.kubernetes.core import GRACE_MARGIN_S, MIB,
 from tritonsmith.generator.manifests.kubernetes.picker import PICKER_IMAGE, SMALLEST_BLOCK, routes_by_prefix
 from tritonsmith.generator.manifests.kubernetes.placement import products
 from tritonsmith.generator.manifests.kubernetes.probes import STARTUP_PERIOD_S
-from tritonsmith.generator.manifests.kubernetes.scaling import pod_metric, quantity
+from tritonsmith.generator.manifests.kubernetes.scaling import pod_metric, prometheus_address, quantity
 from tritonsmith.generator.manifests.kubernetes.sources import is_fetched
 from tritonsmith.generator.manifests.kubernetes.spill import DEPTH, FRACTION, MOST
 
@@ -75,6 +75,7 @@ def explained(workload: Workload, files: Collection[str]) -> dict[str, bytes]:
         prerequisites=list(prerequisites(workload)),
         numbers=list(numbers(workload)),
         metric=pod_metric(workload, workload.deploy.autoscale) if workload.deploy.autoscale else None,
+        prometheus=prometheus_address(workload, workload.deploy.autoscale) if workload.deploy.autoscale else "",
         alerts=alert_rules(workload) if workload.metrics_port else [],
         pushed_to=re.sub(r"/[0-9a-f]{64}$", "", workload.deploy.repository.store or ""),
         is_group=workload.needs.nodes > 1,

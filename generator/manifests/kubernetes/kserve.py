@@ -16,7 +16,7 @@ from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
 from tritonsmith.generator.manifests.kubernetes.pod import pod_spec
 from tritonsmith.generator.manifests.kubernetes.ranks import rank_scripts
-from tritonsmith.generator.manifests.kubernetes.scaling import behavior, fleet_query, pod_metric
+from tritonsmith.generator.manifests.kubernetes.scaling import behavior, fleet_query, pod_metric, prometheus_address
 from tritonsmith.generator.manifests.kubernetes.security import service_accounts
 from tritonsmith.generator.manifests.kubernetes.workload import rolling_update
 from tritonsmith.generator.manifests.server import MODELS, PORTS
@@ -158,7 +158,7 @@ def _metric(workload: Workload, autoscale: Autoscale) -> dict[str, Any]:
     metric = pod_metric(workload, autoscale)
     asked = {
         "backend": "prometheus",
-        "serverAddress": autoscale.prometheus,
+        "serverAddress": prometheus_address(workload, autoscale),
         "query": fleet_query(workload, metric),
     }
     # becomes KEDA's threshold, which is an average per pod

@@ -123,6 +123,11 @@ def fleet_query(workload: Workload, metric: PodMetric) -> str:
     return f"sum({known} or ({series(workload, PENDING)} > bool 0) * {metric.target:g})"
 
 
+def prometheus_address(workload: Workload, autoscale: Autoscale) -> str:
+    """Return where KEDA asks: the Prometheus operator's own Service where the spec does not say."""
+    return autoscale.prometheus or f"http://prometheus-operated.{workload.deploy.monitoring}:9090"
+
+
 def behavior(workload: Workload) -> Manifest:
     """Return how fast the number of replicas changes.
 
@@ -154,13 +159,14 @@ def _triggers(workload: Workload, autoscale: Autoscale) -> list[Manifest]:
     metric = pod_metric(workload, autoscale)
     # no value is an error, and the fallback's turn; without pods it is the rule
     nulls = "true" if autoscale.minimum == 0 else "false"
-    triggers = [_trigger(autoscale, "load", fleet_query(workload, metric), f"{metric.target:g}", nulls)]
+    address = prometheus_address(workload, autoscale)
+    triggers = [_trigger(address, "load", fleet_query(workload, metric), f"{metric.target:g}", nulls)]
     if autoscale.wake_on:
-        triggers.append(_trigger(autoscale, "wake", autoscale.wake_on, WAKES_ONLY, "true"))
+        triggers.append(_trigger(address, "wake", autoscale.wake_on, WAKES_ONLY, "true"))
     return triggers
 
 
-def _trigger(autoscale: Autoscale, name: str, query: str, threshold: str, nulls: str) -> Manifest:
-    found = {"serverAddress": autoscale.prometheus, "query": query, "threshold": threshold}
+def _trigger(address: str, name: str, query: str, threshold: str, nulls: str) -> Manifest:
+    found = {"serverAddress": address, "query": query, "threshold": threshold}
     found |= {"activationThreshold": "0", "ignoreNullValues": nulls}
     return {"type": "prometheus", "name": name, "metricType": "AverageValue", "metadata": found}
