@@ -36,7 +36,7 @@ def reached(address: Address) -> Iterator[Any]:
     except ImportError as problem:
         package = PACKAGES[address.url.partition(":")[0]]
         raise ToolMissingError(
-            f"{address.url} needs {package}, which is not installed ({problem.name} is missing)", hint=INSTALL
+            f"{address.url} needs {package}, which cannot be imported: {problem.__cause__ or problem}", hint=INSTALL
         ) from None
     except FileNotFoundError as problem:
         raise RepositoryError(
