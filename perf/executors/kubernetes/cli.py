@@ -25,11 +25,15 @@ from tritonsmith.perf.sweep import begin_sweep, missing_tasks
 
 @dataclass(frozen=True)
 class OutstandingJob:
-    """A sweep that lacks cells, the Job that measures them, and what each of its indices lacks, in words."""
+    """A sweep that lacks cells, the Job that measures them, and what each of its indices lacks, in words.
+
+    `was_written` where an earlier command wrote the same Job, which may have run since.
+    """
 
     fleet: Fleet
     folder: Path
     lacking: tuple[str, ...]
+    was_written: bool = False
 
     @property
     def sweep(self) -> Sweep:
@@ -52,6 +56,9 @@ class OutstandingJob:
         apply = ["kubectl", "apply", "--server-side", "-k", str(here)]
         wait = [*kubectl, "get", "job", self.fleet.name, "--watch"]
         measuring = [shlex.join(apply), f"{shlex.join(wait)}  # until it is Complete, or Failed"]
+        if self.was_written:  # what is applied again as it was does not run again
+            again = ["kubectl", "delete", "--ignore-not-found", "-k", str(here)]
+            measuring.insert(0, f"{shlex.join(again)}  # where it has run")
         if self.fleet.wish.is_store:
             return measuring
         pod = copy_name(self.fleet)
@@ -118,11 +125,11 @@ def sweep_on_kubernetes(
 
 def _written(fleet: Fleet, shelf: Shelf, folder: Path) -> OutstandingJob:
     where = job_folder(folder, fleet.name)
-    write_files(fleet, where)
+    was_written = not write_files(fleet, where)
     if fleet.wish.is_store and not fleet.fits_config_map:
         for name, content in fleet.orders.items():
             shelf.write(f"{fleet.name}/{name}", content)
-    return OutstandingJob(fleet, where, tuple(missing_lines(fleet.blocks, fleet.sweep, shelf)))
+    return OutstandingJob(fleet, where, tuple(missing_lines(fleet.blocks, fleet.sweep, shelf)), was_written)
 
 
 def _has_reasons(lines: tuple[str, ...]) -> bool:

@@ -46,7 +46,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Fleet:
-    """What a Job is made from: the sweep so far, the blocks that lack cells, and the requests to send."""
+    """What a Job is made from: the sweep so far, its pods' server, and the blocks that lack cells."""
 
     sweep: Sweep
     workload: Workload

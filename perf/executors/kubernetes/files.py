@@ -46,12 +46,12 @@ def copy_pod(fleet: Fleet) -> Manifest:
     container = {
         "name": "copy",
         "image": cell["image"],
-        "command": ["sleep", str(COPY_S)],
+        "command": ["sh", "-c", f"mkdir -p {fleet.results} && exec sleep {COPY_S}"],  # `kubectl cp` makes no parents
         "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
-        **({"securityContext": cell["securityContext"]} if "securityContext" in cell else {}),
+        "securityContext": cell["securityContext"],
         "volumeMounts": [mount],
     }
-    kept: Manifest = {key: pod[key] for key in ("securityContext", "automountServiceAccountToken") if key in pod}
+    kept: Manifest = {key: pod[key] for key in ("securityContext", "automountServiceAccountToken")}
     volumes = [volume for volume in pod["volumes"] if volume["name"] == "results"]
     spec = {
         **kept,
@@ -70,10 +70,12 @@ def copy_name(fleet: Fleet) -> str:
     return f"{fleet.folder}-copy"
 
 
-def write_files(fleet: Fleet, folder: Path) -> None:
-    """Write a Job's folder; one that is there is left as it is: its name says that it is this Job, edited or not.
+def write_files(fleet: Fleet, folder: Path) -> bool:
+    """Write a Job's folder and return whether it was; one that is there is left: it is this Job, edited or not.
 
     Raises: UsageError where the disk does not take it.
     """
-    if not (folder / "job.yaml").is_file():
-        write_folder(folder, render(fleet), is_forced=True)
+    if (folder / "job.yaml").is_file():
+        return False
+    write_folder(folder, render(fleet), is_forced=True)
+    return True

@@ -13,12 +13,15 @@ from tritonsmith.generator.manifests.kubernetes.core import Workload, plan_workl
 from tritonsmith.generator.manifests.kubernetes.memory import cpus, memory_mib
 from tritonsmith.generator.manifests.kubernetes.placement import products
 from tritonsmith.generator.manifests.kubernetes.refusals import require_possible
+from tritonsmith.generator.manifests.kubernetes.shutdown import version_of
 from tritonsmith.generator.repository.core import Repository
 from tritonsmith.perf.document import SweepPlan
 from tritonsmith.perf.executors.kubernetes.core import Wish
 from tritonsmith.perf.variants import all_variants, changed_configs
 
 GENERATOR_CPUS, GENERATOR_MIB = 2, 2048  # for perf_analyzer and what drives it, beside a server
+
+SINCE = (1, 29)  # backoffLimitPerIndex and sidecars are on by default
 
 
 def planned_workload(repository: Repository, plan: SweepPlan) -> Workload:
@@ -50,6 +53,11 @@ def measured_workload(workload: Workload, wish: Wish) -> Workload:
     Raises: UsageError for a server that no single pod is, or whose repository the cell cannot see; RepositoryError for
     a deployment that cannot be.
     """
+    if version_of(workload.deploy.kubernetes) < SINCE:
+        raise UsageError(
+            f"Kubernetes {workload.deploy.kubernetes} does not retry a Job's indices one by one",
+            hint="deploy: {kubernetes: '1.29'} in the spec, where the cluster is so new",
+        )
     if workload.needs.nodes > 1:
         raise UsageError(
             f"{workload.name} needs {workload.needs.nodes} nodes for one server, and an index of the Job is one pod",
