@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from tritonsmith.generator.spec.settings import Flag, Settings
 
@@ -15,7 +15,24 @@ GatewayName = Annotated[
     str, Field(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/)?[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")
 ]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
-StoreUrl = Annotated[str, Field(pattern=r"^(s3|gs|as)://[^\s]+$")]
+# Credentials come from a Secret or an account, never from a URL: manifests are committed.
+StoreUrl = Annotated[str, Field(pattern=r"^(s3|gs|as)://[^\s@]+$")]
+# RFC 1123, label; with room for an overlay's `-staging`.
+Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,53}[a-z0-9])?$")]
+ImageName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$")]
+LabelKey = Annotated[
+    str, Field(pattern=r"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
+]
+LabelValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
+
+
+def _require_below(path: str) -> str:
+    if ".." in path.split("/"):
+        raise ValueError("the path climbs out of the claim or the volume")
+    return path
+
+
+SubPath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]*$"), AfterValidator(_require_below)]
 ScaleMetric = Literal["queue_to_compute", "waiting", "kv_cache", "in_flight"]
 
 
@@ -26,8 +43,8 @@ class Source(Settings):
     store: StoreUrl | None = Field(
         None, description="s3://bucket/path, gs://bucket/path or as://account/container/path"
     )
-    volume: str | None = Field(None, min_length=1, description="an OCI image with the repository (Kubernetes 1.31)")
-    path: str = Field("", description="the repository's folder in the claim or the volume")
+    volume: ImageName | None = Field(None, description="an OCI image with the repository (Kubernetes 1.31)")
+    path: SubPath = Field("", description="the repository's folder in the claim or the volume")
     fetch: Literal["init", "server"] = Field(
         "init", description="a store's repository is copied by an init container, or by the server itself"
     )
@@ -43,8 +60,8 @@ class Source(Settings):
 class Gpus(Settings):
     """The GPUs that a pod asks for, beyond their number, which the models say."""
 
-    resource: str = Field("nvidia.com/gpu", description="e.g. nvidia.com/mig-1g.10gb, nvidia.com/gpu.shared")
-    products: tuple[str, ...] = Field((), description="of nvidia.com/gpu.product, e.g. NVIDIA-H100-80GB-HBM3")
+    resource: LabelKey = Field("nvidia.com/gpu", description="e.g. nvidia.com/mig-1g.10gb, nvidia.com/gpu.shared")
+    products: tuple[LabelValue, ...] = Field((), description="of nvidia.com/gpu.product, e.g. NVIDIA-H100-80GB-HBM3")
 
 
 class Autoscale(Settings):
@@ -67,8 +84,11 @@ class Autoscale(Settings):
         description="needed by minimum 0: a query for requests that come while there is no pod to count them, "
         "e.g. a gateway's rate",
     )
-    prometheus: str = Field(
-        "http://prometheus-operated.monitoring:9090", description="where KEDA asks; the HPA asks an adapter"
+    prometheus: str | None = Field(
+        None,
+        min_length=1,
+        description="where KEDA asks (the HPA asks an adapter); by default http://prometheus-operated:9090 in "
+        "the namespace `monitoring`",
     )
 
     @model_validator(mode="after")
@@ -90,7 +110,7 @@ class Region(Settings):
     store: StoreUrl | None = Field(None, description="the region's replica of the repository")
     replicas: int | None = Field(None, ge=1)
     autoscale: Autoscale | None = None
-    products: tuple[str, ...] = Field((), description="the region's GPUs, where they are others")
+    products: tuple[LabelValue, ...] = Field((), description="the region's GPUs, where they are others")
     spill_to: str = Field("", description="the region that takes what waits too long here")
     spill_above: float = Field(8.0, gt=0, description="requests waiting per ready pod above which traffic spills over")
 
@@ -98,21 +118,23 @@ class Region(Settings):
 class Deploy(Settings):
     """Where and how the repository is served beyond this machine."""
 
-    image: str = Field("", description="the image to run; by default NVIDIA's of the release")
+    image: ImageName | Literal[""] = Field("", description="the image to run; by default NVIDIA's of the release")
     digest: Digest | None = Field(None, description="pins the image: sha256:...")
     kubernetes: str = Field("1.31", pattern=r"^1\.\d{2}$", description="the oldest version that has to take the files")
-    namespace: KubernetesName = "triton"
+    namespace: Namespace = "triton"
     replicas: int = Field(2, ge=1)
-    cpus: float | None = Field(None, gt=0, description="per pod; by default from the instances")
+    cpus: float | None = Field(None, gt=0, allow_inf_nan=False, description="per pod; by default from the instances")
     memory_mib: int | None = Field(None, gt=0, description="per pod, shared memory included; by default from the files")
     gpus: Gpus = Field(default_factory=Gpus)
     repository: Source = Field(default_factory=Source)
     service_account: KubernetesName | None = Field(None, description="by default one of its own, without rights")
-    monitoring: KubernetesName = Field("monitoring", description="the namespace whose pods may read the metrics")
-    group_topology: str = Field(
+    monitoring: Namespace = Field("monitoring", description="the namespace whose pods may read the metrics")
+    group_topology: LabelKey | Literal[""] = Field(
         "", description="a node label; pods that share an engine share its value, e.g. cloud.google.com/gke-nodepool"
     )
-    load_mib_per_s: float = Field(100.0, gt=0, description="how fast a starting pod reads the repository")
+    load_mib_per_s: float = Field(
+        100.0, gt=0, allow_inf_nan=False, description="how fast a starting pod reads the repository"
+    )
     start_margin_s: int = Field(120, ge=1, description="added to what reading takes, for loading and warm-up")
     pre_stop_s: int = Field(15, ge=1, description="between a pod's leaving the endpoints and its server's SIGTERM")
     autoscale: Autoscale | None = None
@@ -122,6 +144,12 @@ class Deploy(Settings):
     )
     kserve: Flag = Field(False, description="write a ServingRuntime and an InferenceService as well")
     regions: dict[KubernetesName, Region] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _is_pinned_once(self) -> Deploy:
+        if self.digest and "@" in self.image:
+            raise ValueError(f"image {self.image} has a digest already: give digest, or the image with it")
+        return self
 
     @model_validator(mode="after")
     def _regions_exist(self) -> Deploy:

@@ -165,7 +165,8 @@ def _finding(kind: type[BaseModel], node: Mapping, key: str, problem: Any) -> Fi
     path = ".".join([key, *names])
     if problem["type"] == "extra_forbidden":
         return error(f"unknown key '{names[-1]}'.{did_you_mean(names[-1], known)}", place, key=path)
-    value = f", got '{current.text}'" if isinstance(current, Scalar) else ""
+    text = current.text if isinstance(current, Scalar) else ""
+    value = f", got '{text}'" if isinstance(current, Scalar) and not ("://" in text and "@" in text) else ""  # a password
     message: str = problem["msg"].removeprefix("Value error, ")
     return error(f"{message[0].lower()}{message[1:]}{value}", place, key=path)
 
