@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,6 +101,7 @@ def roll_back(entry: Entry, site: Site, stuck: Collection[str] = ()) -> str:
         site.place.discard()
         site.journal.remove()
         return ""
+    _wait_for_loads([name for name in entry.models if name not in stuck], site)
     site.place.take_back(entry.models)
     if not any(site.control.is_live() for _ in range(LIVE_TRIES)):
         site.place.discard()
@@ -147,6 +149,15 @@ def recover(site: Site, *, is_dry: bool) -> str:
     if not is_dry:
         roll_back(entry, site)
     return f"an earlier deploy was interrupted while it changed {models}: {_verb(is_dry)} rolled back"
+
+
+def _wait_for_loads(models: Collection[str], site: Site) -> None:
+    """Wait for loads that go on, of a command that was killed or interrupted, as long as a load may take.
+
+    A Python model whose files are taken away while its process starts is waited for by Triton without end.
+    """
+    with contextlib.suppress(ServerError):
+        wait_until_loaded(site.control, models, site.load_limit_s)
 
 
 def _verb(is_dry: bool) -> str:

@@ -10,6 +10,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.client.base import InferResponse, ModelMetadata, Tensor, TensorSpec
 from tritonsmith.backends.client.infer import Target
+from tritonsmith.backends.client.tensors import Array
 from tritonsmith.backends.deploy.live.smoke import (
     SEQUENCE_ID,
     Outcome,
@@ -57,7 +58,7 @@ def test_a_refusal_that_is_accepted_is_said() -> None:
 
 
 def test_an_answer_is_compared_with_the_metadata() -> None:
-    def answer(array: np.ndarray, datatype: str = "FP32") -> list[str]:
+    def answer(array: Array, datatype: str = "FP32") -> list[str]:
         response = InferResponse("m", "1", "", {"y": Tensor("y", datatype, array)}, {})
         return list(mismatches(response, METADATA))
 
