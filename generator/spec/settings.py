@@ -166,7 +166,8 @@ def _finding(kind: type[BaseModel], node: Mapping, key: str, problem: Any) -> Fi
     if problem["type"] == "extra_forbidden":
         return error(f"unknown key '{names[-1]}'.{did_you_mean(names[-1], known)}", place, key=path)
     text = current.text if isinstance(current, Scalar) else ""
-    value = f", got '{text}'" if isinstance(current, Scalar) and not ("://" in text and "@" in text) else ""  # a password
+    is_told = isinstance(current, Scalar) and not ("://" in text and "@" in text)  # a password is not repeated
+    value = f", got '{text}'" if is_told else ""
     message: str = problem["msg"].removeprefix("Value error, ")
     return error(f"{message[0].lower()}{message[1:]}{value}", place, key=path)
 

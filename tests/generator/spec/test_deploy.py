@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.spec.deploy import Deploy
 from tritonsmith.generator.spec.read import read_spec
 
@@ -56,7 +55,6 @@ def test_what_no_cluster_takes_is_refused(said: dict[str, Any]) -> None:
 
 def test_a_url_s_password_is_not_repeated(write_spec: Callable[[str], Path]) -> None:
     spec = write_spec("models: {}\ndeploy: {repository: {store: 's3://KEY:SECRET@host:9000/bucket/path'}}\n")
-    with pytest.raises(SpecError) as refused:
-        read_spec(spec)
-    assert "deploy.repository.store" in str(refused.value)
-    assert "SECRET" not in str(refused.value)
+    (said,) = map(str, read_spec(spec).findings)
+    assert "deploy.repository.store" in said
+    assert "SECRET" not in said
