@@ -14,7 +14,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -142,13 +143,15 @@ def roll(
 ) -> dict[str, Any]:
     """Return what became of requests while pods were restarted so many times, and how their servers ended.
 
-    A restart is of all pods, or of `pods_each` in turn. With `is_kept` clients keep their HTTP connections for ever, which kube-proxy then keeps with one pod.
+    A restart is of all pods, or of `pods_each` in turn. With `is_kept` clients keep their HTTP connections for ever,
+    which kube-proxy then keeps with one pod.
     """
     ends = []
     with ExitStack() as stack:
         proxy = stack.enter_context(running_proxy())
-        pods = [_start(repository, numbers) for _ in range(PODS)]
-        stack.callback(lambda: [_close(pod) for pod in pods])
+        with ThreadPoolExecutor() as together:
+            pods = list(together.map(_start, [repository] * PODS, [numbers] * PODS))
+        stack.callback(_close, pods)
         for pod in pods:
             proxy.add(pod.address)
         traffic = stack.enter_context(running_traffic(list(_clients(proxy, numbers, is_kept=is_kept))))
@@ -193,10 +196,11 @@ def _end(proxy: Proxy, pod: Running, numbers: Numbers) -> End:
     return end
 
 
-def _close(pod: Running) -> None:
-    """Remove a pod of which nothing more is to be seen."""
-    pod.server.process.kill()
-    pod.stack.close()
+def _close(pods: Sequence[Running]) -> None:
+    """Remove pods of which nothing more is to be seen."""
+    for pod in pods:
+        pod.server.process.kill()
+        pod.stack.close()
 
 
 def _clients(proxy: Proxy, numbers: Numbers, *, is_kept: bool) -> Iterator[Client]:

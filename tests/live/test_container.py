@@ -40,7 +40,7 @@ import triton_python_backend_utils as pb
 
 class TritonPythonModel:
     def execute(self, requests):
-        time.sleep(1)
+        time.sleep(0.5)
         x = [pb.get_input_tensor_by_name(request, "x").as_numpy() for request in requests]
         return [pb.InferenceResponse([pb.Tensor("y", values * 2)]) for values in x]
 """
@@ -58,13 +58,15 @@ class Podman:
 
     def __call__(self, *words: str | Path) -> str:
         """Run it and return what it says on stdout; its output goes to files, since its pause process inherits it."""
-        argv = ["podman", "--root", self.folder / "storage", "--runroot", self.folder / "run"]
+        argv: list[str | Path] = ["podman", "--root", self.folder / "storage", "--runroot", self.folder / "run"]
         argv += ["--runtime", "runc", "--cgroup-manager", "cgroupfs", "--events-backend", "file", *words]
-        as_user = ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--init-groups"]
+        as_user = (
+            ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--init-groups"] if os.getuid() == 0 else []
+        )
         env = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "XDG_RUNTIME_DIR": str(self.folder)}
         with (self.folder / "out").open("w+b") as out, (self.folder / "err").open("w+b") as err:
             done = subprocess.run(
-                [*(as_user if os.getuid() == 0 else []), *argv],
+                [*as_user, *argv],
                 cwd=self.folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err, timeout=120, check=False,
             )  # fmt: skip
         assert done.returncode == 0, (self.folder / "err").read_text()
@@ -201,7 +203,7 @@ def test_the_container_serves_as_no_root_and_drains_when_it_is_stopped(
     answers: list[list[float]] = []
     late = threading.Thread(target=lambda: answers.append(ask(url, [5.0])))
     late.start()
-    time.sleep(0.3)  # it is in the model now
+    time.sleep(0.2)  # it is in the model now
     podman("stop", "--time=40", "c")
     late.join()
     assert answers == [[10.0]]

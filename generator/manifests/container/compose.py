@@ -27,18 +27,18 @@ def compose(container: Container, repository: str) -> dict[str, Any]:
         "build": _build(container, repository),
         "ports": _ports(container),
         "volumes": _volumes(container, repository),
-        "environment": [*CREDENTIALS[container.store.partition(":")[0]], "REPOSITORY_URL"] if container.store else [],
+        "environment": CREDENTIALS[container.store.partition(":")[0]] if container.store else [],
         "read_only": True,
         "tmpfs": ["/tmp"],  # noqa: S108 - the container's
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
         "shm_size": f"{shm_size_mib(workload)}mb",
-        "ulimits": ULIMITS if workload.hardware.gpus else {},
+        "ulimits": ULIMITS if workload.needs.gpus else {},
         "stop_grace_period": f"{workload.drain_s}s",
         "restart": "unless-stopped",
     }
-    if workload.hardware.gpus:
-        devices = [{**GPU, "count": workload.hardware.gpus}]
+    if workload.needs.gpus:
+        devices = [{**GPU, "count": workload.needs.gpus}]
         service["deploy"] = {"resources": {"reservations": {"devices": devices}}}
     made: dict[str, Any] = {"name": workload.name, "services": {"triton": {k: v for k, v in service.items() if v}}}
     return made | ({"volumes": {"models": {}}} if container.place == "fetched" else {})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from tritonsmith.generator.catalog.options import known_words
@@ -29,6 +30,7 @@ from tritonsmith.generator.repository.core import Repository
 
 # baked: copied into the image; mounted: beside it, read-only; fetched: from a store at the start, by us or by Triton
 Place = Literal["baked", "mounted", "fetched", "remote"]
+ENGINE = "rank0.engine"
 LEAST_SHM_MIB = 1024  # Source: python_backend: README.md, of Docker's default of 64 MiB
 
 
@@ -67,9 +69,10 @@ def plan_container(repository: Repository) -> Container:
     Raises: RepositoryError where no image has what its models need, or one machine is too few.
     """
     workload = plan_workload(repository)
-    has_tensorrt_llm = workload.launch is not None and workload.hardware.gpus > 0
-    if not has_tensorrt_llm:  # LLMs without a GPU are one process, of our Python-based backend
-        workload = replace(workload, launch=None)
+    outside = tuple(map(str, outside_paths(repository, MODELS)))
+    has_tensorrt_llm = workload.launch is not None and (workload.hardware.gpus > 0 or _has_engine(repository, outside))
+    if workload.launch and not has_tensorrt_llm:  # one process, of our Python-based backend, without a GPU
+        workload = replace(workload, launch=None, needs=replace(workload.needs, gpus=0, nodes=1))
     if workload.needs.nodes > 1:
         message = f"an engine's ranks need {workload.needs.nodes} machines; a container is on one"
         raise RepositoryError(message, where=workload.name, hint="deploy --kubernetes writes a LeaderWorkerSet")
@@ -86,7 +89,7 @@ def plan_container(repository: Repository) -> Container:
         environment={**rank_environment(workload), **(ENVIRONMENT if workload.deploy.openai else {})},
         stand_ins=stand_ins,
         requirements=tuple(sorted(_requirements(workload, lacking, place))),
-        outside=tuple(map(str, outside_paths(repository, MODELS))),
+        outside=outside,
         notices=tuple(_notices(needed, lacking)),
     )
 
@@ -107,6 +110,12 @@ def _base(workload: Workload, *, has_tensorrt_llm: bool) -> str:
     return f"{image}@{digest}" if digest else image
 
 
+def _has_engine(repository: Repository, outside: Sequence[str]) -> bool:
+    """Whether an LLM is an engine, which nothing but TensorRT-LLM loads."""
+    inside = (path for model in repository.models.values() for path in model.files)
+    return any(path.endswith(ENGINE) for path in inside) or any(Path(path, ENGINE).exists() for path in outside)
+
+
 def _place(workload: Workload) -> Place:
     source = workload.deploy.repository
     if source.store:
@@ -122,7 +131,7 @@ def _stand_ins(repository: Repository, *, has_tensorrt_llm: bool) -> tuple[str, 
 
 def _requirements(workload: Workload, modules: set[str], place: Place) -> Iterator[str]:
     packages = [PACKAGES[module] for module in modules if module in PACKAGES]
-    if workload.hardware.gpus:
+    if workload.needs.gpus:
         packages = [ONNXRUNTIME_GPU if package == PACKAGES["onnxruntime"] else package for package in packages]
     if place == "fetched":
         packages.append(STORES[(workload.deploy.repository.store or "").partition(":")[0]])

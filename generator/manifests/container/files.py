@@ -45,7 +45,9 @@ def render(container: Container, repository: str, backends: Mapping[str, bytes],
 def start_script(container: Container) -> str:
     """Return the script that a container runs."""
     words = [word for rank in _ranks(container.argv) for word in rank]
-    return render_script(HERE / "start.sh.j2", container=container, command=words, models=MODELS)
+    return render_script(
+        HERE / "start.sh.j2", container=container, command=words, store=shlex.quote(container.store), models=MODELS
+    )
 
 
 def _ranks(argv: Sequence[str]) -> Iterator[list[str]]:

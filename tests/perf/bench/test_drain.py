@@ -24,7 +24,7 @@ def pod() -> Iterator[Pod]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            body = str(self.server.server_address[1]).encode()
+            body = str(self.connection.getsockname()[1]).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -35,7 +35,7 @@ def pod() -> Iterator[Pod]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield Pod(server.server_address[1], 0)
+        yield Pod(server.server_port, 0)
         server.shutdown()
 
 

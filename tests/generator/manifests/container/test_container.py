@@ -73,11 +73,12 @@ def test_every_dockerfile_and_compose_file_is_clean(name: str, tmp_path: Path) -
     for path, text in files_of(*models, **settings).items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
-    for argv in (
+    checks: tuple[list[str | Path], ...] = (
         [BIN / "hadolint", "--failure-threshold", "style", "--no-color", "Dockerfile"],
         [BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml"],
         ["bash", "-n", "start.sh"],
-    ):
+    )
+    for argv in checks:
         done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -176,6 +177,13 @@ def test_an_option_that_a_release_does_not_know_is_left_out() -> None:
     argv = ["tritonserver", "--enable-peer-access=false", "--http-port=8000"]
     assert known_words(argv, "24.05") == ["tritonserver", "--http-port=8000"]
     assert known_words(argv, "24.06") == argv
+
+
+def test_an_engine_needs_its_gpus_whatever_the_spec_says_of_hardware() -> None:
+    engine = model("tensorrt_llm", ENGINE)
+    engine = Model(engine.name, engine.config, {**engine.files, "1/rank0.engine": Content(b"")})
+    assert "trtllm" in plan_container(repository(engine)).base
+    assert service_of(engine)["deploy"]["resources"]["reservations"]["devices"][0]["count"] == 1
 
 
 def test_an_engine_of_several_machines_is_refused() -> None:
