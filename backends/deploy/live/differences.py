@@ -31,6 +31,7 @@ FILLED = frozenset(
 # What a backend may add to a configuration that leaves it out.
 # Source: core: backend_model.cc (UpdateModelConfig): tensors, the largest batch, a scheduler where there is none.
 COMPLETED = ("input", "output", "max_batch_size", "dynamic_batching")
+PREFERRED = ("dynamic_batching.preferred_batch_size", "sequence_batching.oldest.preferred_batch_size")
 _AUTO = ModelInstanceGroup.KIND_AUTO
 
 
@@ -124,9 +125,9 @@ def _is_completed(path: str, written: Message, entry: Any) -> bool:
     return path in FILLED or path in COMPLETED
 
 
-def _is_normal(path: str, written: Message, served: Any) -> bool:
+def _is_normal(path: str, written: Any, served: Any) -> bool:
     """Whether the server only says what holds anyway: the preferred batch size, which is the largest batch."""
-    if path != "dynamic_batching.preferred_batch_size" or written.preferred_batch_size:  # type: ignore[attr-defined]
+    if path not in PREFERRED or written.preferred_batch_size:
         return False
     return len(served.preferred_batch_size) == 1
 

@@ -122,7 +122,8 @@ def _numbers(model: Wanted, present: Content | None, running: Running, *, is_num
 
 def _reasons(model: Wanted, versions: Mapping[int, str], present: Content | None, running: Running) -> Iterator[str]:
     if present is None:
-        yield "new" if not running.ready else "not known to be the same"
+        lines = differences(model.config, running.config) if running.config is not None else []
+        yield from lines[:SHOWN] or ["not known to be the same" if running.ready else "new"]
         return
     for version, digest in versions.items():
         if version not in present.versions:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tritonsmith.backends.client.base import Client, InferRequest, InferResponse, ModelMetadata, Tensor
+from tritonsmith.backends.client.base import Client, InferRequest, InferResponse, ModelMetadata, Parameter, Tensor
 from tritonsmith.backends.client.configs import as_json
 from tritonsmith.backends.client.infer import Call, Target, build_requests, send
 from tritonsmith.backends.client.made_up import made_up_rows
@@ -20,6 +20,7 @@ from tritonsmith.backends.client.values import parse_json
 from tritonsmith.generator.errors import ServerError, TritonsmithError, UsageError
 
 SMOKE_LIMIT_S = 60.0
+TRIES = 3  # made-up requests
 SEQUENCE_ID = 0x7F1704  # of a made-up sequence: one request that starts and ends it
 # What Triton says where it has no such model; all else comes from the model.
 _NOT_SERVED = re.compile(r"unknown model|no available versions|is not ready|no Triton answers|did not answer within")
@@ -67,20 +68,18 @@ def read_requests(path: Path) -> tuple[Requests, Path]:
 
 
 def ask(client: Client, model: str, rows: Sequence[Mapping[str, Any]] = (), folder: Path = Path()) -> Smoke:
-    """Send the user's requests to a model, else one that is made up from its metadata."""
+    """Send the user's requests to a model, else one that is made up from its metadata, others while it is refused."""
     try:
         target = Target(client.metadata(model), client.config(model))
-        requests = build_requests(Call(model, rows=rows, folder=folder), target) if rows else [made_up(target)]
-        responses = [response for request in requests for response in send(client, [request], target, SMOKE_LIMIT_S)]
+        if rows:
+            return _sent(client, target, build_requests(Call(model, rows=rows, folder=folder), target))
+        tried = (_sent(client, target, [request]) for request in made_up(target)[:TRIES])
+        *_, last = _until_answered(tried)
     except ServerError as problem:
-        is_silent = bool(_NOT_SERVED.search(problem.message))
-        return Smoke(Outcome.SILENT if is_silent else Outcome.REFUSED, _first_line(problem))
+        return Smoke(Outcome.SILENT, _first_line(problem))
     except UsageError as problem:  # no values can be made up, or the user's do not fit
         return Smoke(Outcome.WRONG if rows else Outcome.REFUSED, _first_line(problem))
-    wrong = [line for response in responses for line in mismatches(response, target.metadata)]
-    names = frozenset(name for response in responses for name in response.outputs)
-    absent = frozenset(spec.name for spec in target.metadata.outputs) - names
-    return Smoke(Outcome.WRONG if wrong else Outcome.ANSWERED, "; ".join(dict.fromkeys(wrong)), names, absent)
+    return last
 
 
 def judge(now: Smoke, before: Smoke | None, *, is_given: bool) -> str:
@@ -109,23 +108,28 @@ def note_of(model: str, now: Smoke) -> str:
     return f"'{model}' answers as wrongly as before: {now.said}" if now.outcome is Outcome.WRONG else ""
 
 
-def made_up(target: Target) -> InferRequest:
-    """Return a request with made-up values, as a sequence of its own where the model wants one.
+def made_up(target: Target) -> list[InferRequest]:
+    """Return requests with made-up values, each a sequence of its own where the model wants one.
 
     Raises: UsageError where there are none for a data type.
     """
     metadata = target.metadata
     inputs = [{"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)} for spec in metadata.inputs]
-    row = made_up_rows({"inputs": inputs}, as_json(target.config))[0]
     datatypes = {spec.name: spec.datatype for spec in metadata.inputs}
-    tensors = [
-        Tensor(name, datatypes[name], np.expand_dims(array, 0) if target.is_batched else array)
-        for name, array in row.items()
-    ]
-    parameters = {}
+    parameters: dict[str, Parameter] = {}
     if target.config.HasField("sequence_batching"):
         parameters = {"sequence_id": SEQUENCE_ID, "sequence_start": True, "sequence_end": True}
-    return InferRequest(metadata.name, tensors, parameters=parameters)
+    return [
+        InferRequest(
+            metadata.name,
+            [
+                Tensor(name, datatypes[name], np.expand_dims(array, 0) if target.is_batched else array)
+                for name, array in row.items()
+            ],
+            parameters=parameters,
+        )
+        for row in made_up_rows({"inputs": inputs}, as_json(target.config))
+    ]
 
 
 def mismatches(response: InferResponse, metadata: ModelMetadata) -> Iterator[str]:
@@ -136,11 +140,36 @@ def mismatches(response: InferResponse, metadata: ModelMetadata) -> Iterator[str
             continue
         if tensor.datatype != spec.datatype:
             yield f"output '{spec.name}' is {tensor.datatype}, not {spec.datatype}"
-        shape = tensor.array.shape
-        if len(shape) != len(spec.shape) or any(
-            want not in (-1, got) for want, got in zip(spec.shape, shape, strict=True)
-        ):
-            yield f"output '{spec.name}' has shape {json.dumps(list(shape))}, not {json.dumps(list(spec.shape))}"
+        if not _fits(tensor.array.shape, spec.shape):
+            shape = json.dumps(list(tensor.array.shape))
+            yield f"output '{spec.name}' has shape {shape}, not {json.dumps(list(spec.shape))}"
+
+
+def _fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
+    """Whether a shape is as said; last axes of any size may be missing, as TensorRT-LLM's postprocessing has it."""
+    if len(shape) > len(wanted) or any(size != -1 for size in wanted[len(shape) :]):
+        return False
+    return all(want in (-1, got) for want, got in zip(wanted, shape, strict=False))
+
+
+def _sent(client: Client, target: Target, requests: Sequence[InferRequest]) -> Smoke:
+    try:
+        responses = [response for request in requests for response in send(client, [request], target, SMOKE_LIMIT_S)]
+    except ServerError as problem:
+        is_silent = bool(_NOT_SERVED.search(problem.message))
+        return Smoke(Outcome.SILENT if is_silent else Outcome.REFUSED, _first_line(problem))
+    wrong = [line for response in responses for line in mismatches(response, target.metadata)]
+    names = frozenset(name for response in responses for name in response.outputs)
+    absent = frozenset(spec.name for spec in target.metadata.outputs) - names
+    return Smoke(Outcome.WRONG if wrong else Outcome.ANSWERED, "; ".join(dict.fromkeys(wrong)), names, absent)
+
+
+def _until_answered(tried: Iterator[Smoke]) -> Iterator[Smoke]:
+    """Yield answers up to the first that is none of refusal: one made-up value may be too small, another not."""
+    for one in tried:
+        yield one
+        if one.outcome is not Outcome.REFUSED:
+            return
 
 
 def _first_line(problem: TritonsmithError) -> str:

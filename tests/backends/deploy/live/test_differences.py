@@ -58,3 +58,9 @@ def test_a_setting_that_is_served_and_no_longer_written_is_one() -> None:
 def test_kind_auto_is_what_the_server_makes_of_it() -> None:
     written = WRITTEN.replace("kind: KIND_CPU count: 2", "count: 2")
     assert differences(parsed(written), parsed(SERVED)) == []
+
+
+def test_the_preferred_batch_size_that_the_server_fills_in_is_none_of_sequences_either() -> None:
+    written = "max_batch_size: 16 sequence_batching { oldest { max_candidate_sequences: 64 } }"
+    served = written.replace("64 }", "64 preferred_batch_size: 16 } max_sequence_idle_microseconds: 1000000")
+    assert differences(parsed(written), parsed(served)) == []

@@ -68,9 +68,15 @@ def test_an_answer_is_compared_with_the_metadata() -> None:
     assert answer(np.zeros((1, 4), np.int32), "INT32") == ["output 'y' is INT32, not FP32"]
 
 
+def test_last_axes_of_any_size_may_be_missing_in_an_answer() -> None:
+    metadata = ModelMetadata("m", ("1",), "", (), (TensorSpec("y", "BYTES", (-1, -1)),))
+    response = InferResponse("m", "1", "", {"y": Tensor("y", "BYTES", np.array([b"text"], dtype=object))}, {})
+    assert list(mismatches(response, metadata)) == []
+
+
 def test_a_made_up_request_has_a_batch_of_one_and_is_a_whole_sequence() -> None:
     config = text_format.Parse("max_batch_size: 8 sequence_batching { direct {} }", ModelConfig())
-    request = made_up(Target(METADATA, config))
+    request = made_up(Target(METADATA, config))[0]
     assert request.inputs[0].array.shape == (1, 4)
     assert request.parameters == {"sequence_id": SEQUENCE_ID, "sequence_start": True, "sequence_end": True}
 
