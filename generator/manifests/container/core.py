@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from tritonsmith.generator.catalog.options import known_words
@@ -30,7 +29,6 @@ from tritonsmith.generator.repository.core import Repository
 
 # baked: copied into the image; mounted: beside it, read-only; fetched: from a store at the start, by us or by Triton
 Place = Literal["baked", "mounted", "fetched", "remote"]
-ENGINE = "rank0.engine"
 LEAST_SHM_MIB = 1024  # Source: python_backend: README.md, of Docker's default of 64 MiB
 
 
@@ -70,9 +68,7 @@ def plan_container(repository: Repository) -> Container:
     """
     workload = plan_workload(repository)
     outside = tuple(map(str, outside_paths(repository, MODELS)))
-    has_tensorrt_llm = workload.launch is not None and (workload.hardware.gpus > 0 or _has_engine(repository, outside))
-    if workload.launch and not has_tensorrt_llm:  # one process, of our Python-based backend, without a GPU
-        workload = replace(workload, launch=None, needs=replace(workload.needs, gpus=0, nodes=1))
+    has_tensorrt_llm = workload.launch is not None
     if workload.needs.nodes > 1:
         message = f"an engine's ranks need {workload.needs.nodes} machines; a container is on one"
         raise RepositoryError(message, where=workload.name, hint="deploy --kubernetes writes a LeaderWorkerSet")
@@ -108,12 +104,6 @@ def _base(workload: Workload, *, has_tensorrt_llm: bool) -> str:
     # of an image of the user's, the digest pins that one
     digest = workload.deploy.digest if not workload.deploy.image else None
     return f"{image}@{digest}" if digest else image
-
-
-def _has_engine(repository: Repository, outside: Sequence[str]) -> bool:
-    """Whether an LLM is an engine, which nothing but TensorRT-LLM loads."""
-    inside = (path for model in repository.models.values() for path in model.files)
-    return any(path.endswith(ENGINE) for path in inside) or any(Path(path, ENGINE).exists() for path in outside)
 
 
 def _place(workload: Workload) -> Place:

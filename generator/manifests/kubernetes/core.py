@@ -11,7 +11,7 @@ from typing import Any
 from tritonsmith.generator.catalog.releases import EMBEDDED, NEWEST, RELEASES, Release
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.manifests.kubernetes.needs import Needs as Needs
-from tritonsmith.generator.manifests.kubernetes.needs import needs_of
+from tritonsmith.generator.manifests.kubernetes.needs import needs_of, runs_tensorrt_llm
 from tritonsmith.generator.manifests.launch import Launch, plan_launch
 from tritonsmith.generator.manifests.openai import EXIT_S
 from tritonsmith.generator.manifests.openai import OPENAI_PORT as OPENAI_PORT
@@ -135,6 +135,8 @@ def plan_workload(repository: Repository) -> Workload:
         raise RepositoryError(message, where=repository.name, hint=f"known are those up to {NEWEST}")
     hardware = Hardware.model_validate(settings.get("hardware", {}))
     launch = plan_launch(repository)
+    if launch is not None and not runs_tensorrt_llm(repository, hardware):
+        launch = None
     return Workload(
         name=kubernetes_name(repository.name),
         release=RELEASES[name],

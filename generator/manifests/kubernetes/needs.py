@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from tritonsmith.generator.catalog.backends import standard_backends
+from tritonsmith.generator.catalog.python_packages import BACKEND_MODULES, BACKEND_OF_IMAGE
 from tritonsmith.generator.catalog.releases import EMBEDDED
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.manifests.kubernetes.kv_cache import KvCache, kv_caches
-from tritonsmith.generator.manifests.launch import Launch, is_engine_model, outside_paths
+from tritonsmith.generator.manifests.launch import Launch, is_engine_model, llm_document, outside_paths
 from tritonsmith.generator.manifests.openai import tokenizers
 from tritonsmith.generator.manifests.server import MODELS
 from tritonsmith.generator.repository.complete import backend_of
 from tritonsmith.generator.repository.core import Content, File, Model, Repository
 from tritonsmith.generator.spec.settings import Hardware
 
+ENGINE = "rank0.engine"
 _GPU, _CPU, _AUTO = ModelInstanceGroup.KIND_GPU, ModelInstanceGroup.KIND_CPU, ModelInstanceGroup.KIND_AUTO
 # Source: core: model_config_utils.cc (SetDefaultInstanceCount): of a group on the CPU that says no count.
 _TWO_BY_DEFAULT = frozenset({"onnxruntime", "tensorflow"})
@@ -40,15 +42,17 @@ class Needs:
     is_llm: bool
     ensembles: tuple[str, ...] = ()  # their counters restate their steps': sums over models leave them out
     callers: tuple[str, ...] = ()  # models that call others (BLS): their compute time contains what they wait for
+    engines: tuple[str, ...] = ()  # models of TensorRT-LLM's backend, which alone says what waits in it
     kv_caches: tuple[KvCache, ...] = ()  # of the LLMs
     cpu_instances: int = 0
     has_engine: bool = False  # bound to the GPU that it was built for
+    stand_ins: tuple[str, ...] = ()  # backends that NVIDIA's image lacks and tritonsmith has, based on Python
     outside: tuple[str, ...] = ()  # paths that the LLMs name outside the repository
     tokenizers: tuple[str, ...] = ()  # of the text pipelines, as a pod sees them
 
 
 def needs_of(repository: Repository, hardware: Hardware, launch: Launch | None) -> Needs:
-    """Return what a repository's models ask of a pod.
+    """Return what a repository's models ask of a pod; `launch` is how TensorRT-LLM is started, None where it is not.
 
     Raises: UsageError where a file cannot be looked at.
     """
@@ -56,21 +60,45 @@ def needs_of(repository: Repository, hardware: Hardware, launch: Launch | None) 
     gpus = pod_gpus(repository, hardware, launch)
     release = str(repository.settings.get("triton", EMBEDDED))
     counts = {name: instances_of(model, gpus) for name, model in models.items()}
-    in_python = {name for name, model in models.items() if is_python_based(model, release)}
+    lacking = BACKEND_MODULES.keys() - {BACKEND_OF_IMAGE[launch is not None]}
+    in_python = {
+        name for name, model in models.items() if backend_of(model) in lacking or is_python_based(model, release)
+    }
     return Needs(
         repository_bytes=sum(_size(file) for model in models.values() for file in model.files.values()),
         python_instances=sum(sum(counts[name]) for name in in_python),
         gpus=gpus,
         nodes=launch.nodes if launch else 1,
-        is_llm=launch is not None,
+        is_llm=launch is not None or any(map(is_llm, models.values())),
         ensembles=tuple(sorted(name for name, model in models.items() if _is_ensemble(model))),
         callers=tuple(sorted(repository.settings.get("calls", {}))),
+        engines=tuple(sorted(name for name, model in models.items() if is_engine_model(model))),
         kv_caches=kv_caches(repository),
         cpu_instances=sum(counts[name][0] for name in models.keys() - in_python),
-        has_engine=any(is_engine_model(model) or backend_of(model) == "tensorrt" for model in models.values()),
+        has_engine=any(
+            (launch is not None and is_engine_model(model)) or backend_of(model) == "tensorrt"
+            for model in models.values()
+        ),
+        stand_ins=tuple(sorted({backend_of(model) for model in models.values()} & lacking)),
         outside=tuple(map(str, outside_paths(repository, MODELS))),
         tokenizers=tokenizers({name: model.config for name, model in models.items()}, MODELS),
     )
+
+
+def is_llm(model: Model) -> bool:
+    """Whether a model is TensorRT-LLM's: of its backend, or of its LLM API."""
+    return is_engine_model(model) or bool(llm_document(model))
+
+
+def runs_tensorrt_llm(repository: Repository, hardware: Hardware) -> bool:
+    """Whether the LLMs are TensorRT-LLM's to run: with a GPU, or where they are engines, which nothing else loads.
+
+    Without, our Python-based backend serves them in one process on the CPU.
+    """
+    inside = (path for model in repository.models.values() for path in model.files)
+    outside = outside_paths(repository, MODELS)
+    has_engine = any(path.endswith(ENGINE) for path in inside) or any((path / ENGINE).exists() for path in outside)
+    return hardware.gpus > 0 or has_engine
 
 
 def pod_gpus(repository: Repository, hardware: Hardware, launch: Launch | None) -> int:

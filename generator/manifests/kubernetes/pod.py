@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from tritonsmith.generator.catalog.options import known_words
 from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
 from tritonsmith.generator.manifests.kubernetes.memory import resources, shm_mib
 from tritonsmith.generator.manifests.kubernetes.placement import placement, spread
@@ -76,7 +77,8 @@ def command(workload: Workload) -> list[str]:
     options = replace(
         inside_container(options_of(workload.server)), grpc_connection_age_ms=workload.grpc_connection_age_ms
     )
-    return ranks_argv(workload, server_argv(options, "tritonserver", ServerFolders(repository_of(workload))))
+    argv = ranks_argv(workload, server_argv(options, "tritonserver", ServerFolders(repository_of(workload))))
+    return known_words(argv, workload.release.name)
 
 
 def _pod(workload: Workload, serving: Manifest, waiting: list[Manifest]) -> Manifest:

@@ -42,6 +42,9 @@ def _image(workload: Workload) -> Iterator[Refusal]:
     if not (source.claim or source.store or source.volume):
         hint = "deploy: {image: ...} of one that `deploy --container` makes; or deploy: {repository: {claim: ...}}"
         yield "no pod would have the repository: NVIDIA's image has none, and deploy.repository names no place", hint
+    if workload.needs.stand_ins:
+        hint = "deploy: {image: ...} of one that `deploy --container` makes, with tritonsmith's own"
+        yield f"{workload.image} has no {' and no '.join(workload.needs.stand_ins)} backend", hint
     if is_fetched(workload):
         hint = "deploy: {image: ...} of one that `deploy --container` makes; or repository: {fetch: server}"
         yield f"NVIDIA's image has nothing that fetches {source.store} before the server starts", hint

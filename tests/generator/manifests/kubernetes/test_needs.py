@@ -74,6 +74,19 @@ def test_an_engine_has_a_gpu_for_each_rank(plan: Plan, engine: MakeModel) -> Non
     assert plan(engine()).needs.gpus == 1  # an LLM needs one whatever the spec forgot
 
 
+def test_an_llm_that_is_no_engine_and_has_no_gpu_is_one_process_in_python(plan: Plan, engine: MakeModel) -> None:
+    workload = plan(Model("tensorrt_llm", engine().config))
+    assert workload.launch is None
+    needs = workload.needs
+    assert (needs.is_llm, needs.gpus, needs.python_instances, needs.stand_ins) == (True, 0, 1, ("tensorrtllm",))
+
+
+def test_an_onnx_model_beside_an_engine_is_served_in_python(plan: Plan, engine: MakeModel, model: MakeModel) -> None:
+    beside = {"kind": CPU, "count": 3}
+    needs = plan(engine(), model("net", "onnxruntime", beside), hardware={"gpu": "L4", "count": 1}).needs
+    assert (needs.python_instances, needs.cpu_instances, needs.stand_ins) == (3, 0, ("onnxruntime",))
+
+
 def test_what_a_pod_reads_are_all_files(plan: Plan, engine: MakeModel, model: MakeModel) -> None:
     assert plan(model(), engine(size=5000)).needs.repository_bytes == 5010
 

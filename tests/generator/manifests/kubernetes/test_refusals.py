@@ -80,6 +80,13 @@ def test_an_engine_that_no_pod_could_serve_is_refused(
     assert refused.value.hint
 
 
+def test_a_backend_that_nvidia_s_image_lacks_is_refused(plan: Plan, engine: MakeModel, model: MakeModel) -> None:
+    beside = [engine(), model("net", "onnxruntime")]
+    with pytest.raises(RepositoryError, match=r"24\.10-trtllm-python-py3 has no onnxruntime backend"):
+        render(plan(*beside, deploy=CLAIM, hardware=H100S, triton="24.10"))
+    assert render(plan(*beside, deploy=CLAIM | OWN, hardware=H100S, triton="24.10"))
+
+
 @pytest.mark.parametrize(
     ("parameters", "deploy", "settings"),
     [

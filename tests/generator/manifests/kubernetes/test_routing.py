@@ -32,7 +32,7 @@ def repository(reuse: str, **files: bytes) -> Repository:
     contents = {path: Content(data) for path, data in files.items()}
     models["tensorrt_llm"] = type(models["tensorrt_llm"])("tensorrt_llm", models["tensorrt_llm"].config, contents)
     deploy = {"gateway": "public", "openai": True, "image": "registry.example/s:1"}
-    return Repository("chat", models, settings={"triton": "25.05", "deploy": deploy})
+    return Repository("chat", models, settings={"triton": "25.05", "deploy": deploy, "hardware": {"gpu": "L4"}})
 
 
 def test_a_route_s_backends_are_ports_of_the_service_and_what_speaks_grpc_says_so() -> None:
