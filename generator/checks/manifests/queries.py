@@ -86,7 +86,8 @@ class Query:
 
     def calls(self, *functions: str) -> Iterator[str]:
         """Yield the arguments of each call of some functions, as text."""
-        for match in re.finditer(rf"\b({'|'.join(functions)})\s*\(", self.text):
+        grouping = r"((by|without)\s*\([^()]*\)\s*)?"
+        for match in re.finditer(rf"\b({'|'.join(functions)})\s*{grouping}\(", self.text):
             yield _closed(self.text, match.end())
 
     def error(self, message: str, *, remedy: str) -> Finding:

@@ -15,6 +15,7 @@ from tritonsmith.generator.manifests.kubernetes.schemas import schema_of
 from tritonsmith.generator.manifests.kubernetes.schemas.faults import faults
 from tritonsmith.generator.spec.tree import Node, Scalar, Sequence
 
+_GROUPS = ("apps", "batch", "autoscaling", "policy", "networking.k8s.io")  # whose names have one form
 _UNSET = ("None", "none", "null", "nil", "undefined", "<no value>", "NaN")
 _DNS_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _DNS_LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -87,8 +88,8 @@ def names_have_their_form(case: Manifests) -> Iterator[Finding]:
     """
     for one in case.objects:
         form = _DNS_LABEL if one.kind == "Service" else _DNS_NAME
-        is_free = one.kind.endswith(("Role", "RoleBinding"))
-        if one.name and not is_free and not form.fullmatch(one.name):
+        is_ours = one.api == "v1" or one.group in _GROUPS
+        if one.name and is_ours and not form.fullmatch(one.name):
             message = f"'{one.name}' is no name for a {one.kind}"
             yield one.error(one.place("metadata", "name"), message, remedy="use a-z, 0-9 and -")
         for path in (("metadata",), ("spec", "template", "metadata")):
@@ -110,6 +111,8 @@ def workloads_select_their_pods(case: Manifests) -> Iterator[Finding]:
         selector = owner.at("spec", "selector")
         if owner.kind in ("Deployment", "StatefulSet", "ReplicaSet", "DaemonSet"):
             place = owner.place("spec", "selector")
+            if selector is None and not pod.labels:
+                continue  # a patch
             if selector is None:
                 yield owner.error(place, "it has no selector", remedy="give the template's labels as matchLabels")
             elif not selects(selector, pod.labels):
@@ -171,6 +174,8 @@ def fields_are_known(case: Manifests) -> Iterator[Finding]:
     for one in case.objects:
         schema = schema_of(one.api, one.kind)
         for path, fault in faults(typed(one.node), schema) if schema else ():
+            if path.startswith("metadata"):  # the cluster's own fields may be left in it
+                continue
             steps = [int(step) if step.isdecimal() else step for step in path.split(".")]
             message = f"{path or one.kind}: {fault}"
             yield one.error(one.place(*steps), message, remedy=f"see `kubectl explain {one.kind.lower()}`")

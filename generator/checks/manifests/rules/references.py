@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 
 from tritonsmith.generator.checks.manifests.case import Manifests
 from tritonsmith.generator.checks.manifests.nodes import (
@@ -30,6 +31,7 @@ _SELECTORS: dict[str, tuple[Step, ...]] = {
     "NetworkPolicy": ("spec", "podSelector"),
     "InferencePool": ("spec", "selector"),
 }
+_MOST_SLIPS = 2
 _ROUTES = ("HTTPRoute", "GRPCRoute", "Ingress")
 
 
@@ -70,8 +72,12 @@ def service_ports_exist(case: Manifests) -> Iterator[Finding]:
             target = at(port, "targetPort") or at(port, "port")
             if isinstance(target, Scalar):
                 place = place_at(port, "targetPort" if at(port, "targetPort") else "port")
-                if problem := _unknown_port(target, pods):
-                    yield one.error(place, problem, remedy="name a containerPort of the pods")
+                problem, remedy = _unknown_port(target, pods), "name a containerPort of the pods"
+                is_known = target.whole_number is None or all(pod.server and pod.server.listens for pod in pods)
+                if problem and is_known:
+                    yield one.error(place, problem, remedy=remedy)
+                elif problem:  # a container may listen on what it does not declare
+                    yield one.warning(place, problem, remedy=remedy)
 
 
 @check_manifests("TK132", "a port that a monitor scrapes exists")
@@ -118,8 +124,8 @@ def names_are_spelled_alike(case: Manifests) -> Iterator[Finding]:
     for pod in case.pods:
         for kind, scalar in _named(pod):
             known = [other.name for other in case.of_kind(kind) if are_together(other.namespace, pod.owner.namespace)]
-            if scalar.text not in known and (near := did_you_mean(scalar.text, known)):
-                message = f"there is no {kind} '{scalar.text}' in the set.{near}"
+            if scalar.text not in known and (near := nearly(scalar.text, known)):
+                message = f"there is no {kind} '{scalar.text}' in the set. Did you mean '{near}'?"
                 yield pod.owner.error(scalar.place, message, remedy="spell both alike")
 
 
@@ -151,8 +157,8 @@ def routes_lead_somewhere(case: Manifests) -> Iterator[Finding]:
             number = number if number is not None else number_at(backend, "port", "number")
             service = services.get(name)
             if service is None:
-                if near := did_you_mean(name, services):
-                    message = f"there is no Service '{name}' in the set.{near}"
+                if near := nearly(name, services):
+                    message = f"there is no Service '{name}' in the set. Did you mean '{near}'?"
                     yield route.error(place_at(backend, "name"), message, remedy="spell both alike")
                 continue
             ports = {number_at(port, "port") for port in items_at(service.node, "spec", "ports")}
@@ -173,6 +179,26 @@ def spreading_is_about_itself(case: Manifests) -> Iterator[Finding]:
                 message = "the constraint's labelSelector does not take the pods themselves"
                 place = place_at(constraint, "labelSelector")
                 yield pod.owner.warning(place, message, remedy="give labels of the pod's own template")
+
+
+def nearly(word: str, known: Iterable[str]) -> str:
+    """Return the known name that is two slips of a letter away at the most, empty where none is.
+
+    Names that differ by their digits alone are taken for two of one kind.
+    """
+    letters = re.sub("[0-9]", "", word)
+    near = (one for one in known if re.sub("[0-9]", "", one) != letters and _slips(word, one) <= _MOST_SLIPS)
+    return next(near, "")
+
+
+def _slips(one: str, other: str) -> int:
+    """Return how many letters are put in, left out or exchanged between two words (Levenshtein)."""
+    row = list(range(len(other) + 1))
+    for number, letter in enumerate(one, 1):
+        above, row[0] = row[0], number
+        for place, opposite in enumerate(other, 1):
+            above, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, above + (letter != opposite))
+    return row[-1]
 
 
 def _unknown_port(target: Scalar, pods: list[Pod]) -> str:
