@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.manifests.kubernetes.core import Workload, plan_workload
+from tritonsmith.generator.manifests.kubernetes.files import render
 from tritonsmith.generator.repository.core import Content, Model, Repository
 
 Settings = dict[str, Any]
@@ -111,6 +113,12 @@ def workload(shape: str, way: str = "baked", **deploy: Any) -> Workload:
     settings: Settings = {"triton": "25.05", "hardware": hardware, "deploy": BAKED | own | WAYS[way] | deploy}
     name = "digits" if shape == "cpu ensemble" else "chat"
     return plan_workload(Repository(name, {found.name: found for found in models}, settings=settings))
+
+
+@cache
+def files_of(shape: str, way: str) -> Mapping[str, bytes]:
+    """Return all that is written for a shape deployed in one of the ways."""
+    return render(workload(shape, way))
 
 
 def every_case() -> Iterator[tuple[str, str]]:

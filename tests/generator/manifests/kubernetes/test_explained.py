@@ -1,23 +1,21 @@
 import re
-from functools import cache
 
 import pytest
 
-from tests.generator.manifests.kubernetes.shapes import SHAPES, every_case, workload
+from tests.generator.manifests.kubernetes.shapes import SHAPES, every_case, files_of, workload
 from tritonsmith.generator.manifests.kubernetes.explained import ABOUT, FILE, numbers
-from tritonsmith.generator.manifests.kubernetes.files import ROWS, render
+from tritonsmith.generator.manifests.kubernetes.files import ROWS
 
 CASES = list(every_case())
 
 
-@cache
 def readme(shape: str, way: str) -> str:
-    return render(workload(shape, way))[FILE].decode()
+    return files_of(shape, way)[FILE].decode()
 
 
 @pytest.mark.parametrize(("shape", "way"), [case for case in CASES if case[0] in ("one gpu", "tp8 on two nodes")])
 def test_every_file_is_explained_and_none_that_is_not_there(shape: str, way: str) -> None:
-    files = render(workload(shape, way)).keys()
+    files = files_of(shape, way).keys()
     text = readme(shape, way)
     rows = set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE))
     written = {path for path in files if not path.endswith("kustomization.yaml") and not path.startswith("regions/")}
@@ -34,7 +32,7 @@ def test_every_row_of_the_table_has_its_sentence() -> None:
 def test_the_numbers_are_those_of_the_pods(shape: str) -> None:
     chosen = workload(shape)
     values = {number.what: number.value for number in numbers(chosen)}
-    files = b"\n".join(data for path, data in render(chosen).items() if path.startswith("base/")).decode()
+    files = b"\n".join(data for path, data in files_of(shape, "baked").items() if path.startswith("base/")).decode()
     assert f"terminationGracePeriodSeconds: {values['grace period'].removesuffix(' s')}\n" in files
     assert f"memory: {values['memory, requested and limit'].replace(' MiB', 'Mi')}\n" in files
     assert f"sizeLimit: {values['shared memory'].replace(' MiB', 'Mi')}\n" in files

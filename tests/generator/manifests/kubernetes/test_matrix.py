@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.generator.manifests.kubernetes.kustomized import applied, documents
-from tests.generator.manifests.kubernetes.shapes import REFUSED, every_case, workload
+from tests.generator.manifests.kubernetes.shapes import REFUSED, every_case, files_of, workload
 from tests.generator.manifests.kubernetes.validation import VERSIONS, faults
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.manifests.kubernetes.changes import key_of
@@ -19,11 +19,6 @@ from tritonsmith.generator.manifests.kubernetes.regions import regional
 from tritonsmith.generator.manifests.kubernetes.spill import spill_rules
 
 CASES = list(every_case())
-
-
-@cache
-def files_of(shape: str, way: str) -> Mapping[str, bytes]:
-    return render(workload(shape, way))
 
 
 @cache

@@ -8,8 +8,7 @@ import jsonschema
 import pytest
 
 from tests.generator.manifests.kubernetes.kustomized import documents
-from tests.generator.manifests.kubernetes.shapes import workload
-from tritonsmith.generator.manifests.kubernetes.files import render
+from tests.generator.manifests.kubernetes.shapes import files_of
 from tritonsmith.generator.manifests.kubernetes.schemas import FOLDER, KINDS, schema_of
 from tritonsmith.generator.manifests.kubernetes.schemas.embedded import embedded
 from tritonsmith.generator.manifests.kubernetes.schemas.faults import faults
@@ -24,7 +23,7 @@ WORDS = {
 @pytest.fixture(scope="module")
 def written() -> dict[tuple[str, str], dict[str, Any]]:
     """Return a document of each kind that has a schema and is written."""
-    files = [text for way in WAYS for path, text in render(workload(*way)).items() if path.endswith(".yaml")]
+    files = [text for way in WAYS for path, text in files_of(*way).items() if path.endswith(".yaml")]
     found = [one for text in files for one in documents(text) if "kind" in one]
     return {(one["apiVersion"], one["kind"]): one for one in found if (one["apiVersion"], one["kind"]) in KINDS}
 
