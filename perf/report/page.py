@@ -15,6 +15,7 @@ from tritonsmith.perf.report.answers import answer_lines, answer_marks
 from tritonsmith.perf.report.charts import row_label
 from tritonsmith.perf.report.extras import extra_notes, extra_table
 from tritonsmith.perf.report.numbers import duration, interval_words, significant
+from tritonsmith.perf.report.pairs import pairing_lines
 from tritonsmith.perf.report.render import footer, machine_facts, render
 from tritonsmith.perf.report.sections import by_variant, sections
 from tritonsmith.perf.report.tables import TOKENS_BY
@@ -176,6 +177,7 @@ def _facts(sweep: Sweep) -> list[tuple[str, str]]:
     return [
         *machine_facts(sweep.environment, plan.protocol),
         *([("Measured with", "; ".join(sweep.notices))] if sweep.notices else []),
+        *([("Paired", "; ".join(paired))] if (paired := pairing_lines(sweep)) else []),
         ("Input", plan.prompts or (plan.input_data.name if plan.input_data else made_up)),
         *([("Replayed", str(plan.replay))] if plan.replay else []),
         (

@@ -14,6 +14,7 @@ from tritonsmith.perf.measure.profile import TokenSource
 from tritonsmith.perf.report.answers import answer_lines, answer_marks
 from tritonsmith.perf.report.extras import WAITING, extra_notes, extra_table, waiting_words
 from tritonsmith.perf.report.numbers import interval_words, ms_between, rate_between
+from tritonsmith.perf.report.pairs import pairing_lines
 from tritonsmith.perf.summary import LATENCIES, Estimate, Point, StreamPoint, summarise
 
 HEADER = ("load", "requests/s", "p50 ms", "p99 ms")
@@ -32,6 +33,7 @@ def table_text(sweep: Sweep) -> str:
     rows = [(name_of(point), *_numbers(point)) for point in points]
     tables = [console.table(HEADER, rows), *(console.table(*one) for one in stream_tables(sweep, points))]
     remarks = [*([f"replayed {sweep.plan.replay}"] if sweep.plan.replay else []), *answer_lines(sweep)]
+    remarks += pairing_lines(sweep)
     remarks += [f"{name_of(point)}: {remark}" for point in points for remark in point.remarks]
     notices = [f"measured with: {line}" for line in sweep.notices]
     extra = extra_table(points, [name_of(point) for point in points])
@@ -92,6 +94,7 @@ def render_markdown(sweep: Sweep) -> str:
         lines += ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in cells_of]
         lines += ["", extra_notes(header)]
     lines += [line for answer in answer_lines(sweep) for line in ("", f"**{answer}**")]
+    lines += [line for pairing in pairing_lines(sweep) for line in ("", pairing)]
     server = f"tritonserver {machine.server}, perf_analyzer {machine.perf_analyzer}"
     notices = "".join(f"; {line}" for line in sweep.notices)
     lines += ["", f"{intervals_note(sweep, points)} {machine.cpu}, {machine.cores} cores; {server}{notices}."]
