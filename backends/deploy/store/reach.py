@@ -63,4 +63,5 @@ def reached(address: Address) -> Iterator[Any]:
 
 
 def _said(problem: Exception) -> str:
-    return f"{type(problem).__name__}: {problem}".rstrip(": ")
+    first, *_ = str(problem).splitlines() or [""]  # Azure adds its answer's XML
+    return f"{type(problem).__name__}: {first}".rstrip(": ")
