@@ -86,7 +86,7 @@ class Autoscale(Settings):
     )
     prometheus: str | None = Field(
         None,
-        min_length=1,
+        pattern=r"^https?://[^\s@]+$",  # no password: what is written is committed
         description="where KEDA asks (the HPA asks an adapter); by default http://prometheus-operated:9090 in "
         "the namespace `monitoring`",
     )
@@ -108,7 +108,7 @@ class Region(Settings):
     """What differs in one region; what is left out is as everywhere."""
 
     store: StoreUrl | None = Field(None, description="the region's replica of the repository")
-    replicas: int | None = Field(None, ge=1)
+    replicas: int | None = Field(None, ge=1, description="a fixed number: no autoscaler there but its own")
     autoscale: Autoscale | None = None
     products: tuple[LabelValue, ...] = Field((), description="the region's GPUs, where they are others")
     spill_to: str = Field("", description="the region that takes what waits too long here")

@@ -78,6 +78,8 @@ def explained(workload: Workload, files: Collection[str]) -> dict[str, bytes]:
         prometheus=prometheus_address(workload, workload.deploy.autoscale) if workload.deploy.autoscale else "",
         alerts=alert_rules(workload) if workload.metrics_port else [],
         pushed_to=re.sub(r"/[0-9a-f]{64}$", "", workload.deploy.repository.store or ""),
+        # NVIDIA's front end sets itself no limit (uvicorn's timeout_graceful_shutdown), so that the kubelet's holds
+        answer_s=workload.drain_s if workload.deploy.openai else workload.server.exit_timeout_s,
         is_group=workload.needs.nodes > 1,
         is_fetched=is_fetched(workload),
         by_prefix=routes_by_prefix(workload),
