@@ -14,6 +14,7 @@ from tritonsmith.generator.checks.manifests.pods import Container, Pod, pods_of
 from tritonsmith.generator.spec.tree import Node
 
 Kept = TypeVar("Kept")
+_SURROUNDINGS = ("Service", "NetworkPolicy", "PodDisruptionBudget", "HorizontalPodAutoscaler", "ScaledObject")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,11 @@ class Manifests:
     def fleet(self) -> Iterator[tuple[Pod, Container]]:
         """Yield the pods to which requests come and whose surroundings are in the set: no KServe makes them."""
         return ((pod, server) for pod, server in self.serving if not pod.is_runtime)
+
+    @cached_property
+    def has_surroundings(self) -> bool:
+        """Whether more than workloads is in the set: of a lone file of one nothing around it can be missed."""
+        return bool(self.of_kind(*_SURROUNDINGS))
 
     def of_kind(self, *kinds: str) -> list[Object]:
         """Return the objects of some kinds."""

@@ -21,7 +21,7 @@ def fleets_have_budgets(case: Manifests) -> Iterator[Finding]:
     Source: kubernetes: Specifying a Disruption Budget for your Application.
     """
     for pod, _ in case.fleet:
-        if most_replicas(case, pod) > 1 and not _budgets(case, pod):
+        if case.has_surroundings and most_replicas(case, pod) > 1 and not _budgets(case, pod):
             message = f"{most_replicas(case, pod)} replicas without a {_PDB}: a drain may end all of them at once"
             yield pod.owner.warning(
                 pod.owner.place("metadata", "name"), message, remedy=f"a {_PDB} with maxUnavailable: 1"
@@ -65,8 +65,9 @@ def one_is_enough(case: Manifests) -> Iterator[Finding]:
     for pod, _ in case.fleet:
         if most_replicas(case, pod) == 1 and pod.owner.kind in SCALABLE:
             place = pod.owner.place("spec", "replicas") if pod.owner.at("spec", "replicas") else pod.owner.place("spec")
-            if place.file != pod.owner.place("metadata", "name").file:
-                continue  # an overlay's decision
+            is_overlays = place.file != pod.owner.place("metadata", "name").file
+            if is_overlays or not (case.has_surroundings or pod.owner.at("spec", "replicas")):
+                continue  # somebody's decision, or to be said by an autoscaler that is not here
             message = "one replica: a restart is an outage for as long as models load"
             yield pod.owner.note(place, message, remedy="replicas: 2")
 

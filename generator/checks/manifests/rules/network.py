@@ -24,7 +24,7 @@ def servers_have_policies(case: Manifests) -> Iterator[Finding]:
     Source: kubernetes: Network Policies; server: docs/customization_guide/deploy.md.
     """
     for pod, server in case.fleet:
-        if not _policies(case, pod):
+        if case.has_surroundings and not _policies(case, pod):
             message = f"no {_POLICY} selects {pod.label}: every pod of the cluster reaches them"
             yield pod.owner.warning(
                 pod.owner.place("metadata", "name"), message, remedy=f"a {_POLICY} for {_ports(server)}"

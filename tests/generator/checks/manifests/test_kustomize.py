@@ -114,6 +114,10 @@ def test_a_chart_is_not_judged_and_broken_yaml_is(judge_manifests: Judge) -> Non
     assert sorted(finding.code for finding in judge_manifests(files)) == ["TK101", "TK101", "TK104"]
 
 
+def test_of_a_workload_alone_nothing_around_it_is_missed(judge_manifests: Judge) -> None:
+    assert judge_manifests({"deployment.yaml": SOUND.split("---\n")[0]}) == []
+
+
 def test_lists_and_several_documents_are_objects_each(tmp_path: Path) -> None:
     items = "apiVersion: v1\nkind: List\nitems:\n  - {apiVersion: v1, kind: Service, metadata: {name: a}}\n"
     (tmp_path / "all.yaml").write_text(f"{items}---\n---\napiVersion: v1\nkind: Secret\nmetadata: {{name: b}}\n")
