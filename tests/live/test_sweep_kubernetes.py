@@ -183,6 +183,7 @@ def test_what_a_jobs_pods_measure_becomes_the_sweep_whatever_happens_to_them(rep
         nodes.setdefault(cell.repeat, set()).add(cell.place.host if cell.place else "")
     assert nodes == {0: {"node-a"}, 1: {"node-b"}, 2: {"node-a"}}
     assert [point.repeats for point in summarise(merged)] == [3, 3]
+    assert "3 repeats each on one host: requests/s" in done.stdout
     assert (
         CliRunner().invoke(report, [str(output), "--html"], catch_exceptions=False).stdout.startswith("<!doctype html>")
     )
