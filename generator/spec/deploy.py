@@ -33,7 +33,7 @@ def _require_below(path: str) -> str:
 
 
 SubPath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]*$"), AfterValidator(_require_below)]
-ScaleMetric = Literal["queue_to_compute", "waiting", "kv_cache", "in_flight"]
+ScaleMetric = Literal["queue_to_compute", "waiting", "kv_cache"]
 
 
 class Source(Settings):
@@ -71,12 +71,9 @@ class Autoscale(Settings):
     maximum: int = Field(ge=1)
     on: ScaleMetric | None = Field(
         None,
-        description="by default waiting where TensorRT-LLM batches in flight, in_flight behind its LLM API (which does "
-        "not say what waits), else queue_to_compute",
+        description="by default waiting where TensorRT-LLM's backend batches in flight, else queue_to_compute",
     )
-    target: float | None = Field(
-        None, gt=0, description="per pod; by default 1 (ratio), 4 (waiting), 0.8 (fraction), 16 (in flight)"
-    )
+    target: float | None = Field(None, gt=0, description="per pod; by default 1 (ratio), 4 (waiting), 0.8 (fraction)")
     by: Literal["hpa", "keda"] = "hpa"
     wake_on: str | None = Field(
         None,

@@ -11,7 +11,6 @@ from tritonsmith.generator.manifests.kubernetes.rules import (
     BATCH_SIZE,
     DURATIONS,
     FAILURES,
-    IN_FLIGHT,
     KV_CACHE,
     MODEL,
     NEWER_METRICS,
@@ -96,7 +95,6 @@ def _waiting(workload: Workload) -> Iterator[Panel]:
     ratio += "none ends."
     yield Panel("Queue to compute, by pod", {"{{pod}}": series(workload, RATIO)}, about=ratio)
     yield Panel("Pending requests, by pod", {"{{pod}}": series(workload, PENDING)})
-    yield Panel("Requests in flight, by pod", {"{{pod}}": series(workload, IN_FLIGHT)})
     yield Panel(
         "Batch size",
         {"{{model}}": series(workload, BATCH_SIZE)},

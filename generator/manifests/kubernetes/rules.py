@@ -8,6 +8,8 @@ Facts that they rest on:
 - An ensemble's failed request counts twice. Source: core: ensemble_scheduler.cc (RespondIfError, DecrementCounter).
 - The compute time of a Python model that calls others contains their queues: sums of compute leave callers out too.
 - TensorRT-LLM takes requests as they come and queues them itself: Triton's queue is empty, `waiting` is not.
+- A decoupled Python model's times end when `execute` returns, which may be long before its answers. What waits behind
+  TensorRT-LLM's LLM API is in no metric. Source: python_backend: src/python_be.cc (ProcessRequests); measured on 2.51.
 """
 
 from __future__ import annotations
@@ -22,7 +24,6 @@ POD = "namespace, job, pod"
 MODEL = "namespace, job, model"
 RATIO = "pod:triton_queue_to_compute:ratio"
 PENDING = "pod:triton_pending_requests:sum"
-IN_FLIGHT = "pod:triton_in_flight_requests:average"
 REQUESTS = "pod:triton_requests:rate"
 WAITING = "pod:trtllm_waiting_requests:average"
 NEWER_METRICS = "24.11"  # the release since which servers publish the time of loads, and histograms
@@ -54,11 +55,11 @@ class Span:
 
 
 def publishes_engine_metrics(workload: Workload) -> bool:
-    """Whether its models publish `nv_trt_llm_*`: TensorRT-LLM's backend does, its LLM API behind a Python model not.
+    """Whether models publish `nv_trt_llm_*`: those of TensorRT-LLM's backend do, its LLM API behind a Python model not.
 
     Source: TensorRT-LLM: triton_backend/all_models/llmapi/tensorrt_llm/1/model.py, which makes no metrics.
     """
-    return workload.launch is not None and workload.launch.mode != "llmapi"
+    return bool(workload.needs.engines)
 
 
 def recording_rules(workload: Workload, interval_s: int = INTERVAL_S) -> list[Manifest]:
@@ -67,7 +68,6 @@ def recording_rules(workload: Workload, interval_s: int = INTERVAL_S) -> list[Ma
     records = {
         RATIO: queue_to_compute(workload, span),
         PENDING: f"sum by ({POD}) ({series(workload, 'nv_inference_pending_request_count', _counted(workload))})",
-        IN_FLIGHT: in_flight(workload, span),
         REQUESTS: pod_rate(workload, "nv_inference_request_success", span.window, _counted(workload)),
     }
     if publishes_engine_metrics(workload):
@@ -95,11 +95,6 @@ def queue_to_compute(workload: Workload, span: Span) -> str:
     compute = pod_rate(workload, "nv_inference_compute_infer_duration_us", span.window, _computing(workload))
     pending = f"sum by ({POD}) ({series(workload, 'nv_inference_pending_request_count', _counted(workload))})"
     return f"({queue} / ({compute} > 0)) or (({compute} == 0) unless ({pending} > 0))"
-
-
-def in_flight(workload: Workload, span: Span) -> str:
-    """Return the mean number of a pod's requests between arrival and answer, of requests that ended (Little's law)."""
-    return f"{pod_rate(workload, 'nv_inference_request_duration_us', span.window, _computing(workload))} / 1e6"
 
 
 def failures(workload: Workload, span: Span) -> str:

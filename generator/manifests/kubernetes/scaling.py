@@ -13,7 +13,6 @@ from typing import Any
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
 from tritonsmith.generator.manifests.kubernetes.rules import (
-    IN_FLIGHT,
     INTERVAL_S,
     KV_CACHE,
     PENDING,
@@ -41,7 +40,6 @@ METRICS: dict[ScaleMetric, PodMetric] = {
     "queue_to_compute": PodMetric(RATIO, 1),
     "waiting": PodMetric(WAITING, 4),
     "kv_cache": PodMetric(KV_CACHE, 0.8),
-    "in_flight": PodMetric(IN_FLIGHT, 16),
 }
 _ENGINE_METRICS = ("waiting", "kv_cache")
 
@@ -52,14 +50,19 @@ def pod_metric(workload: Workload, autoscale: Autoscale) -> PodMetric:
     Raises: RepositoryError for a metric that its servers do not publish.
     """
     has_engine = publishes_engine_metrics(workload)
-    on: ScaleMetric = "waiting" if has_engine else "in_flight" if workload.launch else "queue_to_compute"
-    on = autoscale.on or on
+    on: ScaleMetric = autoscale.on or ("waiting" if has_engine else "queue_to_compute")
     where = f"deploy.autoscale.on: {on}"
     if on in _ENGINE_METRICS and not has_engine:
         raise RepositoryError(
             f"{workload.name} publishes no nv_trt_llm metrics, only TensorRT-LLM's backend does",
             where=where,
-            hint="scale on in_flight" if workload.launch else "scale on queue_to_compute",
+            hint="scale on queue_to_compute",
+        )
+    if autoscale.on is None and workload.needs.is_llm and not has_engine:
+        raise RepositoryError(
+            f"what waits in {workload.name}'s LLM API is in no metric of Triton's",
+            where="deploy.autoscale",
+            hint="serve it by TensorRT-LLM's backend, or leave autoscale out and scale by your gateway's metrics",
         )
     if not workload.metrics_port or workload.server.metrics.config.get("counter_latencies") == "false":
         # with counter_latencies=false no counter counts at all (core: metric_model_reporter.cc, IncrementCounter)

@@ -9,21 +9,20 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.generator.manifests.kubernetes.shapes import workload
+from tests.generator.manifests.kubernetes.shapes import BAKED, SHAPES, workload
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.manifests.kubernetes import rules
 from tritonsmith.generator.manifests.kubernetes.adapter import FILE, adapter_values
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, plan_workload
 from tritonsmith.generator.manifests.kubernetes.dashboard import dashboards, panels
 from tritonsmith.generator.manifests.kubernetes.monitoring import pod_monitors, prometheus_rules
 from tritonsmith.generator.manifests.kubernetes.scaling import (
     METRICS,
     horizontal_pod_autoscalers,
-    pod_metric,
     quantity,
     scaled_objects,
 )
-from tritonsmith.generator.manifests.launch import Launch
+from tritonsmith.generator.repository.core import Repository
 from tritonsmith.generator.spec.settings import Server
 
 ASLEEP = {"minimum": 0, "maximum": 4, "by": "keda", "wake_on": "sum(rate(gateway_requests[1m]))"}
@@ -85,19 +84,27 @@ def test_engine_metrics_are_refused_where_no_engine_publishes_them(on: str) -> N
     assert caught.value.hint == "scale on queue_to_compute"
 
 
+def test_an_engine_is_scaled_on_what_waits_in_it_also_where_a_laptop_serves_it() -> None:
+    models, _, _ = SHAPES["one gpu"]
+    settings = {"triton": "25.05", "deploy": BAKED | {"autoscale": {"maximum": 4}}}
+    found = plan_workload(Repository("chat", {model.name: model for model in models}, settings=settings))
+    assert found.launch is None
+    [document] = horizontal_pod_autoscalers(found)
+    assert metric_of(document["spec"]) == (rules.WAITING, "4")
+
+
 def behind_llm_api(**autoscale: Any) -> Workload:
     """Return an LLM behind TensorRT-LLM's LLM API, which publishes nothing of what waits."""
     llm = workload("tp4", autoscale={"maximum": 4, **autoscale})
-    return replace(llm, launch=Launch("llmapi", 4, ("tensorrt_llm",)))
+    return replace(llm, needs=replace(llm.needs, engines=()))
 
 
-def test_behind_the_llm_api_requests_in_flight_are_scaled_on() -> None:
-    llm = behind_llm_api()
-    assert llm.deploy.autoscale is not None
-    assert pod_metric(llm, llm.deploy.autoscale) == METRICS["in_flight"]
-    with pytest.raises(RepositoryError) as caught:
+def test_the_llm_api_is_scaled_only_on_what_the_user_insists_on() -> None:
+    with pytest.raises(RepositoryError, match="LLM API is in no metric of Triton's"):
+        horizontal_pod_autoscalers(behind_llm_api())
+    with pytest.raises(RepositoryError, match="publishes no nv_trt_llm metrics"):
         horizontal_pod_autoscalers(behind_llm_api(on="waiting"))
-    assert caught.value.hint == "scale on in_flight"
+    assert horizontal_pod_autoscalers(behind_llm_api(on="queue_to_compute"))
 
 
 @pytest.mark.parametrize("metrics", [{"enabled": False}, {"config": {"counter_latencies": "false"}}])
