@@ -32,6 +32,7 @@ _SELECTORS: dict[str, tuple[Step, ...]] = {
     "InferencePool": ("spec", "selector"),
 }
 _MOST_SLIPS = 2
+_NUMBER = re.compile(r"[-.]?[0-9]+")
 _ROUTES = ("HTTPRoute", "GRPCRoute", "Ingress")
 
 
@@ -186,8 +187,8 @@ def nearly(word: str, known: Iterable[str]) -> str:
 
     Names that differ by their digits alone are taken for two of one kind.
     """
-    letters = re.sub("[0-9]", "", word)
-    near = (one for one in known if re.sub("[0-9]", "", one) != letters and _slips(word, one) <= _MOST_SLIPS)
+    letters = _NUMBER.sub("", word)
+    near = (one for one in known if _NUMBER.sub("", one) != letters and _slips(word, one) <= _MOST_SLIPS)
     return next(near, "")
 
 

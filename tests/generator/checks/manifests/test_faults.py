@@ -11,6 +11,7 @@ from tritonsmith.generator.findings import Finding
 
 HERE = Path(__file__).parent
 SOUND = HERE / "sound"
+WAYS = yaml.safe_load((HERE / "ways.yaml").read_text())
 FAULTS = yaml.safe_load((HERE / "faults.yaml").read_text())
 # What other tests show: how files are read and numbered, and what public examples lack.
 ELSEWHERE = {"TK101", "TK102", "TK103", "TK104", "TK115", "TK243", "TK244", "TK333", "TK334", "TK407", "TK455", "TK503"}
@@ -33,6 +34,17 @@ def test_a_planted_fault_is_found_where_it_is(judge_manifests: Judge, fault: dic
     lines = text.splitlines()
     assert any(fault["line"] in lines[finding.place.line - 1] for finding in found), [str(one) for one in found]
     assert all(finding.remedy for finding in found)
+
+
+@pytest.mark.parametrize("way", [pytest.param(way, id=way["way"]) for way in WAYS])
+def test_nothing_is_found_in_another_way_of_being_right(judge_manifests: Judge, way: dict[str, str]) -> None:
+    name = way.get("file", "fleet.yaml")
+    sound = (SOUND / name).read_text()
+    assert way["old"] in sound
+    text = sound.replace(way["old"], way["new"], 1).replace(
+        "        nodeAffinity:", way.get("besides", "        nodeAffinity:")
+    )
+    assert [str(finding) for finding in judge_manifests({name: text})] == []
 
 
 def test_every_rule_has_a_fault_that_it_finds() -> None:
