@@ -219,7 +219,7 @@ def _apply(store: Any, plan: _Plan, previous: str | None) -> None:
     others = plan.there.keys() - plan.wanted.keys() - {*bars, MANIFEST}
     _remove(store, place, [name for name in others if "/" in name])  # a server would load it
     _require({name: plan.wanted[name] for name in plan.wanted if name not in bars}, list_objects(store, place), place)
-    _write_all(store, plan, [name for name in bars if name in plan.wanted])
+    _write_all(store, plan, [name for name in plan.missing if is_bar(name)])
     _remove(store, place, [name for name in bars if name not in plan.wanted])  # Triton completes a configuration
     listed = list_objects(store, place)
     _require(plan.wanted, listed, place)

@@ -11,6 +11,8 @@ from tritonsmith.backends.deploy.store.fetch import BLOCK_BYTES, MANIFEST, POINT
 from tritonsmith.backends.deploy.store.objects import UNFINISHED, bar, bars_of, upload
 from tritonsmith.backends.deploy.store.push import push
 from tritonsmith.generator.errors import RepositoryError, ServerError, TritonsmithError, UsageError
+from tritonsmith.generator.repository.lock import Lock, render_lock
+from tritonsmith.generator.repository.names import LOCK_FILE
 from tritonsmith.perf.bench.local_store import LocalStore
 
 
@@ -54,6 +56,17 @@ def test_what_was_pushed_is_not_pushed_again(store: LocalStore, repository: Path
     first, again = push(repository, store.url("again")), push(repository, store.url("again"))
     assert (len(first.uploaded), again.uploaded, again.copied) == (5, (), ())
     assert again.url == first.url
+
+
+def test_a_url_written_into_the_spec_makes_no_other_url(store: LocalStore, repository: Path) -> None:
+    lock = repository / LOCK_FILE
+    lock.write_bytes(render_lock(Lock({}, "r")))
+    first = push(repository, store.url("named"))
+    lock.write_bytes(render_lock(Lock({}, "r", settings={"deploy": {"repository": {"store": first.url}}})))
+    second = push(repository, store.url("named"))
+    assert (second.url, len(second.uploaded), len(second.present)) == (first.url, 1, 5)
+    locks = {name: data for name, data in objects(store, "named").items() if LOCK_FILE in name}
+    assert list(locks.values()) == [lock.read_bytes()]
 
 
 def test_what_has_not_changed_is_copied_in_the_store(store: LocalStore, repository: Path) -> None:
