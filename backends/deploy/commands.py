@@ -32,7 +32,12 @@ PLACES = ("--url", "--push", "--pull", "--container", "--kubernetes")
 @click.option("--pull", "pull_url", default="", help="From an object store, into REPOSITORY.")
 @click.option("--container", "is_container", is_flag=True, help="Write a Dockerfile and a compose file.")
 @click.option("--kubernetes", "is_kubernetes", is_flag=True, help="Write manifests with kustomization.")
-@click.option("--keep", "kept", type=click.IntRange(min=1), help="With --push: this many of a path's pushes stay.")
+@click.option(
+    "--keep",
+    "kept",
+    type=click.IntRange(min=1),
+    help="With --push, --url: this many pushes, or versions of a model, stay.",
+)
 @click.option(
     "--output",
     "-o",
@@ -67,6 +72,8 @@ def deploy(
         raise UsageError(f"deploy goes to one place at a time; given: {named}", hint=f"give one of {', '.join(PLACES)}")
     if not url and (grpc_url or server_repository or load_limit or smoke):
         raise UsageError("--grpc-url, --server-repository, --load-limit and --smoke belong to --url")
+    if kept and not (url or push_url):
+        raise UsageError("--keep belongs to --push and --url")
     if url:
         from tritonsmith.backends.deploy.live import rollout
         from tritonsmith.backends.deploy.live import show as shown
@@ -99,11 +106,8 @@ def deploy(
         pushed = push(repository, push_url, kept=kept, is_dry=dry_run)
         console.result_json(asdict(pushed)) if is_json else show_push(pushed, is_dry=dry_run)
         return
-    if pull_url:
-        from tritonsmith.backends.deploy.store.pull import pull
-        from tritonsmith.backends.deploy.store.show import show_pull
+    from tritonsmith.backends.deploy.store.pull import pull
+    from tritonsmith.backends.deploy.store.show import show_pull
 
-        pulled = pull(pull_url, repository, is_forced=is_forced, is_dry=dry_run)
-        console.result_json(asdict(pulled)) if is_json else show_pull(pulled, is_dry=dry_run)
-        return
-    raise UsageError(f"{chosen[0]} is not built yet")
+    pulled = pull(pull_url, repository, is_forced=is_forced, is_dry=dry_run)
+    console.result_json(asdict(pulled)) if is_json else show_pull(pulled, is_dry=dry_run)

@@ -153,16 +153,12 @@ def faults() -> tuple[type[Exception], ...]:
 
 def render_manifest(manifest: Manifest) -> bytes:
     """Return a manifest as JSON, a line per file."""
-    files = ",\n".join(f"  {json.dumps(path)}: {json.dumps(_entry(stored))}" for path, stored in sorted_files(manifest))
+    entries = sorted(manifest.files.items())
+    files = ",\n".join(f"  {json.dumps(path)}: {json.dumps(_entry(stored))}" for path, stored in entries)
     head = {"format": FORMAT, "digest": manifest.digest, "written_by": manifest.written_by}
     lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
     folders = f' "folders": {json.dumps(list(manifest.folders))}'
     return ("{\n" + ",\n".join([*lines, folders]) + f',\n "files": {{\n{files}\n }}\n}}\n').encode()
-
-
-def sorted_files(manifest: Manifest) -> list[tuple[str, Stored]]:
-    """Return a manifest's files by path."""
-    return sorted(manifest.files.items())
 
 
 def parse_manifest(text: bytes, where: str) -> Manifest:

@@ -236,8 +236,8 @@ def _tagged(manifest: Manifest, listed: Mapping[str, Found]) -> Manifest:
 
 
 def _write_all(store: Any, plan: _Plan, names: list[str]) -> None:
-    with console.progress("pushing", total=len(names)) as bar_shown:
-        for_all(lambda name, ended: _write(store, plan, name, ended), names, bar_shown.update)
+    with console.progress("pushing", total=len(names)) as shown:
+        for_all(lambda name, ended: _write(store, plan, name, ended), names, shown.update)
 
 
 def _remove(store: Any, place: Address, names: list[str]) -> None:
