@@ -19,6 +19,8 @@ from tritonsmith.generator.manifests.yaml_text import to_yaml
 PICKER_IMAGE = "ghcr.io/llm-d/llm-d-router-endpoint-picker:v0.10.0"
 PICKER_PORT, _HEALTH_PORT, _METRICS_PORT = 9002, 9003, 9090
 SMALLEST_BLOCK = 64  # tokens; the picker takes no smaller one (llm-d-router #1158), a multiple of the engine's 32
+# by default every 50 ms, of the same Python process that serves the prompts; older than 2 s counts as unknown
+SCRAPE_INTERVAL = "500ms"
 _CONFIG = "picker.yaml"
 # its own chart asks 8 CPUs and 8Gi, for hundreds of pods
 _RESOURCES = {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"memory": "4Gi"}}
@@ -66,7 +68,7 @@ def pickers(workload: Workload) -> list[Manifest]:
 def picker_config(workload: Workload) -> Manifest:
     """Return the EndpointPickerConfig: its blocks are the engine's, as the metrics say; until then of the size here."""
     blocks = max([SMALLEST_BLOCK, *(cache.tokens_per_block for cache in workload.needs.kv_caches)])
-    port = workload.ports[workload.metrics_port]
+    scraped = {"scheme": "http", "path": "/metrics", "port": workload.ports[workload.metrics_port]}
     return {
         "apiVersion": "llm-d.ai/v1alpha1",
         "kind": "EndpointPickerConfig",
@@ -76,7 +78,7 @@ def picker_config(workload: Workload) -> Manifest:
                 "parameters": {"autoTune": True, "blockSizeTokens": blocks},
             },
             *({"type": scorer} for scorer in _WEIGHTS),
-            {"type": "metrics-data-source", "parameters": {"scheme": "http", "path": "/metrics", "port": port}},
+            {"type": "metrics-data-source", "parameters": {**scraped, "interval": SCRAPE_INTERVAL}},
             {"type": "core-metrics-extractor", "parameters": {"defaultEngine": "triton-tensorrt-llm"}},
         ],
         "schedulingProfiles": [
