@@ -102,10 +102,11 @@ def podman() -> Iterator[Podman]:
     os.chown(folder, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
     tool = Podman(user, folder)
     try:
-        tool("info")
-    except AssertionError as problem:
-        pytest.skip(f"podman cannot run here: {problem}")
-    try:
+        try:
+            import_base(tool)
+            tool("run", "--rm", "--volume=/usr:/usr:ro", BASE, "true")
+        except AssertionError as problem:
+            pytest.skip(f"podman cannot run a container here: {problem}")
         yield tool
     finally:
         tool("rm", "--all", "--force", "--time", "0")
@@ -114,8 +115,8 @@ def podman() -> Iterator[Podman]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def make_base(podman: Podman) -> list[str]:
-    """Import the base image and return the volumes with its programs: what NVIDIA's image has in itself."""
+def programs(podman: Podman) -> list[str]:
+    """Return volumes with what NVIDIA's image has in itself: this machine's /usr, a Python, the server."""
     tools, opt = find_toolchain(), podman.folder / "opt"
     server, stdlib = opt / "tritonserver", Path(sysconfig.get_path("stdlib"))
     python = opt / "python" / "lib" / stdlib.name
@@ -130,12 +131,11 @@ def make_base(podman: Podman) -> list[str]:
     shutil.copytree(tools.wheel_libraries, server / "lib")
     (server / "bin").mkdir()
     shutil.copy(tools.tritonserver, server / "bin")
-    import_base(podman)
-    return [f"--volume={path}:{path}:ro" for path in ("/usr",)] + [f"--volume={opt}:/opt/nvidia:ro"]
+    return ["--volume=/usr:/usr:ro", f"--volume={opt}:/opt/nvidia:ro"]
 
 
 def import_base(podman: Podman) -> None:
-    """Make the image: folders and links, no program."""
+    """Make the base image: folders and links, no program."""
     root = podman.folder / "root"
     for name in ("usr", "etc", "tmp", "proc", "dev", "sys", "opt/nvidia"):
         (root / name).mkdir(parents=True)
@@ -187,7 +187,7 @@ def test_the_container_serves_as_no_root_and_drains_when_it_is_stopped(
     deploy, models = podman.folder / "deploy", podman.folder / "models"
     write_container(tmp_path / "models", deploy, is_dry=False, is_forced=False)
     shutil.copytree(tmp_path / "models", models)
-    volumes = make_base(podman)
+    volumes = programs(podman)
     podman(
         "build", "--format=docker", "--isolation=chroot", "--network=host", *volumes, f"--build-arg=BASE_IMAGE={BASE}",
         f"--build-context=models={models}", "--tag=localhost/served:1", deploy,
