@@ -170,7 +170,7 @@ def _made(
     use.findings.extend(reader.findings(asked.own))
     given = {**asked.shared, **asked.own}
     placed = place_engine(asked.engine, use.names[asked.role])
-    defaults = engine_defaults(facts, version) | _places_defaults(asked, ranks, use, before)
+    defaults = engine_defaults(facts, version) | _places_defaults(asked, facts, ranks, use, before)
     if not is_alone and asked.role.startswith("tensorrt_llm"):
         defaults["kv_cache_free_gpu_mem_fraction"] = f"{WHOLE_FRACTION / 2}"
     if facts.engine and facts.engine.encoder:
@@ -211,12 +211,17 @@ def engine_defaults(facts: Facts, version: Version) -> dict[str, str]:
     return defaults
 
 
-def _places_defaults(asked: _Asked, size: int, use: Use, before: list[Llm]) -> dict[str, str]:
-    """Return on which GPUs, and as which MPI ranks, an LLM runs; nothing where it is rank 0 on GPU 0 anyway."""
+def _places_defaults(asked: _Asked, facts: Facts, size: int, use: Use, before: list[Llm]) -> dict[str, str]:
+    """Return on which GPUs, and as which MPI ranks, an LLM runs; nothing where it is rank 0 on GPU 0 anyway.
+
+    Nor where an engine spans nodes: each rank takes a GPU of its own node then, and a list of all GPUs is refused.
+    Source: TensorRT-LLM: runtime/worldConfig.cpp (device ids are those of one node, taken by rank modulo their number).
+    """
     defaults: dict[str, str] = {}
     is_apart = asked.role in ("context", "generation")  # a draft shares its target's GPUs
     first = 1 + max((gpu for llm in before for group in llm.gpus for gpu in group), default=-1) if is_apart else 0
-    if is_apart or asked.replicas > 1 or size > 1:
+    is_spread = use.nodes > 1 and facts.kind == "engine" and asked.engine.place != "mounted"
+    if is_apart or asked.replicas > 1 or (size > 1 and not is_spread):
         defaults["gpu_device_ids"] = _numbered(first, asked.replicas, size)
     if use.server.orchestrator == "participants":
         taken = max((rank for llm in before for group in llm.participants for rank in group), default=0)

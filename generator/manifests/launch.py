@@ -85,7 +85,7 @@ def plan_launch(repository: Repository) -> Launch | None:
     """
     server = Server.model_validate(repository.settings.get("server", {}))
     hardware = Hardware.model_validate(repository.settings.get("hardware", {}))
-    engines = {model.name: model.config for model in repository.models.values() if is_engine_model(model)}
+    engines = {model.name: model for model in repository.models.values() if is_engine_model(model)}
     texts = {model.name: document for model in repository.models.values() if (document := llm_document(model))}
     if engines and any(_world(document) > 1 for document in texts.values()):
         raise RepositoryError(
@@ -128,9 +128,9 @@ def _world(document: Mapping[str, Any]) -> int:
     return tensor * pipeline
 
 
-def _of_engines(engines: Mapping[str, ModelConfig | None], server: Server, hardware: Hardware) -> Launch:
-    devices = {name: _groups(config, "gpu_device_ids") or [[0]] for name, config in engines.items()}
-    ranks = {name: _groups(config, "participant_ids") for name, config in engines.items()}
+def _of_engines(engines: Mapping[str, Model], server: Server, hardware: Hardware) -> Launch:
+    devices = {name: _groups(model.config, "gpu_device_ids") or [[0]] for name, model in engines.items()}
+    ranks = {name: _groups(model.config, "participant_ids") for name, model in engines.items()}
     gpus = tuple(sorted({gpu for groups in devices.values() for group in groups for gpu in group}))
     names = tuple(engines)
     if any(ranks.values()) or server.orchestrator == "participants":
@@ -139,7 +139,7 @@ def _of_engines(engines: Mapping[str, ModelConfig | None], server: Server, hardw
         return Launch("participants", highest + 1, names, gpus, hardware.gpus)
     if server.orchestrator == "spawn" or any(len(groups) > 1 for groups in devices.values()):
         return Launch("spawn", 1, names, gpus, hardware.gpus)
-    sizes = {name: len(groups[0]) for name, groups in devices.items()}
+    sizes = {name: max(len(groups[0]), _built_ranks(engines[name])) for name, groups in devices.items()}
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise RepositoryError(
@@ -147,6 +147,14 @@ def _of_engines(engines: Mapping[str, ModelConfig | None], server: Server, hardw
             hint="server: {orchestrator: spawn}",
         )
     return Launch("leader", next(iter(sizes.values())), names, gpus, hardware.gpus)
+
+
+def _built_ranks(model: Model) -> int:
+    """Return how many ranks an engine has whose GPUs nothing names, by its files; 0 where it lies elsewhere."""
+    if _groups(model.config, "gpu_device_ids"):
+        return 0
+    found = (re.fullmatch(r"(.*/)?rank\d+\.engine", path) for path in model.files)
+    return max(Counter(match[1] for match in found if match).values(), default=0)
 
 
 def _require_participants(ranks: Mapping[str, Sequence[Sequence[int]]]) -> None:

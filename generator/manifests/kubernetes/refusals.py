@@ -70,6 +70,10 @@ def _gpus(workload: Workload) -> Iterator[Refusal]:
     if launch.nodes > 1 and launch.world_size != launch.nodes * hardware.gpus:
         message = f"{launch.world_size} ranks do not fill {launch.nodes} nodes of {hardware.gpus} GPUs"
         yield message, "hardware: {count: ...} by which the ranks can be divided"
+    if launch.nodes > 1 and launch.mode == "leader" and max(launch.gpus) > 0:
+        # Source: TensorRT-LLM: runtime/worldConfig.cpp: device ids are those of one node
+        message = f"gpu_device_ids names GPUs up to {max(launch.gpus)}, and the engine spans {launch.nodes} nodes"
+        yield message, "leave gpu_device_ids out: each rank takes a GPU of its own node"
     if launch.mode in ("spawn", "participants") and needs.gpus > hardware.gpus > 0:
         message = f"the LLMs name GPUs up to {needs.gpus - 1}, and their orchestrator reaches those of one node alone"
         yield message, f"an engine that fits the {hardware.gpus} of a node; or a repository for each"

@@ -79,6 +79,13 @@ def test_a_leader_has_the_engine_s_ranks(devices: str, world: int) -> None:
     assert (launch.mode, launch.world_size, launch.environment) == ("leader", world, {})
 
 
+def test_an_engine_whose_gpus_nothing_names_has_the_ranks_that_its_files_are() -> None:
+    files = {f"1/engine/rank{rank}.engine": Content(b"") for rank in range(4)} | {"1/rank0.engine": Content(b"")}
+    spread = Model("tensorrt_llm", engine().config, files)
+    launch = planned(spread, hardware={"gpu": "H100-SXM-80GB", "count": 2})
+    assert (launch.mode, launch.world_size, launch.nodes, launch.gpus) == ("leader", 4, 2, (0,))
+
+
 def test_each_rank_but_the_first_loads_the_llms_alone() -> None:
     launch = planned(engine("llm", gpu_device_ids="0,1"), engine("draft", gpu_device_ids="0,1"))
     argv = launch_argv(launch, SERVER)

@@ -16,11 +16,11 @@ MakeModel = Callable[..., Model]
 Plan = Callable[..., Workload]
 
 
-def _engine(name: str = "tensorrt_llm", size: int = 1000, **parameters: str) -> Model:
+def _engine(name: str = "tensorrt_llm", size: int = 1000, ranks: int = 1, **parameters: str) -> Model:
     config = ModelConfig(name=name, backend="tensorrtllm")
     for key, value in parameters.items():
         config.parameters[key].string_value = value
-    return Model(name, config, {"1/rank0.engine": Content(bytes(size))})
+    return Model(name, config, {f"1/rank{rank}.engine": Content(bytes(size)) for rank in range(ranks)})
 
 
 def _model(name: str = "m", backend: str = "python", *groups: dict[str, Any], file: str = "1/x") -> Model:
@@ -70,7 +70,7 @@ def four_gpus() -> Workload:
 @pytest.fixture
 def two_nodes() -> Workload:
     """Return an engine of sixteen ranks on nodes of eight GPUs."""
-    return _plan(_engine(gpu_device_ids=",".join(map(str, range(16)))), hardware=H100S)
+    return _plan(_engine(ranks=16), hardware=H100S)
 
 
 @pytest.fixture(params=["digits", "four_gpus", "two_nodes"])

@@ -72,6 +72,10 @@ def chat(gpus: int, reuse: str = "true") -> tuple[Model, ...]:
     """Return a text pipeline around an engine on so many GPUs."""
     devices = ",".join(map(str, range(gpus)))
     engine = {"gpu_device_ids": devices, "enable_kv_cache_reuse": reuse, "gpt_model_path": "/models/tensorrt_llm/1"}
+    files = {}
+    if gpus > H100["count"]:  # over several nodes each rank takes a GPU of its own node
+        del engine["gpu_device_ids"]
+        files = {f"1_rank{rank}.engine": b"engine" for rank in range(gpus)}
     listed = " ".join(
         f'parameters {{ key: "{key}" value {{ string_value: "{text}" }} }}' for key, text in engine.items()
     )
@@ -82,7 +86,7 @@ def chat(gpus: int, reuse: str = "true") -> tuple[Model, ...]:
     cpu = "instance_group { kind: KIND_CPU count: 1 }"
     return (
         model(f'name: "preprocessing" backend: "python" {query} {tokenizer} {cpu}'),
-        model(f'name: "tensorrt_llm" backend: "tensorrtllm" {tokens} {listed} {cpu}'),
+        model(f'name: "tensorrt_llm" backend: "tensorrtllm" {tokens} {listed} {cpu}', **files),
         model(f'name: "postprocessing" backend: "python" {cpu}'),
         ensemble("ensemble", texts, "preprocessing", "tensorrt_llm", "postprocessing"),
     )

@@ -53,7 +53,8 @@ def test_a_model_that_no_pod_could_serve_is_refused(
             {},
             "a process can use one",
         ),
-        ({"gpu_device_ids": ",".join("0123456789")}, CLAIM, {}, "10 ranks do not fill 2 nodes of 8 GPUs"),
+        ({"ranks": 10}, CLAIM, {}, "10 ranks do not fill 2 nodes of 8 GPUs"),
+        ({"gpu_device_ids": ",".join(map(str, range(16)))}, CLAIM, {}, "GPUs up to 15, and the engine spans 2 nodes"),
         ({"gpu_device_ids": "0,1,2,3,4;5,6,7,8"}, CLAIM, {}, "GPUs up to 8"),
         (
             {"gpu_device_ids": "0,1,2,3,4,5,6,7,8", "participant_ids": "1,2,3,4,5,6,7,8,9"},
@@ -61,13 +62,13 @@ def test_a_model_that_no_pod_could_serve_is_refused(
             {"server": {"orchestrator": "participants"}},
             "GPUs up to 8",
         ),
-        ({"gpu_device_ids": ",".join(map(str, range(16)))}, {**OWN, "openai": True}, {}, "spans 2 nodes"),
+        ({"ranks": 16}, {**OWN, "openai": True}, {}, "one process, and the engine spans 2 nodes"),
         ({"gpt_model_path": "/engines/llama"}, CLAIM, {}, "no pod would have /engines/llama"),
         ({}, CLAIM, {"triton": "26.08"}, r"no image of Triton 26\.08 with TensorRT-LLM"),
     ],
 )
 def test_an_engine_that_no_pod_could_serve_is_refused(
-    parameters: dict[str, str],
+    parameters: dict[str, Any],
     deploy: dict[str, Any],
     settings: dict[str, Any],
     message: str,
