@@ -11,6 +11,7 @@ from tritonsmith.generator.files import open_regular
 from tritonsmith.generator.repository.names import CONFIG_FILE
 
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+_SPEC = "tritonsmith.yaml"
 YAML = (".yaml", ".yml")
 MOST_FILES = 5_000  # in a folder; a folder of manifests has dozens
 _DEEPEST = 6
@@ -22,10 +23,10 @@ _API = re.compile(rb"^[\"']?apiVersion[\"']?\s*:\s*\S", re.MULTILINE)
 def is_manifests(path: Path) -> bool:
     """Whether a path holds Kubernetes manifests: YAML files whose documents say apiVersion and kind.
 
-    A folder in which one folder has a config.pbtxt is a model repository.
+    A folder in which one folder has a config.pbtxt is a model repository, and one with a spec in it is a project.
     """
     if path.is_dir():
-        if any(path.glob(f"*/{CONFIG_FILE}")):
+        if (path / _SPEC).exists() or any(path.glob(f"*/{CONFIG_FILE}")):
             return False
         return any(file.name in KUSTOMIZATIONS or _holds_objects(file) for file in yaml_files(path))
     return path.suffix in YAML and _holds_objects(path)

@@ -132,6 +132,7 @@ def test_lists_and_several_documents_are_objects_each(tmp_path: Path) -> None:
         ({"base/kustomization.yaml": "resources: []\n"}, True),
         ({"m/config.pbtxt": "", "all.yaml": "kind: Service\napiVersion: v1\n"}, False),
         ({"tritonsmith.yaml": "models: {}\n"}, False),
+        ({"tritonsmith.yaml": "models: {}\n", "k/all.yaml": "kind: Service\napiVersion: v1\n"}, False),
         ({"m/1/model.yaml": "kind: engine\n"}, False),
         ({}, False),
     ],
