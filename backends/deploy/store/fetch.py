@@ -18,8 +18,9 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ FORMAT = 1
 POINTER = "tritonsmith.current.json"
 MANIFEST = "tritonsmith.manifest.json"
 FETCHED = ".tritonsmith-fetched.json"  # the paths that were ever fetched into a folder
+BYTECODE, LOST_AND_FOUND = "__pycache__", "lost+found"  # what a server and a file system put into a folder
 WIDTH = 8  # requests at once
 BLOCK_BYTES = 32 << 20
 CONNECT_LIMIT_S, READ_LIMIT_S = 5, 60
@@ -269,11 +271,7 @@ def fetch(url: str, folder: Path) -> str:
     (folder / FETCHED).write_text(json.dumps(fetched), encoding="utf-8")
     for path in stale:
         (folder / path).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # not empty
-            for parent in (folder / path).parents:
-                if parent == folder:
-                    break
-                parent.rmdir()
+    _remove_empty(folder, manifest.folders)
     for path in manifest.folders:
         (folder / path).mkdir(parents=True, exist_ok=True)
     missing = {path: stored for path, stored in manifest.files.items() if not is_there(folder / path, stored)}
@@ -333,9 +331,20 @@ def _stale(folder: Path, manifest: Manifest) -> list[str]:
     return sorted(there & ours - manifest.files.keys())
 
 
+def _remove_empty(folder: Path, kept: Collection[str]) -> None:
+    """Remove bytecode, and folders that are then empty but those kept: Triton would take one called 2 for a version."""
+    for root, folders, _ in os.walk(folder, topdown=False):
+        for path in (Path(root) / name for name in folders):
+            if path.name == BYTECODE:
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != LOST_AND_FOUND and path.relative_to(folder).as_posix() not in kept:
+                with contextlib.suppress(OSError):  # not empty
+                    path.rmdir()
+
+
 def _files_in(folder: Path) -> Iterator[str]:
     for root, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name not in ("__pycache__", "lost+found")]
+        folders[:] = [name for name in folders if name not in (BYTECODE, LOST_AND_FOUND)]
         for name in files:
             if name != FETCHED and not (name.startswith(".") and name.endswith(".part")):
                 yield (Path(root) / name).relative_to(folder).as_posix()

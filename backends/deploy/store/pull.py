@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,9 @@ def pull(url: str, target: Path, *, is_forced: bool = False, is_dry: bool = Fals
         if not is_dry:
             _fetch(store, place, {**fetched, **_lock_of(manifest)}, stage)
             files = _files(root, stage, manifest, _lock(stage, manifest), is_forced=is_forced)
+            before = _pulled_before(root, is_forced=is_forced)
             write_files(root, files, is_forced=is_forced)
+            _remove_folders(root, {*before.folders} - {*manifest.folders})
             remove_folder(stage)
     return _pulled(place.url, manifest, changes, sum(stored.size for stored in fetched.values()))
 
@@ -116,21 +119,37 @@ def _wanted(source: Path, stored: Stored) -> WantedFile:
 def _ours(root: Path, *, is_forced: bool) -> dict[str, FileState]:
     """Return what a build or a pull wrote, whichever of the two a file still is."""
     ours = written_before(root, is_forced=is_forced)
-    try:
-        text = read_regular(root / RECORD)
-        pulled = parse_manifest(text, str(root / RECORD))
-    except FileNotFoundError:
-        return ours
-    except StoreError as problem:
-        if not is_forced:
-            raise RepositoryError(str(problem), hint="--force takes it that nothing was pulled") from None
-        return ours
     hashes = HashCache()
-    for path, stored in pulled.files.items():
+    for path, stored in _pulled_before(root, is_forced=is_forced).files.items():
         state = FileState(stored.size, stored.sha256)
         if path != LOCK_FILE and (path not in ours or _is(root / path, state, hashes)):
             ours[path] = state
-    return {**ours, RECORD: held(text)}
+    return {**ours, **({RECORD: held(read_regular(root / RECORD))} if (root / RECORD).is_file() else {})}
+
+
+def _pulled_before(root: Path, *, is_forced: bool) -> Manifest:
+    """Return what the last pull wrote; nothing where there was none, or, with `is_forced`, where its record is broken.
+
+    Raises: RepositoryError where the record cannot be understood.
+    """
+    try:
+        return parse_manifest(read_regular(root / RECORD), str(root / RECORD))
+    except FileNotFoundError:
+        pass
+    except StoreError as problem:
+        if not is_forced:
+            raise RepositoryError(str(problem), hint="--force takes it that nothing was pulled") from None
+    return Manifest({})
+
+
+def _remove_folders(root: Path, folders: set[str]) -> None:
+    """Remove empty folders of the last pull, and what is then empty: Triton takes one called 2 for a version."""
+    for folder in sorted(folders, reverse=True):
+        with suppress(OSError):  # somebody put something into it
+            for path in (root / folder, *(root / folder).parents):
+                if path == root:
+                    break
+                path.rmdir()
 
 
 def _is(path: Path, state: FileState, hashes: HashCache) -> bool:

@@ -69,8 +69,15 @@ def test_a_folder_that_held_an_earlier_push_holds_the_next_one_alone(
     store: LocalStore, repository: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "models"
+    (repository / "double/2").mkdir()
+    (repository / "double/2/model.py").write_text("newer")
+    (repository / "ensemble/2").mkdir()
     fetch(push(repository, store.url("next")).url, folder)
-    (repository / "bare/1/model.onnx").rename(repository / "bare/1/other.onnx")
+    (folder / "double/2/__pycache__").mkdir()
+    (folder / "double/2/__pycache__/model.pyc").write_text("bytecode of a server")
+    (repository / "double/2/model.py").unlink()
+    (repository / "double/2").rmdir()
+    (repository / "ensemble/2").rmdir()
     digest = fetch(push(repository, store.url("next")).url, folder)
     assert read_contents(folder).digest == digest
 

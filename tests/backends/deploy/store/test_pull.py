@@ -35,6 +35,16 @@ def test_folders_without_files_come_back(store: LocalStore, repository: Path, tm
     assert list((tmp_path / "pulled/ensemble/1").iterdir()) == []
 
 
+def test_folders_that_the_next_push_lacks_are_removed(store: LocalStore, repository: Path, tmp_path: Path) -> None:
+    (repository / "ensemble/2").mkdir()
+    push(repository, store.url("folders"))
+    pull(store.url("folders"), tmp_path / "pulled")
+    (repository / "ensemble/2").rmdir()
+    push(repository, store.url("folders"))
+    pull(store.url("folders"), tmp_path / "pulled")
+    assert sorted(path.name for path in (tmp_path / "pulled/ensemble").iterdir()) == ["1", "config.pbtxt"]
+
+
 def test_a_path_gives_the_last_push_and_a_pushs_url_that_one(
     store: LocalStore, repository: Path, tmp_path: Path
 ) -> None:
