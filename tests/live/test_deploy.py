@@ -43,18 +43,23 @@ def test_no_request_fails_but_the_broken_models_own_and_every_broken_one_is_roll
     assert "preferred batch size 99" in attempts[4].said
 
 
-@pytest.fixture
-def server(tmp_path: Path, write_model: Callable[..., Path]) -> Iterator[Server]:
-    write_model(tmp_path / "served", "doubling")
-    write_model(tmp_path / "built", "doubling")
-    with embedded_server(tmp_path / "served") as running:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path, write_model: Callable[..., Path]) -> Iterator[Server]:
+    for root in ("served", "built"):  # with what this machine lacks, and `serve` replaces
+        write_model(folder / root, "doubling", config="instance_group [{ kind: KIND_GPU count: 1 }]")
+    with embedded_server(folder / "served") as running:
         yield running
 
 
-def test_a_deploy_that_is_killed_is_rolled_back_by_the_next(server: Server, tmp_path: Path) -> None:
-    order = Order(tmp_path / "built", server.http_url, server.grpc_url, server.prepared.view, load_limit_s=30)
+def test_a_deploy_that_is_killed_is_rolled_back_by_the_next(server: Server, folder: Path) -> None:
+    order = Order(folder / "built", server.http_url, server.grpc_url, server.prepared.view, load_limit_s=30)
     assert deploy_live(order).plan.units == ()
-    model = tmp_path / "built" / "doubling" / "1" / "model.py"
+    model = folder / "built" / "doubling" / "1" / "model.py"
     good = model.read_text()
     model.write_text(SLOW)
     argv = [sys.executable, "-m", "tritonsmith.generator", "deploy", str(order.repository), "--url", order.url]
@@ -78,11 +83,12 @@ def test_a_deploy_that_is_killed_is_rolled_back_by_the_next(server: Server, tmp_
     assert not journal.exists()
 
 
-def test_a_server_that_ends_while_it_loads_leaves_its_folder_as_it_was(server: Server, tmp_path: Path) -> None:
-    (tmp_path / "built" / "doubling" / "1" / "model.py").write_text(
+# the last: the server is gone then
+def test_a_server_that_ends_while_it_loads_leaves_its_folder_as_it_was(server: Server, folder: Path) -> None:
+    (folder / "built" / "doubling" / "1" / "model.py").write_text(
         "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\n"
     )
-    order = Order(tmp_path / "built", server.http_url, server.grpc_url, server.prepared.view, load_limit_s=3)
+    order = Order(folder / "built", server.http_url, server.grpc_url, server.prepared.view, load_limit_s=3)
     with pytest.raises((AnswerIsNo, Exception), match="the server has ended"):
         deploy_live(order)
     assert sorted(path.name for path in (server.prepared.view / "doubling").iterdir()) == ["1", "config.pbtxt"]

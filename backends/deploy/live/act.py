@@ -115,10 +115,10 @@ def roll_back(entry: Entry, site: Site, stuck: Collection[str] = ()) -> str:
     for unit in reversed(entry.touched):
         for model in _ways_back(unit, entry.before):
             said = _restore(model, entry.before[model], site, is_stuck=model in stuck) or said
-    for _ in range(RETRIES):
-        for model in _not_as_before(entry, site):
-            said = _restore(model, entry.before[model], site) or said
-    if left := _not_as_before(entry, site):
+    left = _not_as_before(entry, site)
+    for model in left * RETRIES:
+        said = _restore(model, entry.before[model], site) or said
+    if left and (left := _not_as_before(entry, site)):
         states = "; ".join(f"'{name}' {_state(name, entry.before[name], site)}" for name in left)
         raise ServerError(
             f"could not roll back: {states}{said}",

@@ -28,9 +28,9 @@ FILLED = frozenset(
         "model_transaction_policy.decoupled",  # of an ensemble: its steps'
     }
 )
-# What a backend may add to a configuration that leaves it out.
+# What a backend may add to a configuration that leaves it out; a dynamic batcher of defaults, too, differs in no field.
 # Source: core: backend_model.cc (UpdateModelConfig): tensors, the largest batch, a scheduler where there is none.
-COMPLETED = ("input", "output", "max_batch_size", "dynamic_batching")
+COMPLETED = ("input", "output", "max_batch_size")
 PREFERRED = ("dynamic_batching.preferred_batch_size", "sequence_batching.oldest.preferred_batch_size")
 _AUTO = ModelInstanceGroup.KIND_AUTO
 
@@ -118,11 +118,7 @@ def _is_completed(path: str, written: Message, entry: Any) -> bool:
     is_absent = not getattr(written, entry.name) if not entry.message_type or _is_repeated(entry) else None
     if is_absent is None:
         is_absent = not _has(written, entry)
-    if not is_absent:
-        return False
-    if path == "dynamic_batching" and isinstance(written, ModelConfig):
-        return written.WhichOneof("scheduling_choice") is None and not written.ensemble_scheduling.step
-    return path in FILLED or path in COMPLETED
+    return is_absent and (path in FILLED or path in COMPLETED)
 
 
 def _is_normal(path: str, written: Any, served: Any) -> bool:

@@ -98,10 +98,7 @@ class SharedFolder:
 
     def restore(self, model: str, before: Running, limit_s: float) -> None:
         """Load what lies in the folder again; unload what was not there."""
-        if before.ready and not mark(before):
-            self._control.load(model, timeout_s=limit_s)
-        else:
-            self._uploads.restore(model, before, limit_s)
+        self._uploads.restore(model, before, limit_s)
 
     def finish(self, plan: Plan) -> None:
         """Forget the old folders and write down which versions are ours."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -22,11 +22,12 @@ from tritonsmith.backends.deploy.live.smoke import read_requests
 from tritonsmith.backends.deploy.live.upload import Uploads
 from tritonsmith.backends.deploy.live.wanted import read_wanted
 from tritonsmith.generator.checks.case import Case, Target
-from tritonsmith.generator.errors import UsageError
+from tritonsmith.generator.errors import ServerError, UsageError
 from tritonsmith.generator.home import state_folder
 from tritonsmith.generator.repository.core import Repository
 from tritonsmith.generator.repository.exchange import build_lock
 from tritonsmith.generator.repository.read import read_repository
+from tritonsmith.generator.suggest import did_you_mean
 
 LOAD_LIMIT_S = 120.0
 KEPT = 2  # versions: the new one and the one before
@@ -75,6 +76,9 @@ def deploy_live(order: Order) -> Outcome:
         stack.enter_context(alone_with(url, "two roll-outs would undo each other"))
         client = stack.enter_context(connect(grpc_url))
         server = find_server(control)
+        if not client.is_live():
+            hint = "--grpc-url names its gRPC: requests that prove a model, and uploads, go over it"
+            raise ServerError(f"no Triton answers over gRPC at {grpc_url}", hint=hint)
         make = partial(
             Site, control, client, load_limit_s=order.load_limit_s, requests=requests, folder=folder,
             explain=_explainer(repository),
@@ -86,6 +90,8 @@ def deploy_live(order: Order) -> Outcome:
         notes = [said for one in (uploads, site)[site is uploads :] if (said := recover(one, is_dry=order.is_dry))]
         running = observe(control)
         wanted = read_wanted(repository, server.host)
+        if order.smoke:
+            _require_known(requests, {*wanted, *running}, order.smoke)
         plan = make_plan(wanted, running, site.place, is_forced=order.is_forced)
         if plan.units and not order.is_dry:
             notes += roll_out(plan, wanted, running, site)
@@ -121,6 +127,12 @@ def _require_other_folder(order: Order) -> None:
             f"the server reads {order.repository} itself: what it served before is overwritten by the build already",
             hint="build elsewhere (--output), and deploy from there into the server's folder",
         )
+
+
+def _require_known(requests: Iterable[str], models: Collection[str], path: Path) -> None:
+    for name in requests:
+        if name not in models:
+            raise UsageError(f"{path} has requests for '{name}', which is no model.{did_you_mean(name, models)}")
 
 
 def _explainer(repository: Repository) -> Callable[[str], str]:

@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
 from tritonsmith.backends.client.base import Client
 from tritonsmith.backends.client.configs import as_json, as_message, as_submitted
 from tritonsmith.backends.client.control import Control
@@ -113,9 +115,18 @@ class Uploads:
             numbers = {version: version for version in before.ready}
             self._upload(model, mark(before), numbers, limit_s)
         else:
+            self._load_from_disk(model, before.config, limit_s)
+
+    def _load_from_disk(self, model: str, config: ModelConfig, limit_s: float) -> None:
+        """Load what lies on the server's disk; with the configuration that was served, where that was an override."""
+        try:
             self._control.load(model, timeout_s=limit_s)
-            if as_message(self._control.config(model)) != before.config:  # an override of somebody's
-                self._control.load(model, as_json(as_submitted(as_json(before.config))), timeout_s=limit_s)
+            if as_message(self._control.config(model)) == config:
+                return
+        except ServerError as problem:
+            if isinstance(problem.__cause__, TimeoutError):
+                raise
+        self._control.load(model, as_json(as_submitted(as_json(config))), timeout_s=limit_s)
 
     def finish(self, plan: Plan) -> None:
         """Keep the newest uploads of each model."""
@@ -134,12 +145,13 @@ class Uploads:
         """
         if self._is_forced or not before.ready:
             return
-        on_disk = any(state.name == name for state in self._control.index())
-        if mark(before) and not (self.store / name / mark(before) / "config.json").is_file():
+        if mark(before):
+            is_known = (self.store / name / mark(before) / "config.json").is_file()
             what = f"'{name}' runs from an upload of which no copy is here"
-        elif not mark(before) and not on_disk:
-            what = f"'{name}' runs from somebody's upload and does not lie on the server's disk"
         else:
+            is_known = any(state.name == name for state in self._control.index())
+            what = f"'{name}' runs from somebody's upload and does not lie on the server's disk"
+        if is_known:
             return
         raise RepositoryError(
             f"{what}: where the new one fails, it could not be brought back",
@@ -155,7 +167,7 @@ class Uploads:
         folder = self.store / model / digest
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         config["metric_tags"] = {**config.get("metric_tags", {}), MARK: digest}
-        files = dict(_renumbered(folder / "files", numbers))
+        files = dict(renumbered(folder / "files", numbers))
         try:
             self._client.load(model, config, files=files, timeout_s=limit_s)
         except ServerError:
@@ -218,7 +230,7 @@ def _refuse_fallback(ensemble: str, steps: Sequence[str]) -> None:
     )
 
 
-def _renumbered(folder: Path, numbers: Mapping[int, int]) -> Iterator[tuple[str, bytes]]:
+def renumbered(folder: Path, numbers: Mapping[int, int]) -> Iterator[tuple[str, bytes]]:
     """Yield the files to be sent, by path, each version under its number on the server."""
     given = {str(version): str(number) for version, number in numbers.items()}
     versions = [entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name.isdigit()]

@@ -47,7 +47,8 @@ def test_what_is_written_otherwise_is_one(old: str, new: str, line: str) -> None
 
 
 def test_what_a_backend_completes_is_no_difference() -> None:
-    assert differences(parsed('backend: "python"'), parsed(SERVED)) == []
+    served = SERVED.replace("max_queue_delay_microseconds: 200", "")
+    assert differences(parsed('backend: "python"'), parsed(served)) == []
 
 
 def test_a_setting_that_is_served_and_no_longer_written_is_one() -> None:
@@ -64,3 +65,9 @@ def test_the_preferred_batch_size_that_the_server_fills_in_is_none_of_sequences_
     written = "max_batch_size: 16 sequence_batching { oldest { max_candidate_sequences: 64 } }"
     served = written.replace("64 }", "64 preferred_batch_size: 16 } max_sequence_idle_microseconds: 1000000")
     assert differences(parsed(written), parsed(served)) == []
+
+
+def test_a_batcher_of_defaults_may_be_completed_and_one_with_settings_is_somebodys() -> None:
+    without = 'backend: "python" max_batch_size: 8'
+    assert differences(parsed(without), parsed(f"{without} dynamic_batching {{ preferred_batch_size: 8 }}")) == []
+    assert differences(parsed(without), parsed(SERVED)) == ["dynamic_batching.max_queue_delay_microseconds: 200 -> 0"]
