@@ -11,6 +11,7 @@ from typing import Any
 from tritonsmith.backends.server.container import linked_files
 from tritonsmith.backends.server.engines import require_engines
 from tritonsmith.backends.server.view import SHIPPED_BACKENDS
+from tritonsmith.generator import console
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.manifests.container.core import Container, plan_container
 from tritonsmith.generator.manifests.container.files import render
@@ -34,9 +35,7 @@ class Written:
     def text(self) -> str:
         """Return what a person is told."""
         verb = "would write" if self.is_dry else "wrote"
-        lines = [f"note: {notice}" for notice in self.container.notices]
-        lines.append(f"{verb} {len(self.changed)} of {len(self.files)} files to {self.folder}")
-        return "\n".join([*lines, f"build and run it: docker compose -f {self.folder / 'compose.yaml'} up --build"])
+        return f"{verb} {len(self.changed)} of {len(self.files)} files to {self.folder}"
 
     def as_json(self) -> dict[str, Any]:
         """Return what a machine is told."""
@@ -67,6 +66,9 @@ def write_container(repository: Path, folder: Path, *, is_dry: bool, is_forced: 
     where = os.path.relpath(repository.resolve(), folder.resolve())
     files = render(container, where, shipped_backends(), FETCH.read_bytes())
     changed = write_folder(folder, files, is_forced=is_forced) if not is_dry else sorted(files)
+    for notice in container.notices:
+        console.say(f"note: {notice}")
+    console.tip(f"docker compose -f {folder / 'compose.yaml'} up --build")
     return Written(folder, container, tuple(sorted(files)), tuple(changed), is_dry)
 
 
