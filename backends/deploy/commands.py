@@ -45,7 +45,7 @@ PLACES = ("--url", "--push", "--pull", "--container", "--kubernetes")
     help="Where files are written.  [default: ./deploy, a container's ./deploy/container]",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done, do nothing.")
-@click.option("--force", "is_forced", is_flag=True, help="Overwrite generated files that were edited since.")
+@click.option("--force", "is_forced", is_flag=True, help="Overwrite files edited since; --url: even if requests fail.")
 @click.option("--json", "is_json", is_flag=True, help="Print what was done as JSON.")
 def deploy(
     repository: Path,

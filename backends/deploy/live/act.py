@@ -22,6 +22,7 @@ from tritonsmith.backends.deploy.live.verify import (
     wait_until_loaded,
 )
 from tritonsmith.backends.server import log
+from tritonsmith.generator import console
 from tritonsmith.generator.errors import AnswerIsNo, ServerError
 
 LIVE_TRIES = 3
@@ -67,14 +68,16 @@ def roll_out(plan: Plan, wanted: Mapping[str, Wanted], running: Mapping[str, Run
     try:
         site.place.prepare(plan, wanted, running)
         notes = []
-        for unit in plan.units:
-            begun.append(unit)
-            site.journal.write(begun, before)
-            site.place.put(unit)
-            for model in unit.loads:
-                _load(model, site, stuck)
-            others = [name for name in affected(unit.models, running, wanted) if name not in changed]
-            notes += _verify(unit, others, answers, before, site)
+        with console.progress("rolling out", total=len(plan.units)) as bar:
+            for unit in plan.units:
+                bar.update(len(begun), ", ".join(unit.models))
+                begun.append(unit)
+                site.journal.write(begun, before)
+                site.place.put(unit)
+                for model in unit.loads:
+                    _load(model, site, stuck)
+                others = [name for name in affected(unit.models, running, wanted) if name not in changed]
+                notes += _verify(unit, others, answers, before, site)
         for step in plan.steps:
             require_ready(site.control, step.model, step.expected, site.load_limit_s)
         site.journal.write(begun, before, is_settled=True)

@@ -42,14 +42,23 @@ class Journal:
         self.path = path
 
     def read(self) -> Entry | None:
-        """Return what is written down; None where there is nothing that can be read."""
+        """Return what is written down; None where there is nothing.
+
+        Raises: UsageError where it cannot be read: then the way back is somebody else's to go.
+        """
         try:
             found = json.loads(self.path.read_bytes())
             touched = tuple(_unit(one) for one in found["touched"])
             before = {name: _running(entry) for name, entry in found["before"].items()}
             return Entry(found["phase"] == SETTLED, touched, before)
-        except (OSError, ValueError, KeyError, TypeError):
+        except FileNotFoundError:
             return None
+        except (OSError, ValueError, KeyError, TypeError) as problem:
+            raise UsageError(
+                f"an earlier deploy was interrupted, and what it left cannot be read: {problem}",
+                where=str(self.path),
+                hint="let the user who began it deploy again",
+            ) from None
 
     def write(self, touched: Iterable[Unit], before: Mapping[str, Running], *, is_settled: bool = False) -> None:
         """Write it down, and let it reach the disk.
