@@ -98,6 +98,11 @@ def notices(workload: Workload) -> Iterator[str]:
             f"the repository holds {needs.repository_bytes / MIB:.1f} MiB, so the weights lie elsewhere: the "
             f"{workload.startup_s} s to start are hardly more than deploy.start_margin_s"
         )
+    if needs.engine_gpus_per_node not in (0, needs.gpus):
+        yield (
+            f"the engine was built for nodes of {needs.engine_gpus_per_node} GPUs (mapping.gpus_per_node), and a pod "
+            f"has {needs.gpus}: ranks beyond the first pod look for GPUs that are not there"
+        )
     if needs.has_engine and not products(workload):
         named = f"of '{workload.hardware.gpu}'" if workload.hardware.gpu else "of its GPU"
         yield f"an engine runs on the GPU it was built for, and no node label {named} is known: deploy.gpus.products"

@@ -46,6 +46,7 @@ class Needs:
     kv_caches: tuple[KvCache, ...] = ()  # of the LLMs
     cpu_instances: int = 0
     has_engine: bool = False  # bound to the GPU that it was built for
+    engine_gpus_per_node: int = 0  # for which an engine of several nodes was built; 0: not known
     stand_ins: tuple[str, ...] = ()  # backends that NVIDIA's image lacks and tritonsmith has, based on Python
     outside: tuple[str, ...] = ()  # paths that the LLMs name outside the repository
     tokenizers: tuple[str, ...] = ()  # of the text pipelines, as a pod sees them
@@ -79,6 +80,7 @@ def needs_of(repository: Repository, hardware: Hardware, launch: Launch | None) 
             (launch is not None and is_engine_model(model)) or backend_of(model) == "tensorrt"
             for model in models.values()
         ),
+        engine_gpus_per_node=_gpus_per_node(repository) if launch is not None and launch.nodes > 1 else 0,
         stand_ins=tuple(sorted({backend_of(model) for model in models.values()} & lacking)),
         outside=tuple(map(str, outside_paths(repository, MODELS))),
         tokenizers=tokenizers({name: model.config for name, model in models.items()}, MODELS),
@@ -142,6 +144,15 @@ def is_python_based(model: Model, release: str) -> bool:
     if backend == "pytorch":  # in Python where a model.py says what is run
         return any(path.endswith("/model.py") for path in model.files)
     return backend in _IN_PYTHON or backend not in standard_backends(release)
+
+
+def _gpus_per_node(repository: Repository) -> int:
+    """Return the GPUs of a node by which an engine's ranks are numbered anew, as it was built."""
+    from tritonsmith.generator.checks.case import Case, Target
+    from tritonsmith.generator.checks.rules.llm.llms import llms_of
+
+    engines = [llm.engine for llm in llms_of(Case(repository, Target.of(repository)))]
+    return max((engine.spread.gpus_per_node for engine in engines if engine), default=0)
 
 
 def _groups(model: Model) -> Iterator[ModelInstanceGroup]:

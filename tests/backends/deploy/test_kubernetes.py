@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,27 @@ def test_a_dry_run_tells_a_machine_what_a_pod_would_have(repository: Path, tmp_p
     assert "base/deployment.yaml" in said["changed"]
     assert said["pod"]["memory_mib"] > said["pod"]["shm_mib"] > 0
     assert not (tmp_path / "out").exists()
+
+
+def test_what_no_manifest_can_mend_is_said(repository: Path, tmp_path: Path) -> None:
+    source = {"store": "s3://bucket/path", "secret": "keys"}
+    write_lock(repository, {"deploy": {"image": "registry.example/m:1", "replicas": 1, "repository": source}})
+    told = json.loads(run(repository, "--kubernetes", "-o", tmp_path / "out", "--dry-run", "--json").stdout)["notices"]
+    starts = [notice.partition(":")[0].partition(" is ")[0] for notice in told]
+    assert starts == ["s3", "Secret keys in namespace triton", "one replica"]
+
+
+def test_an_engine_for_other_nodes_is_said(tmp_path: Path, write_engine: Callable[..., Path]) -> None:
+    folder = write_engine("llama-0.19.0-tp4", folder="model_repository/tensorrt_llm/1").parent.parent
+    config = (
+        'backend: "tensorrtllm" parameters { key: "gpt_model_path" value { string_value: "/models/tensorrt_llm/1" } }'
+    )
+    (folder / "tensorrt_llm" / "config.pbtxt").write_text(config)
+    deploy = {"image": "registry.example/m:1"}
+    write_lock(folder, {"triton": "25.05", "hardware": {"gpu": "L4", "count": 2}, "deploy": deploy})
+    done = run(folder, "--kubernetes", "-o", tmp_path / "out")
+    assert "built for nodes of 8 GPUs (mapping.gpus_per_node), and a pod has 2" in done.stdout
+    assert (tmp_path / "out/base/leader_worker_set.yaml").exists()
 
 
 def test_what_was_edited_since_is_kept(repository: Path, tmp_path: Path) -> None:
