@@ -65,7 +65,7 @@ def write_container(repository: Path, folder: Path, *, is_dry: bool, is_forced: 
     _require_absolute(container.outside)
     where = os.path.relpath(repository.resolve(), folder.resolve())
     files = render(container, where, shipped_backends(), FETCH.read_bytes())
-    changed = write_folder(folder, files, is_forced=is_forced) if not is_dry else sorted(files)
+    changed = write_folder(folder, files, is_forced=is_forced, is_dry=is_dry)
     for notice in container.notices:
         console.say(f"note: {notice}")
     console.tip(f"docker compose -f {folder / 'compose.yaml'} up --build")
