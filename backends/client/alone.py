@@ -12,10 +12,27 @@ from pathlib import Path
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.home import state_folder
 
+_THIS_MACHINE = ("", "localhost", "0.0.0.0", "[::1]", "[::]")  # noqa: S104 - asked, not bound
+
+
+def server_key(url: str) -> str:
+    """Return one spelling of "host:port" for a server, however it was typed: this machine has several names.
+
+    Names of other machines are not resolved: their addresses change, and what was written down would not be found.
+    """
+    host, _, port = url.lower().rpartition(":")
+    is_here = host in _THIS_MACHINE or host.startswith("127.")
+    return f"{'127.0.0.1' if is_here else host}:{port}"
+
+
+def short_name(url: str) -> str:
+    """Return a name for files about a server."""
+    return hashlib.sha256(server_key(url).encode()).hexdigest()[:16]
+
 
 def notes_of(url: str) -> Path:
     """Return where a command that changes a server writes down what was there before; "host:port" of its HTTP."""
-    return state_folder() / "overrides" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
+    return state_folder() / "overrides" / f"{short_name(url)}.json"
 
 
 @contextlib.contextmanager

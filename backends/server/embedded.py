@@ -231,7 +231,7 @@ def _launch(toolchain: Toolchain, options: ServerOptions, prepared: Prepared, ru
     folders = ServerFolders(prepared.view, run / "backends", toolchain.cache_folder)
     argv = server_argv(options, toolchain.tritonserver, folders)
     argv.append(f"--backend-config=python,shm-region-prefix-name={run.name}-")  # so that leftovers can be told
-    argv.append(f"--id={EMBEDDED_ID}")
+    argv.append(f"--id={EMBEDDED_ID}/gpus={machine.gpu_count()}")
     log_file = options.log_file or run / "log"
     try:
         with log_file.open("wb") as sink:

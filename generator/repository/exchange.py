@@ -15,10 +15,12 @@ import ctypes
 import errno
 import fcntl
 import json
+import math
 import os
 import shutil
 import signal
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -31,6 +33,7 @@ _RENAME_EXCHANGE = 2
 _LACKING = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # the kernel or the file system lacks the exchange
 UNMOVABLE = (errno.EBUSY, errno.EXDEV)
 _JOURNAL = "journal.json"
+_LOCK_PERIOD_S = 0.1
 
 
 def stage_beside(root: Path) -> Path:
@@ -53,28 +56,43 @@ def _aside(root: Path) -> Path:
 
 
 @contextmanager
-def build_lock(root: Path) -> Iterator[None]:
+def build_lock(root: Path, *, limit_s: float = math.inf) -> Iterator[None]:
     """Hold the only build of a repository; a killed build's lock goes with its process.
 
     The parent is locked because the root is exchanged, and the root because two containers may mount it.
+
+    Raises: BlockingIOError where another build has it for longer than the limit.
     """
     with ExitStack() as stack:
         for folder in (root.parent, root):
             if folder.is_dir():
                 descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 stack.callback(os.close, descriptor)
-                _lock(descriptor, folder)
+                _lock(descriptor, folder, limit_s)
         yield
 
 
-def _lock(descriptor: int, folder: Path) -> None:
+def _lock(descriptor: int, folder: Path, limit_s: float) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         console.say(f"waiting for another build in {folder}")
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _wait_for(descriptor, limit_s)
     except OSError:
         return  # NFS and some FUSE file systems cannot lock folders: builds there are on their own
+
+
+def _wait_for(descriptor: int, limit_s: float) -> None:
+    deadline_s = time.monotonic() + limit_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(_LOCK_PERIOD_S)
+        else:
+            return
 
 
 def exchange(one: Path, other: Path) -> None:
@@ -89,22 +107,6 @@ def exchange(one: Path, other: Path) -> None:
     if renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), str(one), None, str(other))
-
-
-def swap(staged: Path, here: Path) -> None:
-    """Exchange two folders, by three renames where there is no call for it: then `here` is away for a moment.
-
-    Raises: OSError.
-    """
-    try:
-        exchange(staged, here)
-    except OSError as problem:
-        if problem.errno not in _LACKING:
-            raise
-        aside = staged.with_name(f"{staged.name}.old")
-        here.rename(aside)
-        staged.rename(here)
-        aside.rename(staged)
 
 
 def put_in_place(root: Path) -> Path | None:
@@ -200,7 +202,7 @@ def _put_model_in_place(root: Path, model: str, inode: int, removed: list[str]) 
     by_file = stage_inside(root) / f"{model}.by-file"  # begun so, it must go on so
     if not by_file.exists():
         try:
-            _move_model(here, new, old, stays=bool(inode))
+            move_model(here, new, old, stays=bool(inode))
         except OSError as problem:
             if problem.errno not in UNMOVABLE:
                 raise
@@ -209,7 +211,14 @@ def _put_model_in_place(root: Path, model: str, inode: int, removed: list[str]) 
         _replace_files(root, model, new, removed)
 
 
-def _move_model(here: Path, new: Path, old: Path, *, stays: bool) -> None:
+def move_model(here: Path, new: Path, old: Path, *, stays: bool = True) -> None:
+    """Put a staged model in the place of what is there, or take that away where the model does not stay.
+
+    What was there then lies in `new` where the two could be exchanged, else in `old`; killed between the two renames,
+    nothing is `here`, and a second call does the rest.
+
+    Raises: OSError.
+    """
     if not here.exists():
         if stays:
             new.rename(here)

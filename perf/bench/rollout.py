@@ -4,7 +4,8 @@ Two Python models and an ensemble of them on the embedded server; clients of eac
 one another, first into a folder that the server reads, then as uploads in the load call: new versions, another number
 of instances, another largest batch in all three; and broken ones, each of which has to be rolled back. A request
 that fails counts against the roll-out unless it went to the model that was broken on purpose, or to the ensemble of
-it, while that was rolled out.
+it, while that was rolled out. So does an answer that neither the repository before nor the one after gives; and after
+each roll-out every model is asked whether it answers as it now has to.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ PAUSE_S = 0.01
 HANG_S = 1.25  # of the load limit: so long initialize() takes
 UPLOADED = 0.4  # of the roll-outs
 GOOD = ("version", "instances", "largest batch")
-BROKEN = ("configuration", "file", "initialize", "shape", "execute", "hang")
+BROKEN = ("configuration", "file", "initialize", "shape", "execute", "hang", "second of two")
 SERVED_BRIEFLY = ("shape", "execute")  # what loads, and is found by the smoke request
 
 _CODE = """
@@ -104,11 +105,18 @@ class Attempt:
     said: str
     begin_s: float
     end_s: float
+    answers: Mapping[str, float] = field(default_factory=dict)  # of each model to 1, afterwards
+    due: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_right(self) -> bool:
-        """Whether it ended as it had to."""
-        return self.ending == ("rolled back" if self.kind in BROKEN else "rolled out")
+        """Whether it ended as it had to, and the models answer so."""
+        ending = "rolled back" if self.kind in BROKEN else "rolled out"
+        return (self.ending, self.answers) == (ending, self.due)
+
+    def __str__(self) -> str:
+        wrong = f", and {dict(self.answers)} in place of {dict(self.due)}" if self.answers != self.due else ""
+        return f"{self.kind} of {self.model}{', uploaded' * self.is_upload}: {self.ending}{self.said}{wrong}"
 
 
 @click.command()
@@ -154,7 +162,7 @@ def measure(folder: Path, rollouts: int, limit_s: float, seed: int) -> dict[str,
         "failures_of_others": len(failures) - len(own),
         "goal": "wrongly_ended 0, failures_of_others 0",
         "seconds_by_kind": {kind: round(sum(some) / len(some), 2) for kind, some in seconds.items() if some},
-        "attempts": [f"{a.kind} of {a.model}{', uploaded' * a.is_upload}: {a.ending}{a.said}" for a in attempts],
+        "attempts": [str(attempt) for attempt in attempts],
         "of_others": of_others([failure for failure in failures if failure not in own], attempts),
     }
 
@@ -183,9 +191,28 @@ def run(folder: Path, kinds: Sequence[tuple[str, bool]], limit_s: float) -> tupl
             write(folder / "built", wanted, {model: kind} if kind in BROKEN else {}, limit_s)
             shared = None if is_upload else server.prepared.view
             order = Order(folder / "built", server.http_url, server.grpc_url, shared, load_limit_s=limit_s)
-            attempts.append(attempt(order, kind, model))
+            seen.expect(shape, wanted)
+            done = attempt(order, kind, model)
             shape = wanted if kind in GOOD else shape
+            attempts.append(replace(done, answers=asked(server), due=answers_of(shape)))
+            seen.expect(shape)
     return attempts, seen
+
+
+def answers_of(shape: Shape) -> dict[str, float]:
+    """Return what each model makes of 1."""
+    first, second = float(shape.factors[FIRST]), float(shape.factors[SECOND])
+    return {FIRST: first, SECOND: second, PIPELINE: first * second}
+
+
+def asked(server: Server) -> dict[str, float]:
+    """Return what each model makes of 1 now; a model that fails is left out."""
+    found = {}
+    with grpcclient.InferenceServerClient(server.grpc_url) as client:
+        for model in MODELS:
+            with suppress(InferenceServerException):
+                found[model] = _factor(client, model)
+    return found
 
 
 def of_others(failures: Sequence[Failure], attempts: Sequence[Attempt]) -> list[str]:
@@ -220,6 +247,8 @@ def changed(shape: Shape, kind: str, number: int) -> tuple[Shape, str]:
     model = (FIRST, SECOND)[number % 2]
     if kind == "instances":
         return replace(shape, counts={**shape.counts, model: 3 - shape.counts[model]}), model
+    if kind == "second of two":  # `second` is put after `first`, and is broken
+        return replace(shape, factors={FIRST: 2 + number, SECOND: 3 + number}), SECOND
     if kind == "largest batch":
         return replace(shape, largest_batch=12 - shape.largest_batch), PIPELINE
     return replace(shape, factors={**shape.factors, model: 2 + number}), model
@@ -232,6 +261,7 @@ def write(folder: Path, shape: Shape, broken: Mapping[str, str] | None = None, l
         code = _CODE.format(
             initialize={
                 "initialize": "raise ValueError('broken on purpose')",
+                "second of two": "raise ValueError('broken on purpose')",
                 "hang": f"time.sleep({limit_s * HANG_S})",
             }.get(kind, "pass"),
             execute="raise ValueError('broken on purpose')" if kind == "execute" else "pass",
@@ -249,10 +279,17 @@ def write(folder: Path, shape: Shape, broken: Mapping[str, str] | None = None, l
 
 @dataclass
 class Seen:
-    """What clients saw."""
+    """What clients saw; `due` are the answers that are right just now, by model."""
 
     counts: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)  # appended to by all threads
+    due: Mapping[str, frozenset[float]] = field(default_factory=dict)
+
+    def expect(self, *shapes: Shape) -> None:
+        """Accept the answers of these repositories alone; of an ensemble those of mixtures, too."""
+        answers = {model: frozenset(answers_of(shape)[model] for shape in shapes) for model in (FIRST, SECOND)}
+        mixtures = frozenset(first * second for first in answers[FIRST] for second in answers[SECOND])
+        self.due = {**answers, PIPELINE: mixtures}
 
     @property
     def count(self) -> int:
@@ -264,6 +301,7 @@ class Seen:
 def clients(server: Server) -> Iterator[Seen]:
     """Ask every model without a pause while the block runs."""
     seen, is_over = Seen(), threading.Event()
+    seen.expect(Shape())
     threads = [
         threading.Thread(target=_ask, args=(server.grpc_url, model, f"{model} {n}", seen, is_over), daemon=True)
         for model in MODELS
@@ -281,16 +319,24 @@ def clients(server: Server) -> Iterator[Seen]:
 
 def _ask(url: str, model: str, name: str, seen: Seen, is_over: threading.Event) -> None:
     with grpcclient.InferenceServerClient(url) as client:
-        given = grpcclient.InferInput("x", [1, 4], "FP32")
-        given.set_data_from_numpy(np.ones((1, 4), np.float32))
         while not is_over.is_set():
-            at_s = time.monotonic()
+            at_s, due = time.monotonic(), seen.due
             try:
-                client.infer(model, [given], client_timeout=60)
+                answer = _factor(client, model)
+                if answer not in due[model] and answer not in seen.due[model]:
+                    seen.failures.append(Failure(at_s, model, f"answers {answer:g}, not one of {sorted(due[model])}"))
             except InferenceServerException as problem:
                 seen.failures.append(Failure(at_s, model, str(problem)))
             seen.counts[name] += 1
             is_over.wait(PAUSE_S)
+
+
+def _factor(client: grpcclient.InferenceServerClient, model: str) -> float:
+    """Return what a model makes of 1; NaN where it makes several things of it."""
+    given = grpcclient.InferInput("x", [1, 4], "FP32")
+    given.set_data_from_numpy(np.ones((1, 4), np.float32))
+    values = np.unique(client.infer(model, [given], client_timeout=60).as_numpy("y"))
+    return float(values[0]) if len(values) == 1 else float("nan")
 
 
 def _write(path: Path, text: str) -> None:

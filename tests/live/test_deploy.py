@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tritonsmith.backends.client.alone import alone_with
+from tritonsmith.backends.deploy.live import act
 from tritonsmith.backends.deploy.live.folder import stage_of
 from tritonsmith.backends.deploy.live.rollout import Order, deploy_live
 from tritonsmith.backends.server.embedded import Server, embedded_server
@@ -84,7 +85,10 @@ def test_a_deploy_that_is_killed_is_rolled_back_by_the_next(server: Server, fold
 
 
 # the last: the server is gone then
-def test_a_server_that_ends_while_it_loads_leaves_its_folder_as_it_was(server: Server, folder: Path) -> None:
+def test_a_server_that_ends_while_it_loads_leaves_its_folder_as_it_was(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(act, "LIVE_LIMIT_S", 0.5)
     (folder / "built" / "doubling" / "1" / "model.py").write_text(
         "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\n"
     )

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tritonsmith.backends.client.alone import server_key
 from tritonsmith.backends.client.base import Client
 from tritonsmith.backends.client.control import Control
+from tritonsmith.backends.client.infer import Call
 from tritonsmith.backends.deploy.live import smoke
 from tritonsmith.backends.deploy.live.core import Place, Plan, Running, Unit, Wanted
+from tritonsmith.backends.deploy.live.differences import differences
 from tritonsmith.backends.deploy.live.journal import Entry, Journal
+from tritonsmith.backends.deploy.live.observe import observe
 from tritonsmith.backends.deploy.live.plan import affected
 from tritonsmith.backends.deploy.live.smoke import Smoke
+from tritonsmith.backends.deploy.live.upload import mark
 from tritonsmith.backends.deploy.live.verify import (
     is_as_before,
     is_loading,
+    ready_versions,
     reason_of,
     require_ready,
     wait_until_loaded,
 )
 from tritonsmith.backends.server import log
 from tritonsmith.generator import console
-from tritonsmith.generator.errors import AnswerIsNo, ServerError
+from tritonsmith.generator.errors import AnswerIsNo, ServerError, UsageError
 
-LIVE_TRIES = 3
+LIVE_LIMIT_S = 5.0  # so long a server may be silent
+LIVE_PERIOD_S = 0.25
 RETRIES = 2  # of a way back: Triton may still be ending what was half loaded
 
 
@@ -45,9 +53,15 @@ class Site:
     folder: Path = Path()  # to which "@FILE" in them is relative
     explain: Callable[[str], str] = lambda _: ""
 
-    def ask(self, model: str) -> Smoke:
-        """Send a model its request."""
-        return smoke.ask(self.client, model, self.requests.get(model, ()), self.folder)
+    def ask(self, model: str, version: str = "") -> Smoke:
+        """Send a model its request, or one of its versions that is not the newest."""
+
+        def is_served() -> bool:
+            ready = ready_versions(self.control, model)
+            return int(version) in ready if version else bool(ready)
+
+        call = Call(model, version, rows=self.requests.get(model, ()), folder=self.folder)
+        return smoke.ask(self.client, call, is_served=is_served)
 
 
 def roll_out(plan: Plan, wanted: Mapping[str, Wanted], running: Mapping[str, Running], site: Site) -> list[str]:
@@ -56,7 +70,6 @@ def roll_out(plan: Plan, wanted: Mapping[str, Wanted], running: Mapping[str, Run
     Raises: AnswerIsNo where it was rolled back, with Triton's reason; ServerError where that failed too; whatever
     interrupted it, rolled back.
     """
-    begun: list[Unit] = []
     stuck: set[str] = set()
     changed = {step.model for step in plan.steps}
     above = affected(changed, running, wanted)
@@ -64,15 +77,17 @@ def roll_out(plan: Plan, wanted: Mapping[str, Wanted], running: Mapping[str, Run
     before = {name: running.get(name, Running({})) for name in (*changed, *above, *again)}
     answers = {name: site.ask(name) for name, one in before.items() if one.ready}
     wait_until_loaded(site.control, changed, site.load_limit_s)
-    site.journal.write(begun, before)
+    after = {step.model: site.place.after(step, wanted[step.model]) for step in plan.steps}
+    entry = Entry(server_key(site.control.url), (), before, after)
+    site.journal.write(entry)
     try:
         site.place.prepare(plan, wanted, running)
         notes = []
         with console.progress("rolling out", total=len(plan.units)) as bar:
             for unit in plan.units:
-                bar.update(len(begun), ", ".join(unit.models))
-                begun.append(unit)
-                site.journal.write(begun, before)
+                bar.update(len(entry.touched), ", ".join(unit.models))
+                entry = replace(entry, touched=(*entry.touched, unit))
+                site.journal.write(entry)
                 site.place.put(unit)
                 for model in unit.loads:
                     _load(model, site, stuck)
@@ -80,17 +95,27 @@ def roll_out(plan: Plan, wanted: Mapping[str, Wanted], running: Mapping[str, Run
                 notes += _verify(unit, others, answers, before, site)
         for step in plan.steps:
             require_ready(site.control, step.model, step.expected, site.load_limit_s)
-        site.journal.write(begun, before, is_settled=True)
+        site.journal.write(replace(entry, is_settled=True))
     except BaseException as problem:
-        left = roll_back(Entry(False, tuple(begun), before), site, stuck)
+        with contextlib.suppress(UsageError):  # a full disk keeps nobody from the way back
+            site.journal.write(entry)
+        left = roll_back(entry, site, stuck)
         if isinstance(problem, ServerError):
             raise AnswerIsNo(
                 f"rolled back: {problem.message}{left}", hint=problem.hint, where=problem.where
             ) from problem
         raise
-    site.place.finish(plan)
-    site.journal.remove()
-    return list(dict.fromkeys(notes))
+    return [*dict.fromkeys(notes), *_finished(plan, site)]
+
+
+def _finished(plan: Plan, site: Site) -> list[str]:
+    """Forget what the way back needed; all is verified, so what stands in its way is only said."""
+    try:
+        site.place.finish(plan)
+        site.journal.remove()
+    except ServerError as problem:
+        return [f"all is served; what only a way back needed stays until the next deploy: {problem.message}"]
+    return []
 
 
 def roll_back(entry: Entry, site: Site, stuck: Collection[str] = ()) -> str:
@@ -101,57 +126,123 @@ def roll_back(entry: Entry, site: Site, stuck: Collection[str] = ()) -> str:
     Raises: ServerError with the state of what could not be brought back; then it stays written down.
     """
     if not entry.touched:
-        site.place.discard()
-        site.journal.remove()
-        return ""
+        return _forget(site)
     _wait_for_loads([name for name in entry.models if name not in stuck], site)
-    site.place.take_back(entry.models)
-    if not any(site.control.is_live() for _ in range(LIVE_TRIES)):
-        site.place.discard()
-        site.journal.remove()
+    stays = _take_back(entry, site)
+    if not _is_live(site):
         raise ServerError(
-            "the server has ended, or answers no more; what it loads models from is as before",
+            "the server has ended, or answers no more; what it loads models from is "
+            + (f"not all as before: {stays}" if stays else "as before"),
             where=site.control.url,
-            hint="restart it: it then serves what lies there; what was uploaded to it earlier is gone",
+            hint="restart it, and deploy again: what was served before is brought back first, uploads too",
         )
-    said = ""
+    said: dict[str, str] = {}
     for unit in reversed(entry.touched):
         for model in _ways_back(unit, entry.before):
-            said = _restore(model, entry.before[model], site, is_stuck=model in stuck) or said
+            said[model] = _restore(model, entry.before[model], site, is_stuck=model in stuck)
     left = _not_as_before(entry, site)
     for model in left * RETRIES:
-        said = _restore(model, entry.before[model], site) or said
-    if left and (left := _not_as_before(entry, site)):
-        states = "; ".join(f"'{name}' {_state(name, entry.before[name], site)}" for name in left)
+        said[model] = _restore(model, entry.before[model], site)
+    left = _not_as_before(entry, site) if left else []
+    why = "".join(dict.fromkeys(said.values()))
+    if left or stays:
+        states = [f"'{name}' {_state(name, entry.before[name], site)}" for name in left]
         raise ServerError(
-            f"could not roll back: {states}{said}",
+            f"could not roll back: {'; '.join([*states, *([stays] if stays else [])])}{why}",
             where=site.control.url,
             hint="run deploy again: it finds what is left to be undone and tries it first",
         )
-    site.place.discard()
-    site.journal.remove()
-    return said
+    return why + _forget(site)
 
 
-def recover(site: Site, *, is_dry: bool) -> str:
+def _take_back(entry: Entry, site: Site) -> str:
+    """Return what of it does not go back where it was; the rest does."""
+    try:
+        site.place.take_back(entry.models)
+    except ServerError as problem:
+        return problem.message
+    return ""
+
+
+def _forget(site: Site) -> str:
+    """Remove what was prepared, and the journal; return what stands in the way."""
+    try:
+        site.place.discard()
+        site.journal.remove()
+    except ServerError as problem:
+        return f"; {problem.message}"
+    return ""
+
+
+def _is_live(site: Site) -> bool:
+    """Return whether the server answers, if not at once: what it is asked for may keep it busy."""
+    deadline_s = time.monotonic() + LIVE_LIMIT_S
+    while not (is_live := site.control.is_live()) and time.monotonic() < deadline_s:
+        time.sleep(LIVE_PERIOD_S)
+    return is_live
+
+
+def recover(site: Site, *, is_dry: bool, is_forced: bool = False) -> str:
     """Finish or undo what a killed deploy left, and return what was done, or would be; empty where nothing was left.
 
-    Raises: ServerError where it cannot be undone.
+    Models that serve something else than that deploy had loaded were changed by somebody since: they are left alone.
+
+    Raises: ServerError where it cannot be undone; UsageError where that deploy went to another server, unless forced:
+    then what that one loads models from is as before, and nothing is loaded.
     """
     entry = site.journal.read()
     if entry is None:
         if not is_dry:
-            site.place.discard()
+            _forget(site)
         return ""
     models = ", ".join(f"'{name}'" for name in entry.models) or "nothing"
     if entry.is_settled:
         if not is_dry:
-            site.place.finish(Plan(entry.touched))
-            site.journal.remove()
+            _finished(Plan(entry.touched), site)
         return f"an earlier deploy was interrupted once {models} had been verified: {_verb(is_dry)} finished"
+    said = f"an earlier deploy was interrupted while it changed {models}: {_verb(is_dry)} rolled back"
+    if entry.touched and entry.url != server_key(site.control.url):
+        if not is_forced:
+            raise UsageError(
+                f"an earlier deploy to {entry.url} was interrupted while it changed {models}",
+                hint=f"deploy to {entry.url} first, which undoes it there; --force where that server is gone",
+            )
+        if not is_dry and (stays := _take_back(entry, site) or _forget(site)):
+            raise ServerError(f"could not roll back: {stays}", where=entry.url)
+        return f"{said} in the folder; {entry.url} was not asked"
+    others = _of_others(entry, site)
     if not is_dry:
-        roll_back(entry, site)
-    return f"an earlier deploy was interrupted while it changed {models}: {_verb(is_dry)} rolled back"
+        _wait_for_loads(entry.models, site)
+        others = _of_others(entry, site)
+        roll_back(_without(entry, others), site)
+    named = ", ".join(f"'{name}'" for name in others)
+    return f"{said}; {named}, changed by somebody since, left alone" if others else said
+
+
+def _of_others(entry: Entry, site: Site) -> list[str]:
+    """Return the models that serve neither what was there before nor what that deploy put."""
+    found = observe(site.control)
+    again = {name for unit in entry.touched for name in unit.loads if name not in unit.models}
+    others = []
+    for name, before in entry.before.items():
+        now = found.get(name, Running({}))
+        is_fallen = name in again and not mark(now)  # loading an ensemble puts its steps back to the server's disk
+        if now.ready and not is_fallen and not _is_like(now, before) and not _is_like(now, entry.after.get(name)):
+            others.append(name)
+    return others
+
+
+def _is_like(now: Running, known: Running | None) -> bool:
+    """Whether a model is served as is known, or is on the way there: the old versions go one after the other."""
+    if known is None or known.config is None or now.config is None or mark(now) != mark(known):
+        return False
+    return bool({*now.ready} & {*known.ready}) and (bool(mark(known)) or not differences(known.config, now.config))
+
+
+def _without(entry: Entry, others: Collection[str]) -> Entry:
+    """Return what is written down without what is asked of some models; their folders go back all the same."""
+    before = {name: one for name, one in entry.before.items() if name not in others}
+    return replace(entry, before=before)
 
 
 def _wait_for_loads(models: Collection[str], site: Site) -> None:
@@ -211,13 +302,18 @@ def _verify(
         if why := smoke.judge(now, answers.get(name), is_given=name in site.requests):
             raise ServerError(f"'{name}' {why}")
         notes.append(smoke.note_of(name, now))
+    for step in unit.steps:
+        for version in {*step.fresh} & {*step.expected[:-1]}:  # the newest has been asked
+            now = site.ask(step.model, str(version))
+            if why := smoke.judge(now, answers.get(step.model), is_given=step.model in site.requests):
+                raise ServerError(f"version {version} of '{step.model}' {why}")
     return [note for note in notes if note]
 
 
 def _ways_back(unit: Unit, before: Mapping[str, Running]) -> list[str]:
     """Return the models by whose loading a unit comes back: first those that were there, together as they were put."""
-    loads = [name for name in reversed(unit.loads) if before[name].ready]
-    rest = [name for name in reversed(unit.models) if name not in loads]
+    loads = [name for name in reversed(unit.loads) if name in before and before[name].ready]
+    rest = [name for name in reversed(unit.models) if name in before and name not in loads]
     return list(dict.fromkeys([*loads, *rest]))
 
 

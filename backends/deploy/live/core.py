@@ -112,6 +112,9 @@ class Place(Protocol):
     def prepare(self, plan: Plan, wanted: Mapping[str, Wanted], running: Mapping[str, Running]) -> None:
         """Make ready all that the plan needs, before anything changes."""
 
+    def after(self, step: Step, wanted: Wanted) -> Running:
+        """Return how a model is served once it has been put and loaded."""
+
     def put(self, unit: Unit) -> None:
         """Bring a unit to where the server loads it from."""
 

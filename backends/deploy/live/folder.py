@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import stat
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from tritonsmith.backends.client.control import Control
-from tritonsmith.backends.deploy.live.core import Content, Plan, Running, Step, Unit, Wanted
+from tritonsmith.backends.deploy.live.core import READY, Content, Plan, Running, Step, Unit, Wanted
 from tritonsmith.backends.deploy.live.seams import seams
 from tritonsmith.backends.deploy.live.upload import Uploads, mark
-from tritonsmith.backends.deploy.live.wanted import content_of
+from tritonsmith.backends.deploy.live.wanted import content_of, require_unchanged
 from tritonsmith.backends.server.adapt import Host, fit_to_host, without_newer_fields
-from tritonsmith.generator.errors import UsageError
+from tritonsmith.generator.errors import ServerError, UsageError
 from tritonsmith.generator.repository.core import Model
-from tritonsmith.generator.repository.exchange import remove_folder, swap
+from tritonsmith.generator.repository.exchange import build_lock, move_model, remove_folder
 from tritonsmith.generator.repository.hashes import HashCache
 from tritonsmith.generator.repository.names import CONFIG_FILE, is_version_folder
 from tritonsmith.generator.repository.read import read_model
 
 RECORD = "tritonsmith-deploy.json"  # at the root, where Triton looks at folders alone: the versions that are ours
 STAGE = "tritonsmith-deploy"
+LOCK = ".tritonsmith-deploy.lock"  # at the root, too: whoever deploys into it finds the same one
+LOCK_LIMIT_S = 60.0  # for a build in it, or beside it
 
 
 class SharedFolder:
     """The model repository of a server, as a folder here; `kept` are the versions that stay, the new one among them.
 
-    What a model's folder was lies in the stage from `put` on, until `finish`; so one exchange brings it back.
+    Models are made in `new` of the stage; what a model's folder was lies in `old` or in `new` from `put` on, until
+    `finish`, so that after a kill at any moment the folders themselves say how far it came.
     """
 
     def __init__(self, root: Path, control: Control, host: Host | None, kept: int, uploads: Uploads) -> None:
@@ -74,49 +80,98 @@ class SharedFolder:
         for step in plan.steps:
             if mark(before := running.get(step.model, Running({}))):
                 self._uploads.require_way_back(step.model, before)
+            self._require_writable(step.model)
         try:
-            (self.stage / "models").mkdir(parents=True, exist_ok=True)
+            for name in ("new", "old"):
+                (self.stage / name).mkdir(parents=True, exist_ok=True)
             made = {step.model: self._make(step, wanted[step.model], ours.get(step.model, [])) for step in plan.steps}
             (self.stage / "ours.json").write_text(json.dumps(made), encoding="utf-8")
         except OSError as problem:
             raise UsageError(f"cannot write {problem.filename or self.stage}: {problem.strerror}") from None
 
+    def after(self, step: Step, wanted: Wanted) -> Running:
+        """Return how a model is served once it has been put and loaded."""
+        return Running(dict.fromkeys(step.expected, READY), wanted.config)
+
     def put(self, unit: Unit) -> None:
-        """Exchange the folders of a unit."""
+        """Exchange the folders of a unit.
+
+        Raises: ServerError where the disk does not take it.
+        """
         for model in unit.models:
-            self._swap(model)
+            with _written(self.root / model):
+                move_model(self.root / model, self.stage / "new" / model, self.stage / "old" / model)
 
     def load(self, model: str, limit_s: float) -> None:
         """Load a model from the folder."""
         self._control.load(model, timeout_s=limit_s)
 
     def take_back(self, models: Sequence[str]) -> None:
-        """Exchange the folders of models again, where they were exchanged."""
+        """Exchange the folders of models again, where they were exchanged.
+
+        Raises: ServerError, after the others, for all that do not go back.
+        """
+        problems = []
         for model in models:
-            if self._is_put(model):
-                self._swap(model)
+            try:
+                with _written(self.root / model):
+                    self._take_back(model)
+            except ServerError as problem:
+                problems.append(problem.message)
+        if problems:
+            raise ServerError("; ".join(problems), where=str(self.root))
 
     def restore(self, model: str, before: Running, limit_s: float) -> None:
         """Load what lies in the folder again; unload what was not there."""
         self._uploads.restore(model, before, limit_s)
 
     def finish(self, plan: Plan) -> None:
-        """Forget the old folders and write down which versions are ours."""
+        """Forget the old folders and write down which versions are ours.
+
+        Raises: ServerError where the disk does not take it.
+        """
         planned = self.stage / "ours.json"
-        if planned.is_file():
-            record = self._record()
-            for model, versions in json.loads(planned.read_text(encoding="utf-8")).items():
-                there = {int(entry.name) for entry in _version_folders(self.root / model)}
-                record[model] = sorted(there & {*record.get(model, []), *versions})
-            fresh = self.root / f".{RECORD}.new"
-            fresh.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-            fresh.replace(self.root / RECORD)
+        with _written(self.root / RECORD):
+            if planned.is_file():
+                self._write_record(json.loads(planned.read_text(encoding="utf-8")))
         self.discard()
 
     def discard(self) -> None:
-        """Remove the stage."""
-        if self.stage.exists():
-            remove_folder(self.stage)
+        """Remove the stage.
+
+        Raises: ServerError where the disk does not take it.
+        """
+        with _written(self.stage):
+            if self.stage.exists():
+                remove_folder(self.stage)
+
+    @contextmanager
+    def alone(self, *, is_forced: bool) -> Iterator[None]:
+        """Keep deploys of all users and machines, and builds, out of the folder meanwhile.
+
+        A file is locked, which works on NFS too, where folders cannot be.
+
+        Raises: UsageError where another has it; where it cannot be locked, only unless forced.
+        """
+        try:
+            handle = _open_lock(self.root)
+        except OSError as problem:
+            raise UsageError(f"cannot write {self.root / LOCK}: {problem.strerror}") from None
+        with ExitStack() as stack:
+            stack.callback(os.close, handle)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                stack.enter_context(build_lock(self.root, limit_s=LOCK_LIMIT_S))
+            except BlockingIOError:
+                hint = "wait until it has ended: two would undo each other"
+                raise UsageError(f"another deploy or build is changing {self.root}", hint=hint) from None
+            except OSError as problem:
+                if not is_forced:
+                    raise UsageError(
+                        f"{self.root / LOCK} cannot be locked: {problem.strerror}",
+                        hint="--force, if nobody else deploys into that folder now: two would undo each other",
+                    ) from None
+            yield
 
     def _content(self, model: Model, hashes: HashCache) -> Content:
         """Return what a model's folder holds, fitted to an embedded server as what is wanted is."""
@@ -127,7 +182,7 @@ class SharedFolder:
 
     def _make(self, step: Step, model: Wanted, ours: Collection[int]) -> list[int]:
         """Make a model's new folder and return the versions that are new in it."""
-        old, new = self.root / step.model, self.stage / "models" / step.model
+        old, new = self.root / step.model, self.stage / "new" / step.model
         new.mkdir()
         for entry in _version_folders(old):
             if int(entry.name) in _staying(entry.parent, step, ours, self._kept):
@@ -142,18 +197,23 @@ class SharedFolder:
         if model.text:
             is_same = (old / CONFIG_FILE).is_file() and not step.is_overridden  # its new time makes Triton read it
             _write(new / CONFIG_FILE, model.text.encode(), unless_like=old / CONFIG_FILE if is_same else None)
+        _give(new, old if old.is_dir() else self.root)
+        require_unchanged(model)
         (self.stage / f"{step.model}.inode").write_text(str(new.stat().st_ino), encoding="ascii")
         return made
 
-    def _swap(self, model: str) -> None:
-        """Exchange a model's folder with the one in the stage; either may be missing."""
-        here, staged = self.root / model, self.stage / "models" / model
-        if here.exists() and staged.exists():
-            swap(staged, here)
-        elif staged.exists():
-            staged.rename(here)
-        elif here.exists():
-            here.rename(staged)
+    def _take_back(self, model: str) -> None:
+        """Bring back what a model's folder was, from wherever a `put`, or another `_take_back`, was interrupted."""
+        here, new, old = self.root / model, self.stage / "new" / model, self.stage / "old" / model
+        if self._is_put(model):
+            if not old.exists() and new.exists():  # the two were exchanged
+                new.rename(old)
+            if old.exists():
+                move_model(here, old, new)
+            else:
+                here.rename(new)
+        elif old.exists() and not here.exists():  # killed between two renames
+            old.rename(here)
 
     def _is_put(self, model: str) -> bool:
         """Whether the new folder is in place: it is known again by its inode."""
@@ -162,6 +222,27 @@ class SharedFolder:
             return False
         here = self.root / model
         return here.exists() and here.stat().st_ino == int(inode.read_text())
+
+    def _require_writable(self, model: str) -> None:
+        """Refuse what could not be exchanged: a folder that moves to another is written to itself.
+
+        Raises: UsageError.
+        """
+        for folder in (self.root, self.root / model):
+            if folder.is_dir() and not os.access(folder, os.W_OK):
+                raise UsageError(
+                    f"{folder} may not be written by this user",
+                    hint="deploy as the user who owns what the server reads",
+                )
+
+    def _write_record(self, made: Mapping[str, Sequence[int]]) -> None:
+        record = self._record()
+        for model, versions in made.items():
+            there = {int(entry.name) for entry in _version_folders(self.root / model)}
+            record[model] = sorted(there & {*record.get(model, []), *versions})
+        fresh = self.root / f".{RECORD}.new"
+        fresh.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        fresh.replace(self.root / RECORD)
 
     def _record(self) -> dict[str, list[int]]:
         try:
@@ -205,8 +286,36 @@ def _staying(folder: Path, step: Step, ours: Collection[int], kept: int) -> set[
     fresh = set(step.numbers.values())
     mine = [version for version in there if version in ours and version not in fresh]
     room = max(0, kept - len(fresh))
-    gone = set(mine[: len(mine) - room])
+    gone = set(mine[: max(0, len(mine) - room)])
     return {version for version in there if version not in gone | set(step.fresh)}
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """Say which path could not be written.
+
+    Raises: ServerError.
+    """
+    try:
+        yield
+    except OSError as problem:
+        raise ServerError(
+            f"cannot write {problem.filename or path}: {problem.strerror}",
+            hint="the server's folder must take renames of its models' folders",
+        ) from problem
+
+
+def _open_lock(root: Path) -> int:
+    """Open the lock for all who may write the folder; an NFS server locks only what was opened for writing."""
+    path, there = root / LOCK, root.stat()
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with suppress(PermissionError):  # another user's, just made
+        os.fchown(handle, -1, there.st_gid)
+        os.fchmod(handle, there.st_mode & 0o666)
+    return handle
 
 
 def _version_folders(folder: Path) -> list[Path]:
@@ -227,7 +336,24 @@ def _copy(source: Path, target: Path, unless_like: Path | None = None) -> None:
     if unless_like is not None and _is_like(source, unless_like):
         _link(unless_like, target)
     else:
-        shutil.copyfile(source, target)
+        shutil.copy(source, target)
+
+
+def _give(new: Path, like: Path) -> None:
+    """Let the server read what was made, however strict our umask: owner and access as `like` has them.
+
+    What is linked is another folder's, too, and stays as it is.
+    """
+    there = like.stat()
+    for folder, _, names in os.walk(new):
+        for path in (Path(folder), *(Path(folder, name) for name in names)):
+            found = path.lstat()
+            is_folder = stat.S_ISDIR(found.st_mode)
+            if stat.S_ISLNK(found.st_mode) or (found.st_nlink > 1 and not is_folder):
+                continue
+            with suppress(PermissionError):  # only root gives files away
+                os.chown(path, there.st_uid, there.st_gid)
+            path.chmod(stat.S_IMODE(found.st_mode) | there.st_mode & (0o055 if is_folder else 0o044))
 
 
 def _write(target: Path, data: bytes, unless_like: Path | None = None) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,24 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonsmith.backends.client.configs import as_json, as_message
 from tritonsmith.backends.deploy.live.core import Running, Step, Unit
 from tritonsmith.generator.errors import UsageError
+from tritonsmith.generator.files import write_private
 
 ACTING, SETTLED = "acting", "settled"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is written down: `touched` are the units that were begun, `before` is what ran, by model.
+    """What is written down: on which server, by `server_key`; `touched` are the units that were begun.
 
-    It is settled once all that is new has been verified: then nothing goes back any more.
+    `before` is what ran, by model, and `after` how the models that change are served once they have been put. It is
+    settled once all that is new has been verified: then nothing goes back any more.
     """
 
-    is_settled: bool
+    url: str
     touched: tuple[Unit, ...]
     before: Mapping[str, Running]
+    after: Mapping[str, Running] = field(default_factory=dict)
+    is_settled: bool = False
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -49,8 +52,10 @@ class Journal:
         try:
             found = json.loads(self.path.read_bytes())
             touched = tuple(_unit(one) for one in found["touched"])
-            before = {name: _running(entry) for name, entry in found["before"].items()}
-            return Entry(found["phase"] == SETTLED, touched, before)
+            before, after = (
+                {name: _running(entry) for name, entry in found[key].items()} for key in ("before", "after")
+            )
+            return Entry(str(found["url"]), touched, before, after, is_settled=found["phase"] == SETTLED)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as problem:
@@ -60,24 +65,20 @@ class Journal:
                 hint="let the user who began it deploy again",
             ) from None
 
-    def write(self, touched: Iterable[Unit], before: Mapping[str, Running], *, is_settled: bool = False) -> None:
+    def write(self, entry: Entry) -> None:
         """Write it down, and let it reach the disk.
 
         Raises: UsageError where the disk does not take it.
         """
         document = {
-            "phase": SETTLED if is_settled else ACTING,
-            "touched": [{"models": unit.models, "loads": unit.loads} for unit in touched],
-            "before": {name: _entry(one) for name, one in before.items()},
+            "url": entry.url,
+            "phase": SETTLED if entry.is_settled else ACTING,
+            "touched": [{"models": unit.models, "loads": unit.loads} for unit in entry.touched],
+            "before": {name: _entry(one) for name, one in entry.before.items()},
+            "after": {name: _entry(one) for name, one in entry.after.items()},
         }
-        stage = self.path.with_suffix(".stage")
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with os.fdopen(os.open(stage, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(json.dumps(document, indent=1).encode())
-                file.flush()
-                os.fsync(file.fileno())
-            stage.replace(self.path)
+            write_private(self.path, json.dumps(document, indent=1).encode())
         except OSError as problem:
             raise UsageError(f"cannot write {self.path}: {problem.strerror}") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,6 @@ from tritonsmith.backends.deploy.live.core import READY, Running
 from tritonsmith.backends.server.adapt import Host
 from tritonsmith.backends.server.embedded import EMBEDDED_ID
 from tritonsmith.backends.server.view import SHIPPED_BACKENDS
-from tritonsmith.backends.toolchain import machine
 from tritonsmith.backends.toolchain.find import SERVER_RELEASE
 from tritonsmith.generator.errors import ServerError, UsageError
 
@@ -37,9 +37,15 @@ def find_server(control: Control) -> Server:
     metadata = control.server_metadata()
     require_explicit(control)
     name = str(metadata.get("name", ""))
+    return Server(name, str(metadata.get("version", "")), _host_of(name))
+
+
+def _host_of(name: str) -> Host | None:
+    """Return what an embedded server has, by its name: it may run elsewhere, with other GPUs."""
+    if (known := re.fullmatch(rf"{EMBEDDED_ID}/gpus=(\d+)", name)) is None:
+        return None
     stand_ins = frozenset(path.parent.name for path in SHIPPED_BACKENDS.glob("*/model.py"))
-    host = Host(machine.gpu_count(), stand_ins | {"python"}, SERVER_RELEASE, stand_ins)
-    return Server(name, str(metadata.get("version", "")), host if name == EMBEDDED_ID else None)
+    return Host(int(known[1]), stand_ins | {"python"}, SERVER_RELEASE, stand_ins)
 
 
 def require_explicit(control: Control) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tritonsmith.backends.client.stages import load_stages
 from tritonsmith.backends.deploy.live.core import Content, Place, Plan, Running, Step, Wanted
 from tritonsmith.backends.deploy.live.differences import differences
 from tritonsmith.backends.deploy.live.seams import require_wiring
@@ -33,7 +32,13 @@ def make_plan(
     require_wiring({name: wanted[name].config for name in changed}, running, is_forced=is_forced)
     others = [name for name, found in running.items() if found.ready and name not in wanted]
     notes = [notice for model in wanted.values() for notice in model.notices]
-    steps = _ordered(steps, wanted, running)
+    notes += [
+        f"'{name}' serves version {', '.join(map(str, extra))} too, which the repository lacks"
+        for name in sorted((numbered - changed) & wanted.keys() & running.keys())
+        if (extra := sorted({*running[name].ready} - {*wanted[name].content.versions}))
+    ]
+    by_model = {step.model: step for step in steps}
+    steps = [by_model[name] for name in ordered(changed, wanted, running)]
     unchanged = tuple(name for name in wanted if name not in changed)
     return Plan(place.units(steps, wanted, running), unchanged, tuple(others), tuple(notes))
 
@@ -87,14 +92,32 @@ def affected(models: Iterable[str], running: Mapping[str, Running], wanted: Mapp
         found.update(dict.fromkeys(more))
 
 
-def _ordered(steps: list[Step], wanted: Mapping[str, Wanted], running: Mapping[str, Running]) -> list[Step]:
-    """Return steps in the order that Triton accepts: an ensemble shrinks before its steps, and grows after them."""
-    by_model = {step.model: step for step in steps}
-    configs = {name: wanted[name].config for name in reversed(list(wanted))}
-    current = {name: one.config for name, one in running.items() if one.config is not None}
-    place = {name: index for index, name in enumerate(wanted)}
-    stages = load_stages(configs, current, by_model.keys())
-    return [by_model[name] for stage in stages for name in sorted(stage, key=place.__getitem__)]
+def ordered(changed: Iterable[str], wanted: Mapping[str, Wanted], running: Mapping[str, Running]) -> list[str]:
+    """Return models in the order of their loading: what is called or is a step first, as they stand in `wanted`.
+
+    An ensemble that shrinks is loaded before those of its running steps that shrink below what it takes now: no step
+    may have a smaller largest batch than its ensemble.
+    """
+    left = [name for name in wanted if name in set(changed)]
+    first: dict[str, set[str]] = {name: set() for name in left}
+    for name in left:
+        for below in depends_on(wanted[name].config, wanted[name].calls):
+            if below in first and below != name:
+                later, sooner = (below, name) if _outgrows(name, below, wanted, running) else (name, below)
+                first[later].add(sooner)
+    order: list[str] = []
+    while left:  # in a circle of calls one has to be the first
+        order.append(next((name for name in left if not first[name] & {*left}), left[0]))
+        left.remove(order[-1])
+    return order
+
+
+def _outgrows(name: str, below: str, wanted: Mapping[str, Wanted], running: Mapping[str, Running]) -> bool:
+    """Whether a running ensemble shrinks, and takes larger batches until then than one of its running steps will."""
+    now, step = running.get(name, Running({})).config, running.get(below, Running({})).config
+    if now is None or step is None or below not in depends_on(now):
+        return False
+    return max(wanted[name].config.max_batch_size, wanted[below].config.max_batch_size) < now.max_batch_size
 
 
 def _below(name: str, running: Running, wanted: Mapping[str, Wanted]) -> list[str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tritonsmith.backends.client.alone import alone_with
+from tritonsmith.backends.client.alone import alone_with, short_name
 from tritonsmith.backends.client.base import connect, grpc_beside
 from tritonsmith.backends.client.control import Control
 from tritonsmith.backends.deploy.live.act import Site, recover, roll_out
@@ -25,7 +24,6 @@ from tritonsmith.generator.checks.case import Case, Target
 from tritonsmith.generator.errors import ServerError, UsageError
 from tritonsmith.generator.home import state_folder
 from tritonsmith.generator.repository.core import Repository
-from tritonsmith.generator.repository.exchange import build_lock
 from tritonsmith.generator.repository.read import read_repository
 from tritonsmith.generator.suggest import did_you_mean
 
@@ -87,7 +85,9 @@ def deploy_live(order: Order) -> Outcome:
         uploads = make(sent, _journal(url))
         shared = _shared(order, control, server, sent, stack)
         site = make(shared, Journal(shared.stage / "journal.json")) if shared is not None else uploads
-        notes = [said for one in (uploads, site)[site is uploads :] if (said := recover(one, is_dry=order.is_dry))]
+        sites = (uploads,) if shared is None else (uploads, site)
+        recovered = [recover(one, is_dry=order.is_dry, is_forced=order.is_forced) for one in sites]
+        notes = [said for said in recovered if said]
         running = observe(control)
         wanted = read_wanted(repository, server.host)
         if order.smoke:
@@ -104,20 +104,16 @@ def _shared(order: Order, control: Control, server: Server, uploads: Uploads, st
         return None
     folder = SharedFolder(order.server_repository, control, server.host, order.kept, uploads)
     if not order.is_dry:
-        stack.enter_context(build_lock(folder.root))
+        stack.enter_context(folder.alone(is_forced=order.is_forced))
     return folder
 
 
 def _store(url: str) -> Path:
-    return state_folder() / "uploads" / _short(url)
+    return state_folder() / "uploads" / short_name(url)
 
 
 def _journal(url: str) -> Journal:
-    return Journal(state_folder() / "deploys" / f"{_short(url)}.json")
-
-
-def _short(url: str) -> str:
-    return hashlib.sha256(url.encode()).hexdigest()[:16]
+    return Journal(state_folder() / "deploys" / f"{short_name(url)}.json")
 
 
 def _require_other_folder(order: Order) -> None:

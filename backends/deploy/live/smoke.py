@@ -5,8 +5,8 @@ from __future__ import annotations
 import enum
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,7 @@ from tritonsmith.generator.errors import ServerError, TritonsmithError, UsageErr
 SMOKE_LIMIT_S = 60.0
 TRIES = 3  # made-up requests
 SEQUENCE_ID = 0x7F1704  # of a made-up sequence: one request that starts and ends it
-# What Triton says where it has no such model; all else comes from the model.
-_NOT_SERVED = re.compile(r"unknown model|no available versions|is not ready|no Triton answers|did not answer within")
+_NO_ANSWER = re.compile(r"^no Triton answers|^\S+ did not answer within")  # our clients' words; all else is Triton's
 Requests = Mapping[str, Sequence[Mapping[str, Any]]]  # of the user's: by model the objects as `infer --inputs` has them
 
 
@@ -67,18 +66,22 @@ def read_requests(path: Path) -> tuple[Requests, Path]:
     return rows, path.parent
 
 
-def ask(client: Client, model: str, rows: Sequence[Mapping[str, Any]] = (), folder: Path = Path()) -> Smoke:
-    """Send the user's requests to a model, else one that is made up from its metadata, others while it is refused."""
+def ask(client: Client, call: Call, *, is_served: Callable[[], bool]) -> Smoke:
+    """Send the user's requests to a model, the rows of `call`, else one that is made up from its metadata, others while it is refused.
+
+    Whether an error is the model's own is asked of the server: what a model calls may not be served, and says so.
+    """
     try:
-        target = Target(client.metadata(model), client.config(model))
-        if rows:
-            return _sent(client, target, build_requests(Call(model, rows=rows, folder=folder), target))
-        tried = (_sent(client, target, [request]) for request in made_up(target)[:TRIES])
+        target = Target(client.metadata(call.model, call.version), client.config(call.model, call.version))
+        if call.rows:
+            return _sent(client, target, build_requests(call, target), is_served)
+        requests = [replace(request, version=call.version) for request in made_up(target)[:TRIES]]
+        tried = (_sent(client, target, [request], is_served) for request in requests)
         *_, last = _until_answered(tried)
     except ServerError as problem:
         return Smoke(Outcome.SILENT, _first_line(problem))
     except UsageError as problem:  # no values can be made up, or the user's do not fit
-        return Smoke(Outcome.WRONG if rows else Outcome.REFUSED, _first_line(problem))
+        return Smoke(Outcome.WRONG if call.rows else Outcome.REFUSED, _first_line(problem))
     return last
 
 
@@ -152,11 +155,11 @@ def _fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
     return all(want in (-1, got) for want, got in zip(wanted, shape, strict=False))
 
 
-def _sent(client: Client, target: Target, requests: Sequence[InferRequest]) -> Smoke:
+def _sent(client: Client, target: Target, requests: Sequence[InferRequest], is_served: Callable[[], bool]) -> Smoke:
     try:
         responses = [response for request in requests for response in send(client, [request], target, SMOKE_LIMIT_S)]
     except ServerError as problem:
-        is_silent = bool(_NOT_SERVED.search(problem.message))
+        is_silent = bool(_NO_ANSWER.search(problem.message)) or not is_served()
         return Smoke(Outcome.SILENT if is_silent else Outcome.REFUSED, _first_line(problem))
     wrong = [line for response in responses for line in mismatches(response, target.metadata)]
     names = frozenset(name for response in responses for name in response.outputs)

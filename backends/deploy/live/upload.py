@@ -12,9 +12,9 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonsmith.backends.client.base import Client
 from tritonsmith.backends.client.configs import as_json, as_message, as_submitted
 from tritonsmith.backends.client.control import Control
-from tritonsmith.backends.deploy.live.core import MARK, Content, Plan, Running, Step, Unit, Wanted
+from tritonsmith.backends.deploy.live.core import MARK, READY, Content, Plan, Running, Step, Unit, Wanted
 from tritonsmith.backends.deploy.live.differences import differences
-from tritonsmith.backends.deploy.live.wanted import mark_of
+from tritonsmith.backends.deploy.live.wanted import mark_of, require_unchanged
 from tritonsmith.generator.errors import RepositoryError, ServerError, UsageError
 
 # Measured on 2.51: a gRPC message of 2,147,483,647 bytes is the most that the server takes; an HTTP body beyond it
@@ -97,6 +97,13 @@ class Uploads:
                 )
             self._store(wanted[name])
 
+    def after(self, step: Step, wanted: Wanted) -> Running:
+        """Return how a model is served once it has been loaded: with the mark of its upload."""
+        config = ModelConfig()
+        config.CopyFrom(wanted.config)
+        config.metric_tags[MARK] = mark_of(wanted.content)
+        return Running(dict.fromkeys(step.expected, READY), config)
+
     def put(self, unit: Unit) -> None:
         """Do nothing: the load call brings the files."""
 
@@ -131,9 +138,11 @@ class Uploads:
     def finish(self, plan: Plan) -> None:
         """Keep the newest uploads of each model."""
         for step in plan.steps:
-            kept = sorted((self.store / step.model).iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
-            for folder in kept[: -self._kept]:
-                shutil.rmtree(folder)
+            there = sorted((self.store / step.model).iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
+            stages = [folder for folder in there if folder.name.startswith(".")]  # of a command that was killed
+            kept = [folder for folder in there if folder not in stages]
+            for folder in (*stages, *kept[: -self._kept]):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def discard(self) -> None:
         """Do nothing: what was kept may be used again."""
@@ -165,9 +174,12 @@ class Uploads:
         For an ensemble whose steps do not lie on the server's disk the answer is that it failed, and it has not (2.51).
         """
         folder = self.store / model / digest
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        try:
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            files = dict(renumbered(folder / "files", numbers))
+        except OSError as problem:
+            raise ServerError(f"no copy of that upload of '{model}' is here: {problem}") from None
         config["metric_tags"] = {**config.get("metric_tags", {}), MARK: digest}
-        files = dict(renumbered(folder / "files", numbers))
         try:
             self._client.load(model, config, files=files, timeout_s=limit_s)
         except ServerError:
@@ -206,7 +218,8 @@ class Uploads:
             (stage / "files").mkdir(parents=True, mode=0o700)
             for path, source in model.files.items():
                 (stage / "files" / path).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, stage / "files" / path)
+                shutil.copy(source, stage / "files" / path)
+            require_unchanged(model)
             for version in model.content.versions:
                 (stage / "files" / str(version)).mkdir(exist_ok=True)
             (stage / "config.json").write_text(json.dumps(as_json(model.config)), encoding="utf-8")

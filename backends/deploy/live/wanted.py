@@ -33,11 +33,28 @@ def read_wanted(repository: Repository, host: Host | None) -> dict[str, Wanted]:
 
 def content_of(config: ModelConfig | None, model: Model, hashes: HashCache) -> Content:
     """Return what a model's folder holds, `config` in the place of its own."""
-    digests = _digests(model, hashes)
-    versions = {version: _digest_of(digests, f"{version}/") for version in versions_of(model)}
+    digests = {path: _sha256(model.name, source, hashes) for path, source in _paths(model).items()}
+    return _content(config, digests, versions_of(model))
+
+
+def _content(config: ModelConfig | None, digests: Mapping[str, str], numbers: Iterable[int]) -> Content:
+    versions = {version: _digest_of(digests, f"{version}/") for version in numbers}
     prefixes = tuple(f"{version}/" for version in versions)
     rest = {path: digest for path, digest in digests.items() if not (prefixes and path.startswith(prefixes))}
     return Content(config, versions, _digest_of(rest, ""))
+
+
+def require_unchanged(model: Wanted) -> None:
+    """Refuse a model whose files are not those that were read: what was copied meanwhile may be a mixture.
+
+    Raises: RepositoryError.
+    """
+    hashes = HashCache()
+    digests = {path: _sha256(model.name, source, hashes) for path, source in model.files.items()}
+    found = _content(model.content.config, digests, list(model.content.versions))
+    if found != model.content:
+        hint = "deploy again once nobody writes into the repository"
+        raise RepositoryError("its files changed while they were copied", where=model.name, hint=hint)
 
 
 def mark_of(content: Content) -> str:
@@ -81,14 +98,11 @@ def _paths(model: Model) -> dict[str, Path]:
     return {path: file.path for path, file in model.files.items() if isinstance(file, SourceFile)}
 
 
-def _digests(model: Model, hashes: HashCache) -> dict[str, str]:
-    found = {}
-    for path, source in _paths(model).items():
-        try:
-            found[path] = hashes.sha256(str(source), source.stat())
-        except OSError as problem:
-            raise RepositoryError(f"cannot read {source}: {problem.strerror}", where=model.name) from None
-    return found
+def _sha256(model: str, source: Path, hashes: HashCache) -> str:
+    try:
+        return hashes.sha256(str(source), source.stat())
+    except OSError as problem:
+        raise RepositoryError(f"cannot read {source}: {problem.strerror}", where=model) from None
 
 
 def _digest_of(digests: Mapping[str, str], prefix: str) -> str:

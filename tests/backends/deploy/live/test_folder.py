@@ -1,6 +1,11 @@
 """A folder in common: made anew beside the server's, exchanged, brought back; versions kept and removed."""
 
+import errno
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -11,7 +16,8 @@ from tritonsmith.backends.deploy.live.folder import SharedFolder, stage_of
 from tritonsmith.backends.deploy.live.plan import make_plan
 from tritonsmith.backends.deploy.live.upload import Uploads
 from tritonsmith.backends.deploy.live.wanted import read_wanted
-from tritonsmith.generator.errors import UsageError
+from tritonsmith.generator.errors import ServerError, UsageError
+from tritonsmith.generator.repository import exchange
 from tritonsmith.generator.repository.read import read_repository
 
 NOBODY = Control("127.0.0.1:1")
@@ -94,6 +100,108 @@ def test_of_our_versions_the_newest_are_kept_and_of_others_all(tmp_path: Path) -
     assert versions(served) == {"1": "others", "3": "b", "4": "c"}
     roll(served, write(tmp_path / "built", "d"), 4, kept=1)
     assert versions(served) == {"1": "others", "5": "d"}
+
+
+@pytest.mark.parametrize("kept", [4, 6])
+def test_as_many_are_kept_as_was_asked_for(tmp_path: Path, kept: int) -> None:
+    served = write(tmp_path / "served", "others")
+    for number, text in enumerate("abcde"):
+        roll(served, write(tmp_path / "built", text), number + 1, kept=kept)
+    assert list(versions(served).values()) == ["others", *"abcde"[-kept:]]
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing that would catch an error catches it."""
+
+
+@contextmanager
+def killed_at(count: int, *, lacks: bool) -> Iterator[None]:
+    """Let the process end before its next rename but `count`; `lacks`: the file system exchanges no folders."""
+    left, rename = [count], Path.rename
+
+    def counted(path: Path, target: Path) -> Path:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+        return rename(path, target)
+
+    def lacking(*_: Path) -> None:
+        raise OSError(errno.ENOSYS, "no exchange")
+
+    with pytest.MonkeyPatch.context() as patch, suppress(Killed):
+        patch.setattr(Path, "rename", counted)
+        if lacks:
+            patch.setattr(exchange, "exchange", lacking)
+        yield
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+@pytest.mark.parametrize("lacks", [False, True])
+def test_wherever_it_is_killed_the_next_one_finds_the_way_back(tmp_path: Path, lacks: bool, is_new: bool) -> None:
+    for at in product(range(3), range(4)):
+        served = write(tmp_path / f"served{at}", "old")
+        if is_new:
+            (served / "m").rename(served / "other")
+        inode = 0 if is_new else (served / "m").stat().st_ino
+        place = folder_at(served)
+        plan, wanted, running = planned(place, write(tmp_path / "built", "new"), *([] if is_new else [1]))
+        place.prepare(plan, wanted, running)
+        with killed_at(at[0], lacks=lacks):
+            place.put(plan.units[0])
+        with killed_at(at[1], lacks=lacks):
+            folder_at(served).take_back(["m"])
+        with killed_at(99, lacks=lacks):
+            folder_at(served).take_back(["m"])
+        assert versions(served) == ({} if is_new else {"1": "old"}), at
+        assert is_new or (served / "m").stat().st_ino == inode, at
+
+
+def test_what_the_disk_does_not_take_is_said_for_each_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = write(tmp_path / "served", "old")
+    place = folder_at(served)
+    plan, wanted, running = planned(place, write(tmp_path / "built", "new"), 1)
+    place.prepare(plan, wanted, running)
+
+    def other_disk(*_: Path) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link", str(served / "m"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(exchange, "exchange", other_disk)
+        with pytest.raises(ServerError, match="cannot write .*served/m: Invalid cross-device link"):
+            place.put(plan.units[0])
+    place.put(plan.units[0])
+    monkeypatch.setattr(exchange, "exchange", other_disk)
+    with pytest.raises(ServerError, match="cannot write"):
+        place.take_back(["m"])
+
+
+def test_a_folder_is_one_deploys_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = write(tmp_path / "served", "old")
+    with folder_at(served).alone(is_forced=False):
+        with pytest.raises(UsageError, match="another deploy or build"), folder_at(served).alone(is_forced=True):
+            pass
+
+    def lacking(*_: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", lacking)
+    with pytest.raises(UsageError, match="cannot be locked: No locks"), folder_at(served).alone(is_forced=False):
+        pass
+    with folder_at(served).alone(is_forced=True):
+        pass
+
+
+def test_the_server_can_read_what_was_put_whatever_our_umask(tmp_path: Path) -> None:
+    served = write(tmp_path / "served", "old")
+    (served / "m").chmod(0o755)
+    before = os.umask(0o077)
+    try:
+        roll(served, write(tmp_path / "built", "new"), 1)
+    finally:
+        os.umask(before)
+    for path in ("m", "m/2", "m/2/model.py", "m/config.pbtxt"):
+        assert (served / path).stat().st_mode & 0o044 == 0o044, path
+    assert (served / "m" / "2").stat().st_mode & 0o055 == 0o055
 
 
 def test_the_same_again_changes_nothing(tmp_path: Path) -> None:

@@ -7,22 +7,24 @@ import pytest
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.deploy.live.core import Running, Step, Unit
-from tritonsmith.backends.deploy.live.journal import Journal
+from tritonsmith.backends.deploy.live.journal import Entry, Journal
 from tritonsmith.generator.errors import UsageError
 
 BEFORE = {"m": Running({1: "READY"}, ModelConfig(name="m", max_batch_size=8)), "new": Running({})}
-UNITS = [Unit((Step("m", ("x",), {1: 2}, (2,)),), ("m",)), Unit((Step("new", ("new",), {1: 1}, (1,)),), ("new",))]
+AFTER = {"m": Running({2: "READY"}, ModelConfig(name="m", max_batch_size=4))}
+UNITS = (Unit((Step("m", ("x",), {1: 2}, (2,)),), ("m",)), Unit((Step("new", ("new",), {1: 1}, (1,)),), ("new",)))
 
 
 def test_what_is_written_is_read_again_the_last_change_first(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "deploys" / "journal.json")
     assert journal.read() is None
-    journal.write(UNITS, BEFORE)
+    journal.write(Entry("host:8000", UNITS, BEFORE, AFTER))
     entry = journal.read()
     assert entry is not None
-    assert (entry.is_settled, entry.models, dict(entry.before)) == (False, ("new", "m"), BEFORE)
+    assert (entry.url, entry.is_settled, entry.models) == ("host:8000", False, ("new", "m"))
+    assert (dict(entry.before), dict(entry.after)) == (BEFORE, AFTER)
     assert stat.S_IMODE(journal.path.stat().st_mode) == 0o600
-    journal.write(UNITS, BEFORE, is_settled=True)
+    journal.write(Entry("host:8000", UNITS, BEFORE, AFTER, is_settled=True))
     assert (settled := journal.read()) is not None
     assert settled.is_settled
     journal.remove()

@@ -1,15 +1,14 @@
 """The plan of a roll-out: pure data, from what is wanted, what lies before the server, and what runs."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tritonsmith.backends.deploy.live.core import Content, Running, Wanted
+from tritonsmith.backends.deploy.live.core import Content, Running, Step, Unit, Wanted
 from tritonsmith.backends.deploy.live.folder import grouped
-from tritonsmith.backends.deploy.live.plan import affected, compare, numbered_by_user
+from tritonsmith.backends.deploy.live.plan import affected, compare, make_plan, numbered_by_user, ordered
 from tritonsmith.backends.deploy.live.seams import require_wiring
 from tritonsmith.generator.errors import RepositoryError
 
@@ -127,5 +126,57 @@ def test_those_of_a_pair_are_changed_together_where_the_last_of_them_stands() ->
 
 def test_a_step_says_what_it_was() -> None:
     step = compare(wanted(M), None, runs(M, 1), is_numbered=False)
-    assert step.why == ("not known to be the same",)
-    assert replace(step, why=()).numbers == {1: 2}
+    assert (step.why, step.numbers) == (("not known to be the same",), {1: 2})
+
+
+class There:
+    """A place where all that is wanted lies already."""
+
+    def present(self, wanted: Mapping[str, Wanted], running: Mapping[str, Running]) -> dict[str, Content]:
+        return {name: model.content for name, model in wanted.items()}
+
+    def units(self, steps: Sequence[Step], *_: object) -> tuple[Unit, ...]:
+        return tuple(Unit((step,), (step.model,)) for step in steps)
+
+
+def test_a_version_that_is_served_on_and_no_longer_wanted_is_said() -> None:
+    every = config("version_policy { all {} }")
+    plan = make_plan({"m": wanted(every, {2: "new"})}, {"m": runs(every, 1, 2)}, There())  # type: ignore[arg-type]
+    assert (plan.units, plan.notes) == ((), ("'m' serves version 1 too, which the repository lacks",))
+
+
+def sized(name: str, size: int, *steps: str) -> ModelConfig:
+    model = ensemble(name, *steps) if steps else config(name=name)
+    model.max_batch_size = size
+    return model
+
+
+def test_what_a_model_calls_is_loaded_before_it_an_ensemble_too() -> None:
+    models = {"s": wanted(M), "e": wanted(ensemble("e", "s")), "caller": wanted(M, None, "e")}
+    assert ordered(models, models, {}) == ["s", "e", "caller"]
+
+
+def test_an_ensemble_grows_after_its_steps_and_shrinks_before_them_but_after_new_ones() -> None:
+    def models(size: int, *steps: str) -> dict[str, ModelConfig]:
+        return {**{step: sized(step, size) for step in steps}, "e": sized("e", size, *steps)}
+
+    small, large = models(4, "a"), models(8, "a")
+    more = {name: wanted(one) for name, one in models(4, "a", "fresh").items()}
+    assert ordered(small, {n: wanted(c) for n, c in large.items()}, {n: runs(c, 1) for n, c in small.items()}) == [
+        "a",
+        "e",
+    ]
+    assert ordered(more, more, {n: runs(c, 1) for n, c in large.items()}) == ["fresh", "e", "a"]
+
+
+def test_ensembles_in_ensembles_shrink_from_the_outside() -> None:
+    def models(size: int) -> dict[str, ModelConfig]:
+        return {"s": sized("s", size), "inner": sized("inner", size, "s"), "outer": sized("outer", size, "inner")}
+
+    new = {name: wanted(one) for name, one in models(4).items()}
+    assert ordered(new, new, {name: runs(one, 1) for name, one in models(8).items()}) == ["outer", "inner", "s"]
+
+
+def test_models_that_call_each_other_have_some_order() -> None:
+    models = {"a": wanted(config(name="a"), None, "b"), "b": wanted(config(name="b"), None, "a")}
+    assert sorted(ordered(models, models, {})) == ["a", "b"]

@@ -8,20 +8,21 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tritonsmith.backends.client.base import InferResponse, ModelMetadata, Tensor, TensorSpec
-from tritonsmith.backends.client.infer import Target
+from tritonsmith.backends.client.base import InferRequest, InferResponse, ModelMetadata, Tensor, TensorSpec
+from tritonsmith.backends.client.infer import Call, Target
 from tritonsmith.backends.client.tensors import Array
 from tritonsmith.backends.deploy.live.smoke import (
     SEQUENCE_ID,
     Outcome,
     Smoke,
+    ask,
     judge,
     made_up,
     mismatches,
     note_of,
     read_requests,
 )
-from tritonsmith.generator.errors import UsageError
+from tritonsmith.generator.errors import ServerError, UsageError
 
 GOOD = Smoke(Outcome.ANSWERED, "", frozenset({"y"}))
 REFUSED = Smoke(Outcome.REFUSED, "no image")
@@ -50,6 +51,25 @@ def test_a_model_is_judged_by_what_it_did_before(now: Smoke, before: Smoke | Non
     found = judge(now, before, is_given=is_given)
     assert said in found
     assert bool(found) == bool(said)
+
+
+class Refusing:
+    """A client of a model that answers each request with an error of Triton's."""
+
+    def metadata(self, model: str, version: str) -> ModelMetadata:
+        return METADATA
+
+    def config(self, model: str, version: str) -> ModelConfig:
+        return ModelConfig(name=model)
+
+    def infer(self, request: InferRequest, *, timeout_s: float = 60.0) -> InferResponse:
+        raise ServerError("Request for unknown model: 'callee' is not ready")
+
+
+@pytest.mark.parametrize(("is_served", "outcome"), [(True, Outcome.REFUSED), (False, Outcome.SILENT)])
+def test_whether_an_error_is_the_models_own_does_not_hang_on_its_words(is_served: bool, outcome: Outcome) -> None:
+    asked = ask(Refusing(), Call("m"), is_served=lambda: is_served)  # type: ignore[arg-type]
+    assert asked.outcome is outcome
 
 
 def test_a_refusal_that_is_accepted_is_said() -> None:

@@ -6,12 +6,11 @@ import pytest
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.client.control import Control
-from tritonsmith.backends.deploy.live.core import MARK, Content, Plan, Running, Step, Unit, Wanted
+from tritonsmith.backends.deploy.live.core import MARK, Plan, Running, Step, Unit, Wanted
 from tritonsmith.backends.deploy.live.upload import MOST_BYTES, Uploads, renumbered
-from tritonsmith.backends.deploy.live.wanted import mark_of
+from tritonsmith.backends.deploy.live.wanted import mark_of, read_wanted
 from tritonsmith.generator.errors import RepositoryError, UsageError
-
-CONFIG = ModelConfig(name="m", backend="python")
+from tritonsmith.generator.repository.read import read_repository
 
 
 def uploads(folder: Path, *, kept: int = 2, is_forced: bool = False) -> Uploads:
@@ -19,9 +18,11 @@ def uploads(folder: Path, *, kept: int = 2, is_forced: bool = False) -> Uploads:
 
 
 def wanted(folder: Path, text: str = "text") -> Wanted:
-    path = folder / f"{text}.py"
-    path.write_text(text)
-    return Wanted("m", Content(CONFIG, {1: text}, ""), {"1/model.py": path})
+    model = folder / text / "m"
+    (model / "1").mkdir(parents=True, exist_ok=True)
+    (model / "1" / "model.py").write_text(text)
+    (model / "config.pbtxt").write_text('backend: "python"')
+    return read_wanted(read_repository(folder / text), None)["m"]
 
 
 def prepare(place: Uploads, model: Wanted, running: Running | None = None) -> None:
@@ -42,6 +43,14 @@ def test_more_than_a_load_call_carries_is_refused_with_the_ways_round(tmp_path: 
         prepare(uploads(tmp_path), model)
     assert "--server-repository" in refused.value.hint
     assert "--push" in refused.value.hint
+
+
+def test_files_that_change_before_they_are_copied_are_refused(tmp_path: Path) -> None:
+    model = wanted(tmp_path)
+    model.files["1/model.py"].write_text("next")
+    with pytest.raises(RepositoryError, match="changed while they were copied"):
+        prepare(uploads(tmp_path), model)
+    assert not list((tmp_path / "store" / "m").glob("[!.]*"))
 
 
 def test_of_a_model_the_last_uploads_are_kept(tmp_path: Path) -> None:
