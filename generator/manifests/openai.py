@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from tritonsmith.generator.catalog.options import EXIT_TIMEOUT_S
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.manifests.launch import Launch
+from tritonsmith.generator.manifests.server import ServerOptions
 
 Configs = Mapping[str, ModelConfig | None]
 FIRST_RELEASE = "24.12"
@@ -18,7 +20,12 @@ OPENAI_PORT = 9000
 SCRIPT = "/opt/tritonserver/python/openai/openai_frontend/main.py"
 # one process serves all: without MPI, TensorRT-LLM needs its workers started by itself (server, python/openai)
 ENVIRONMENT = {"TRTLLM_ORCHESTRATOR": "1"}
-EXIT_S = 30  # it starts the server with its default exit timeout
+EXIT_S = EXIT_TIMEOUT_S  # it starts the server with its default
+# of ServerOptions; the front end takes none of them
+LOST = (
+    *("cache_config", "rate_limit", "rate_limit_resources", "trace_config", "backend_config"),
+    *("disable_auto_complete_config", "model_load_thread_count"),
+)
 
 
 def front_end_command(repository: str, tokenizer: str, ports: Mapping[str, int]) -> list[str]:
@@ -52,6 +59,13 @@ def require_one_process(launch: Launch | None) -> None:
     if launch is not None and launch.mode == "participants":
         message = f"mpirun starts the ranks of {', '.join(launch.llms)}, and NVIDIA's OpenAI front end is one process"
         raise RepositoryError(message, hint="serve --container without --openai; or server: {orchestrator: spawn}")
+
+
+def lost_settings(options: ServerOptions) -> list[str]:
+    """Return what of a spec's `server:` the front end does not pass on to the server that it starts."""
+    default = ServerOptions()
+    lost = [name for name in LOST if getattr(options, name) != getattr(default, name)]
+    return lost + (["model_control_mode poll"] if options.model_control_mode == "poll" else [])
 
 
 def tokenizers(configs: Configs, repository: str) -> tuple[str, ...]:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from tritonsmith.generator.catalog.options import DEFAULT_PORTS, EXIT_TIMEOUT_S
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.spec.settings import RateLimit, Server, Tls, Tracing
 
 LAST_PORT = 65535
 MODELS = "/models"  # where a container sees the repository
-PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}  # inside a container
+PORTS = DEFAULT_PORTS  # inside a container
 # Of a container: memory that is pinned for a GPU, and deep stacks.
 # Source: tensorrtllm_backend: README.md (docker run --ulimit memlock=-1 --ulimit stack=67108864).
 ULIMITS = {"memlock": -1, "stack": 67108864}
@@ -51,7 +52,7 @@ class ServerOptions:
     log_verbose: int = 0
     trace_config: Mapping[str, Mapping[str, str | tuple[str, ...]]] = field(default_factory=dict)
     backend_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    exit_timeout_secs: int = 30
+    exit_timeout_secs: int = EXIT_TIMEOUT_S
     grpc_connection_age_ms: int | None = None  # then a client connects anew, perhaps to another server
     tls: Mapping[str, str] = field(default_factory=dict)  # cert, key, root: files; see certificates.py
     extra_args: tuple[str, ...] = ()

@@ -98,22 +98,20 @@ def selects(selector: Node | None, labels: AnyMapping[str, str]) -> bool:
 
     It is matchLabels and matchExpressions, or plain labels as in a Service.
     """
-    entries = entries_at(selector)
-    if entries.keys() <= {"matchLabels", "matchExpressions"}:
-        wanted = {key: text_at(node) for key, node in entries_at(selector, "matchLabels").items()}
-        meets = all(_meets(expression, labels) for expression in items_at(selector, "matchExpressions"))
-    else:
-        wanted, meets = {key: text_at(node) for key, node in entries.items()}, True
-    return meets and all(labels.get(key) == value for key, value in wanted.items())
+    expressions = items_at(selector, "matchExpressions") if _has_both(selector) else []
+    is_taken = all(labels.get(key) == value for key, value in wanted_labels(selector).items())
+    return is_taken and all(_meets(expression, labels) for expression in expressions)
 
 
-def keys_of(selector: Node | None) -> set[str]:
-    """Return the label keys that a selector asks for."""
-    entries = entries_at(selector)
-    if entries.keys() <= {"matchLabels", "matchExpressions"}:
-        expressions = {text_at(one, "key") for one in items_at(selector, "matchExpressions")}
-        return {*entries_at(selector, "matchLabels"), *expressions}
-    return set(entries)
+def wanted_labels(selector: Node | None) -> dict[str, str]:
+    """Return the labels that a selector asks for by their value."""
+    labels = entries_at(selector, "matchLabels") if _has_both(selector) else entries_at(selector)
+    return {key: text_at(node) for key, node in labels.items()}
+
+
+def _has_both(selector: Node | None) -> bool:
+    """Whether a selector is of labels and expressions, not of plain labels."""
+    return entries_at(selector).keys() <= {"matchLabels", "matchExpressions"}
 
 
 def _meets(expression: Node, labels: AnyMapping[str, str]) -> bool:

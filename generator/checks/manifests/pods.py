@@ -10,6 +10,8 @@ from fractions import Fraction
 from functools import cached_property
 from pathlib import PurePosixPath
 
+from tritonsmith.generator.catalog.labels import LWS_INDEX, LWS_NAME
+from tritonsmith.generator.catalog.options import DEFAULT_PORTS
 from tritonsmith.generator.checks.manifests.nodes import (
     Step,
     at,
@@ -33,7 +35,6 @@ LWS = "LeaderWorkerSet"
 RUNTIMES = ("ServingRuntime", "ClusterServingRuntime")
 SCALABLE = ("Deployment", "StatefulSet", "ReplicaSet", LWS)
 _TEMPLATES: AnyMapping[str, tuple[tuple[str, tuple[Step, ...]], ...]] = {
-    **dict.fromkeys(("Deployment", "StatefulSet", "ReplicaSet", "DaemonSet", "Job"), (("", ("spec", "template")),)),
     "CronJob": (("", ("spec", "jobTemplate", "spec", "template")),),
     "Pod": (("", ()),),
     LWS: (
@@ -41,12 +42,10 @@ _TEMPLATES: AnyMapping[str, tuple[tuple[str, tuple[Step, ...]], ...]] = {
         ("worker", ("spec", "leaderWorkerTemplate", "workerTemplate")),
     ),
 }
-LWS_LABEL = "leaderworkerset.sigs.k8s.io"
+_ANY: tuple[tuple[str, tuple[Step, ...]], ...] = (("", ("spec", "template")),)  # an operator's kind, e.g. a Rollout
 GPU_RESOURCES = re.compile(r"nvidia\.com/(gpu|mig-)", re.IGNORECASE)
 SHM = "/dev/shm"  # noqa: S108 - the container's
 _ENGINES = re.compile(r"trt-?llm|tensorrt-?_?llm", re.IGNORECASE)
-# Ports that Triton listens on unless it is told otherwise. Source: server: command_line_parser.cc.
-TRITON_PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}
 SHARED_MEMORY = "Memory"
 _WORKER = re.compile(r"(-|^)worker-?[0-9]*$")  # a Deployment for each rank
 
@@ -120,7 +119,7 @@ class Container:
         if self.start.server is None:
             return {}
         listens = {}
-        for protocol, usual in TRITON_PORTS.items():
+        for protocol, usual in DEFAULT_PORTS.items():
             option = self.start.option(f"{protocol}-port")
             is_allowed = (self.start.option(f"allow-{protocol}") or "true").lower() not in ("false", "0")
             if is_allowed and not (self.start.values(f"{protocol}-port") and not (option or "").isdecimal()):
@@ -266,7 +265,7 @@ def pods_of(owner: Object, configs: Configs, users: Sequence[Object] = ()) -> It
     if owner.kind in RUNTIMES:
         yield from _runtime_pods(owner, configs, users)
         return
-    for role, path in _TEMPLATES.get(owner.kind, ()):
+    for role, path in _TEMPLATES.get(owner.kind, _ANY):
         template = owner.at(*path)
         if template is None and role == "leader":  # the workers' is the leader's too
             template = owner.at("spec", "leaderWorkerTemplate", "workerTemplate")
@@ -294,4 +293,4 @@ def _group_labels(owner: Object, role: str) -> dict[str, str]:
     """Return the labels that LeaderWorkerSet gives its pods. Source: lws: api/leaderworkerset/v1 (SetNameLabelKey)."""
     if not role:
         return {}
-    return {f"{LWS_LABEL}/name": owner.name, f"{LWS_LABEL}/worker-index": "0" if role == "leader" else "1"}
+    return {LWS_NAME: owner.name, LWS_INDEX: "0" if role == "leader" else "1"}

@@ -13,56 +13,11 @@ from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.findings import Finding, Place, error, note, warning
 from tritonsmith.generator.spec.tree import Node, Scalar, parse_documents
 
+HPA, KEDA = "HorizontalPodAutoscaler", "ScaledObject"
+_CUSTOM = ("pods", "object", "external")
 SCRAPE_S = 30.0  # Prometheus' interval where a monitor names none; prometheus-operator's own default
+_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _WINDOW = re.compile(r"\[\s*([0-9a-z]+)\s*\]")
-# Source: core: src/metrics.cc, metric_model_reporter.cc, pinned_memory_manager; server: docs/user_guide/metrics.md;
-# tensorrtllm_backend: README (Triton metrics).
-GAUGES = (
-    "nv_inference_pending_request_count",
-    "nv_gpu_utilization",
-    "nv_gpu_memory_total_bytes",
-    "nv_gpu_memory_used_bytes",
-    "nv_gpu_power_usage",
-    "nv_gpu_power_limit",
-    "nv_cpu_utilization",
-    "nv_cpu_memory_total_bytes",
-    "nv_cpu_memory_used_bytes",
-    "nv_pinned_memory_pool_total_bytes",
-    "nv_pinned_memory_pool_used_bytes",
-    "nv_model_load_duration_secs",
-    "nv_trt_llm_request_metrics",
-    "nv_trt_llm_runtime_memory_metrics",
-    "nv_trt_llm_kv_cache_block_metrics",
-    "nv_trt_llm_inflight_batcher_metrics",
-    "nv_trt_llm_general_metrics",
-    "nv_trt_llm_disaggregated_serving_metrics",
-)
-COUNTERS = (
-    "nv_inference_request_success",
-    "nv_inference_request_failure",
-    "nv_inference_count",
-    "nv_inference_exec_count",
-    "nv_inference_request_duration_us",
-    "nv_inference_queue_duration_us",
-    "nv_inference_compute_input_duration_us",
-    "nv_inference_compute_infer_duration_us",
-    "nv_inference_compute_output_duration_us",
-    "nv_cache_num_hits_per_model",
-    "nv_cache_num_misses_per_model",
-    "nv_cache_hit_duration_per_model",
-    "nv_cache_miss_duration_per_model",
-    "nv_energy_consumption",
-)
-SUMMARIES = (
-    "nv_inference_request_summary_us",
-    "nv_inference_queue_summary_us",
-    "nv_inference_compute_input_summary_us",
-    "nv_inference_compute_infer_summary_us",
-    "nv_inference_compute_output_summary_us",
-    "nv_cache_hit_summary_per_model",
-    "nv_cache_miss_summary_per_model",
-)
-HISTOGRAMS = ("nv_inference_first_response_histogram_ms",)
 
 
 @dataclass(frozen=True)
@@ -106,6 +61,39 @@ class Query:
 def queries(case: Manifests) -> list[Query]:
     """Return every query of a set."""
     return case.once(_queries)
+
+
+def custom_metrics(case: Manifests) -> Iterator[tuple[Object, Node, str]]:
+    """Yield the metrics of HPAs that are no resource of a pod: the HPA, the metric's part, its name."""
+    for one in case.of_kind(HPA):
+        for metric in items_at(one.node, "spec", "metrics"):
+            for kind in _CUSTOM:
+                part = at(metric, kind)
+                name = text_at(part, "metric", "name") or text_at(part, "metricName")
+                if part is not None and name:
+                    yield one, part, name
+
+
+def followed(case: Manifests) -> Iterator[tuple[Object, Place, list[Query]]]:
+    """Yield what autoscalers ask for: the autoscaler, where it asks, and the queries that the answer is made of."""
+    for one, metric, name in custom_metrics(case):
+        yield one, place_at(metric, "metric", "name"), _within(case, name)
+    for one in case.of_kind(KEDA):
+        for query in queries(case):
+            if query.owner == one.label:
+                yield one, query.place, [query, *_within(case, query.text)]
+
+
+def _within(case: Manifests, text: str) -> list[Query]:
+    """Return the queries whose results a text names, and those whose results these name."""
+    found: list[Query] = []
+    texts = [text]
+    for one in texts:
+        words = set(_NAME.findall(one))
+        made = [query for query in queries(case) if query.record in words and query not in found]
+        found += made
+        texts += [query.text for query in made]
+    return found
 
 
 def adapter_rules(case: Manifests) -> list[Node]:

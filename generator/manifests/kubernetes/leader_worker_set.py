@@ -5,8 +5,8 @@ Source: kubernetes-sigs/lws: api/leaderworkerset/v1/leaderworkerset_types.go.
 
 from __future__ import annotations
 
+from tritonsmith.generator.catalog.labels import LWS_TOPOLOGY
 from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, component, metadata
-from tritonsmith.generator.manifests.kubernetes.placement import GROUP_LABEL
 from tritonsmith.generator.manifests.kubernetes.pod import pod_spec, worker_spec
 from tritonsmith.generator.manifests.kubernetes.workload import replicas
 
@@ -35,5 +35,5 @@ def leader_worker_sets(workload: Workload) -> list[Manifest]:
     }
     head = {**metadata(workload), "name": workload.object_name}
     if workload.deploy.group_topology:
-        head["annotations"] = {GROUP_LABEL: workload.deploy.group_topology}
+        head["annotations"] = {LWS_TOPOLOGY: workload.deploy.group_topology}
     return [{"apiVersion": "leaderworkerset.x-k8s.io/v1", "kind": "LeaderWorkerSet", "metadata": head, "spec": spec}]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
+from tritonsmith.generator.catalog.labels import GPU_PRODUCT
 from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
 
-PRODUCT_LABEL = "nvidia.com/gpu.product"
-GROUP_LABEL = "leaderworkerset.sigs.k8s.io/exclusive-topology"
 # The label's values by the names that people write in `hardware: {gpu: ...}`, without what stands between the words.
 # Source: NVIDIA/k8s-device-plugin: docs/gpu-feature-discovery (the driver's name, with hyphens for spaces).
 _PRODUCTS = {
@@ -20,6 +19,7 @@ _PRODUCTS = {
     "a100sxm80gb": ("NVIDIA-A100-SXM4-80GB",),
     "a100pcie40gb": ("NVIDIA-A100-PCIE-40GB",),
     "a100pcie80gb": ("NVIDIA-A100-80GB-PCIe",),
+    "h100sxm": ("NVIDIA-H100-80GB-HBM3",),
     "h100sxm80gb": ("NVIDIA-H100-80GB-HBM3",),
     "h100pcie80gb": ("NVIDIA-H100-PCIe",),
     "h200sxm141gb": ("NVIDIA-H200",),
@@ -42,7 +42,7 @@ def placement(workload: Workload) -> Manifest:
     """Return a pod's affinity, tolerations and spread."""
     placed: Manifest = {}
     if found := products(workload):
-        wanted = {"matchExpressions": [{"key": PRODUCT_LABEL, "operator": "In", "values": list(found)}]}
+        wanted = {"matchExpressions": [{"key": GPU_PRODUCT, "operator": "In", "values": list(found)}]}
         required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [wanted]}}
         placed["affinity"] = {"nodeAffinity": required}
     if workload.needs.gpus:

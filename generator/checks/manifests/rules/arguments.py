@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from tritonsmith.generator.catalog.options import OPTIONS, OPTIONS_SINCE
 from tritonsmith.generator.checks.manifests.case import Manifests
 from tritonsmith.generator.checks.manifests.nodes import at, items_at, place_at, text_at, texts_at
 from tritonsmith.generator.checks.manifests.pods import Container, Pod
@@ -14,26 +15,6 @@ from tritonsmith.generator.findings import Finding, Phase, Place
 from tritonsmith.generator.spec.tree import Scalar
 from tritonsmith.generator.suggest import did_you_mean
 
-# Source: server: src/command_line_parser.cc, of e1db8a603 (2026-08).
-_OPTIONS = """
-allow-client-shm allow-cpu-metrics allow-gpu-metrics allow-grpc allow-http allow-metrics allow-sagemaker
-allow-vertex-ai backend-config backend-directory buffer-manager-thread-count cache-config cache-directory
-cuda-memory-pool-byte-size cuda-virtual-address-size disable-auto-complete-config enable-peer-access exit-on-error
-exit-timeout-secs grpc-address grpc-header-forward-pattern grpc-http2-max-ping-strikes
-grpc-http2-max-pings-without-data grpc-http2-min-recv-ping-interval-without-data grpc-infer-allocation-pool-size
-grpc-infer-response-compression-level grpc-infer-thread-count grpc-keepalive-permit-without-calls
-grpc-keepalive-time grpc-keepalive-timeout grpc-max-connection-age grpc-max-connection-age-grace
-grpc-max-response-pool-size grpc-port grpc-restricted-protocol grpc-root-cert grpc-server-cert grpc-server-key
-grpc-use-ssl grpc-use-ssl-mutual help host-policy http-address http-header-forward-pattern http-max-input-size
-http-port http-restricted-api http-thread-count id load-model log-error log-file log-format log-info log-verbose
-log-warning metrics-address metrics-config metrics-interval-ms metrics-port min-supported-compute-capability
-model-config-name model-control-mode model-load-gpu-limit model-load-retry-count model-load-thread-count
-model-namespacing model-repository model-store pinned-memory-pool-byte-size rate-limit rate-limit-resource
-repoagent-directory repository-poll-secs response-cache-byte-size reuse-grpc-port reuse-http-port sagemaker-port
-sagemaker-safe-port-range sagemaker-thread-count strict-model-config strict-readiness trace-config trace-count
-trace-file trace-level trace-log-frequency trace-rate vertex-ai-default-model vertex-ai-port vertex-ai-thread-count
-"""
-OPTIONS = frozenset(_OPTIONS.split())
 _OLD = {
     "model-store": "--model-repository",
     "strict-model-config": "--disable-auto-complete-config",
@@ -45,6 +26,7 @@ _OLD = {
     "trace-log-frequency": "--trace-config triton,log-frequency=...",
 }
 _NO = ("false", "0")
+_RELEASE = re.compile(r"nvcr\.io/nvidia/tritonserver:([0-9]{2}\.[0-9]{2})-")
 # Source: core: filesystem/implementations/s3.h (the expression for private stores).
 _STORES = re.compile(
     r"(gs://[^/\s]+(/\S*)?|as://[^/\s]+/[^/\s]+(/\S*)?"
@@ -54,15 +36,21 @@ _STORES = re.compile(
 
 @check_manifests("TK700", "tritonserver knows its options", phase=Phase.START)
 def options_are_known(case: Manifests) -> Iterator[Finding]:
-    """An option that tritonserver does not know ends its start.
+    """An option that tritonserver does not know, or not yet in its image's release, ends its start.
 
     Source: server: src/command_line_parser.cc.
     """
     for pod, server in case.servers:
+        release = _RELEASE.search(server.image)
         for name in _names(server):
+            since = OPTIONS_SINCE.get(f"--{name}", "")
             if name and name not in OPTIONS and "$" not in name and (near := did_you_mean(name, OPTIONS)):
                 message = f"tritonserver has no option --{name}.{near}"
                 yield pod.owner.error(_argument(server, name), message, remedy="see `tritonserver --help`")
+            elif release and since > release[1]:
+                message = f"--{name} is of {since}: the tritonserver of {release[1]} does not know it"
+                remedy = f"leave it out, or take an image of {since}"
+                yield pod.owner.error(_argument(server, name), message, remedy=remedy)
 
 
 @check_manifests("TK701", "options are the ones of today")

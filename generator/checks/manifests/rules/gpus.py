@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 
+from tritonsmith.generator.catalog.labels import GPU_PRODUCT
 from tritonsmith.generator.checks.manifests.case import Manifests
 from tritonsmith.generator.checks.manifests.nodes import (
     at,
@@ -24,7 +25,7 @@ _VENDOR = "nvidia.com/"
 # Source: NVIDIA/k8s-device-plugin: README (MIG strategies, shared access), CHANGELOG 0.20 (suffixes).
 _MIG = re.compile(r"nvidia\.com/mig-([1-7])g\.([0-9]+)gb([.+-](me|gfx|me\.all))*(\.shared)?")
 _WHOLE = ("nvidia.com/gpu", "nvidia.com/gpu.shared")
-_PRODUCT = ("nvidia.com/gpu.product", "nvidia.com/gpu.family", "nvidia.com/gpu.compute.major", "nvidia.com/mig.config")
+_PRODUCT = (GPU_PRODUCT, "nvidia.com/gpu.family", "nvidia.com/gpu.compute.major", "nvidia.com/mig.config")
 _CLOUD_PRODUCT = (
     "cloud.google.com/gke-accelerator",
     "node.kubernetes.io/instance-type",
@@ -140,7 +141,7 @@ def engines_are_placed(case: Manifests) -> Iterator[Finding]:
         if server.has_engines and pod.gpus and not _names_product(pod):
             message = "no node affinity names the GPU that the engines were built for"
             place = pod.place("affinity") if at(pod.spec, "affinity") else pod.place("containers")
-            yield pod.owner.warning(place, message, remedy="affinity on nvidia.com/gpu.product In [...]")
+            yield pod.owner.warning(place, message, remedy=f"affinity on {GPU_PRODUCT} In [...]")
 
 
 @check_manifests("TK306", "a server of engines asks for a GPU", phase=Phase.START)

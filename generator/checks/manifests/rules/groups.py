@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from tritonsmith.generator.catalog.labels import LWS_INDEX, LWS_SUBGROUP_TOPOLOGY, LWS_TOPOLOGY
 from tritonsmith.generator.checks.manifests.case import Manifests
 from tritonsmith.generator.checks.manifests.nodes import at, number_at, words_at
 from tritonsmith.generator.checks.manifests.objects import selects
-from tritonsmith.generator.checks.manifests.pods import LWS, LWS_LABEL, Pod
+from tritonsmith.generator.checks.manifests.pods import LWS, Pod
 from tritonsmith.generator.checks.registry import check_manifests
 from tritonsmith.generator.findings import Finding, Phase
 
 _TEMPLATE = ("spec", "leaderWorkerTemplate")
 _RANK = re.compile(r"(-|^)(leader|worker|rank)-?[0-9]*$")
-_PLACED_TOGETHER = (f"{LWS_LABEL}/exclusive-topology", f"{LWS_LABEL}/subgroup-exclusive-topology")
+_PLACED_TOGETHER = (LWS_TOPOLOGY, LWS_SUBGROUP_TOPOLOGY)
 _GANGS = ("kueue.x-k8s.io/queue-name", "scheduling.k8s.io/group-name", "pod-group.scheduling.sigs.k8s.io/name")
 
 
@@ -121,7 +122,7 @@ def requests_come_to_leaders(case: Manifests) -> Iterator[Finding]:
             is_headless = service.text("spec", "clusterIP") == "None" and at(service.node, "spec", "ports") is None
             if worker and selects(selector, worker.labels) and not is_headless:
                 message = f"it selects the workers of {leader.owner.label} too, which answer no request"
-                remedy = f'select {LWS_LABEL}/worker-index: "0", or a label of the leader alone'
+                remedy = f'select {LWS_INDEX}: "0", or a label of the leader alone'
                 yield service.error(service.place("spec", "selector"), message, remedy=remedy)
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from tritonsmith.generator.catalog.metrics import COUNTERS, GAUGES, HISTOGRAMS, SUMMARIES
 from tritonsmith.generator.checks.manifests.case import Manifests
 from tritonsmith.generator.checks.manifests.queries import (
-    COUNTERS,
-    GAUGES,
-    HISTOGRAMS,
     SCRAPE_S,
-    SUMMARIES,
     Query,
     endpoints,
+    followed,
     queries,
     scrape_s,
 )
@@ -46,11 +44,11 @@ def rates_are_not_clamped(case: Manifests) -> Iterator[Finding]:
 @check_manifests("TK451", "a ratio is one value for a pod")
 def ratios_are_aggregated(case: Manifests) -> Iterator[Finding]:
     """Triton counts for each model by itself. A ratio without sum by (pod) is one series for each, which an adapter
-    adds up: its threshold then depends on how many models there are.
+    adds up: the threshold of the autoscaler that follows it then depends on how many models there are.
 
     Source: prometheus-adapter: docs/config.md (default query); measured on an ensemble: 77.7 for a true 12.9.
     """
-    for query in queries(case):
+    for query in dict.fromkeys(query for _, _, asked in followed(case) for query in asked):
         counted = [name for name in query.metrics if name in COUNTERS]
         if "/" in query.text and len(counted) > 1 and not _AGGREGATIONS.search(query.text):
             message = "a ratio for each model, of which an autoscaler sees the sum"

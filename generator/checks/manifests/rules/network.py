@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tritonsmith.generator.catalog.options import DEFAULT_PORTS
 from tritonsmith.generator.checks.manifests.case import Manifests
 from tritonsmith.generator.checks.manifests.nodes import at, items_at, number_at, text_at, texts_at
 from tritonsmith.generator.checks.manifests.objects import Object, are_together, selects
-from tritonsmith.generator.checks.manifests.pods import TRITON_PORTS, Container, Pod
+from tritonsmith.generator.checks.manifests.pods import Container, Pod
+from tritonsmith.generator.checks.manifests.queries import endpoints
 from tritonsmith.generator.checks.registry import check_manifests
-from tritonsmith.generator.findings import Finding
+from tritonsmith.generator.findings import Finding, Place
 from tritonsmith.generator.spec.tree import Node, Scalar
 
 _OUTSIDE = ("LoadBalancer", "NodePort")
@@ -72,20 +74,30 @@ def grpc_is_balanced(case: Manifests) -> Iterator[Finding]:
 
 @check_manifests("TK523", "a policy lets in what Services and monitors send")
 def policies_let_requests_in(case: Manifests) -> Iterator[Finding]:
-    """A pod that a policy selects takes what its rules allow and nothing else: a port that is left out is closed.
+    """A pod that a policy selects takes what its rules allow and nothing else: a port that is left out is closed, to
+    Prometheus too. Where Prometheus runs is not in the set, so that whom a rule lets in is not judged.
 
     Source: kubernetes: Network Policies (isolation).
     """
     for pod, _ in case.fleet:
         policies = [one for one in _policies(case, pod) if _isolates(one)]
         allowed = _allowed(policies, pod)
-        for service in case.services_of(pod) if policies and allowed is not None else ():
-            for port in items_at(service.node, "spec", "ports"):
-                number = _target(port, pod)
-                if number is not None and allowed is not None and number not in allowed:
-                    names = ", ".join(one.name for one in policies)
-                    message = f"port {number} of {pod.label} is closed by {_POLICY} {names}"
-                    yield service.error(port.place, message, remedy=f"let {number} in, or leave it out of the Service")
+        for one, place, number in _sent(case, pod) if policies and allowed is not None else ():
+            if number is not None and allowed is not None and number not in allowed:
+                names = ", ".join(policy.name for policy in policies)
+                message = f"port {number} of {pod.label} is closed by {_POLICY} {names}"
+                yield one.error(place, message, remedy=f"let {number} in, or leave it out of the {one.kind}")
+
+
+def _sent(case: Manifests, pod: Pod) -> Iterator[tuple[Object, Place, int | None]]:
+    """Yield the ports of a pod that a Service sends to or a PodMonitor scrapes; a ServiceMonitor's are a Service's."""
+    for service in case.services_of(pod):
+        for port in items_at(service.node, "spec", "ports"):
+            yield service, port.place, _target(port, pod)
+    for one, endpoint, _ in endpoints(case):
+        if one.kind == "PodMonitor" and selects(one.at("spec", "selector"), pod.labels):
+            port = at(endpoint, "port") or at(endpoint, "portNumber") or at(endpoint, "targetPort")
+            yield one, endpoint.place, _number(port, pod)
 
 
 def _policies(case: Manifests, pod: Pod) -> list[Object]:
@@ -125,17 +137,17 @@ def _number(node: Node | None, pod: Pod) -> int | None:
 
 
 def _is_metrics(port: Node, server: Container) -> bool:
-    metrics = server.listens.get("metrics", server.port_names.get("metrics") or TRITON_PORTS["metrics"])
+    metrics = server.listens.get("metrics", server.port_names.get("metrics") or DEFAULT_PORTS["metrics"])
     return _target(port, server.pod) == metrics
 
 
 def _is_grpc(port: Node, server: Container) -> bool:
-    grpc = server.listens.get("grpc", server.port_names.get("grpc") or TRITON_PORTS["grpc"])
+    grpc = server.listens.get("grpc", server.port_names.get("grpc") or DEFAULT_PORTS["grpc"])
     return _target(port, server.pod) == grpc
 
 
 def _ports(server: Container) -> str:
-    listens = server.listens or TRITON_PORTS
+    listens = server.listens or DEFAULT_PORTS
     return " and ".join(str(number) for name, number in listens.items() if name != "metrics")
 
 

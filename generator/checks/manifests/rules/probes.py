@@ -16,9 +16,9 @@ from tritonsmith.generator.suggest import did_you_mean
 
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 READY, LIVE = "/v2/health/ready", "/v2/health/live"
-_MODEL_READY = re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/ready")
+# What a GET is answered at with 200. Source: server: src/http_server.cc (server_regex_, model_regex_).
+_ANSWERED = re.compile(r"/v2(/health/(live|ready)|/models/[^/]+(/versions/[0-9]+)?(/(ready|config|stats))?)?")
 _FASTEST_BYTES_PER_S = 1 << 30  # no volume that is shared by pods gives one of them more for long
-_OPENAI = ("/health", "/health/ready")  # of Triton's OpenAI front end
 
 
 @check_manifests("TK200", "a probe's port exists", phase=Phase.START)
@@ -62,16 +62,16 @@ def probes_ask_triton(case: Manifests) -> Iterator[Finding]:
 
 @check_manifests("TK202", "a probe asks for what Triton answers", phase=Phase.START)
 def probes_ask_for_health(case: Manifests) -> Iterator[Finding]:
-    """Triton's paths are /v2/health/ready, /v2/health/live and a model's own /ready; it answers others with 404 or 400.
+    """Triton's paths are /v2, /v2/health/ready, /v2/health/live and a model's own; it answers others with 404 or 400.
 
-    Source: server: src/http_server.cc (HandleHealth, HandleModelReady); the KServe protocol v2.
+    Source: server: src/http_server.cc (Handle, HandleServerHealth, HandleModelReady); the KServe protocol v2.
     """
     for pod, server in case.serving:
         for probe in PROBES:
             path = text_at(server.node, probe, "httpGet", "path")
             number = _port(server, probe)
             is_tritons = number is None or number == server.listens.get("http", 8000)
-            if path and is_tritons and path not in (READY, LIVE) and not _MODEL_READY.fullmatch(path):
+            if path and is_tritons and not _ANSWERED.fullmatch(path):
                 message = f"the {probe} asks for {path}, which Triton does not answer"
                 place = server.place(probe, "httpGet", "path")
                 yield pod.owner.error(place, message, remedy=f"ask for {LIVE if probe == 'livenessProbe' else READY}")
@@ -146,16 +146,15 @@ def startup_covers_the_load(case: Manifests) -> Iterator[Finding]:
                 yield pod.owner.note(place, f"{message}, if the claim is full", remedy=remedy)
 
 
-@check_manifests("TK207", "a probe waits long enough for an answer")
-def probes_are_patient(case: Manifests) -> Iterator[Finding]:
-    """A probe that fails at once, or within a second or two, takes a server under load out of service."""
+@check_manifests("TK207", "liveness waits long enough for an answer")
+def liveness_is_patient(case: Manifests) -> Iterator[Finding]:
+    """A liveness probe that fails at once, or within a second or two, restarts a server under load."""
     for pod, server in case.serving:
-        for probe in ("livenessProbe",):
-            node = at(server.node, probe)
-            failures, period = number_at(node, "failureThreshold") or 3, number_at(node, "periodSeconds") or 10
-            if node is not None and (failures == 1 or failures * period < 5):
-                message = f"the {probe} restarts the server after {failures * period} s without an answer"
-                yield pod.owner.warning(server.place(probe), message, remedy="allow 30 s")
+        node = at(server.node, "livenessProbe")
+        failures, period = number_at(node, "failureThreshold") or 3, number_at(node, "periodSeconds") or 10
+        if node is not None and (failures == 1 or failures * period < 5):
+            message = f"the livenessProbe restarts the server after {failures * period} s without an answer"
+            yield pod.owner.warning(server.place("livenessProbe"), message, remedy="allow 30 s")
 
 
 def budget_s(server: Container, probe: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from tritonsmith.generator.checks.manifests.case import Manifests
 from tritonsmith.generator.checks.manifests.nodes import (
@@ -16,7 +16,7 @@ from tritonsmith.generator.checks.manifests.nodes import (
     texts_at,
     words_at,
 )
-from tritonsmith.generator.checks.manifests.objects import Object, are_together, keys_of, selects
+from tritonsmith.generator.checks.manifests.objects import Object, are_together, selects, wanted_labels
 from tritonsmith.generator.checks.manifests.pods import Pod
 from tritonsmith.generator.checks.registry import check_manifests
 from tritonsmith.generator.findings import Finding, Phase
@@ -39,7 +39,9 @@ _ROUTES = ("HTTPRoute", "GRPCRoute", "Ingress")
 @check_manifests("TK130", "what selects pods selects some")
 def selectors_find_pods(case: Manifests) -> Iterator[Finding]:
     """A Service, a PodMonitor, a budget or a policy whose labels are no pod's is taken without a word, and does
-    nothing: the Service has no endpoints, the monitor no targets.
+    nothing: the Service has no endpoints, the monitor no targets. What selects nothing of the set may be for another
+    program of the cluster; labels that are nearly those of the set's pods are taken for a slip. A ServiceMonitor
+    selects by the labels of Services: one that asks for a pod's is told too.
     """
     for kind, path in _SELECTORS.items():
         for one in case.of_kind(kind):
@@ -47,14 +49,19 @@ def selectors_find_pods(case: Manifests) -> Iterator[Finding]:
             namespace = _namespace_of(one)
             if selector is None or not case.pods_in(namespace) or case.selected_by(selector, namespace):
                 continue
-            near = [pod for pod in case.pods_in(namespace) if keys_of(selector) & pod.labels.keys()]
-            message = f"it selects no pod of the set{_nearest(near)}"
-            remedy = "give the labels of the pods' template, in the same namespace"
-            yield (one.error if near else one.warning)(one.place(*path), message, remedy=remedy)
+            near = next((pod for pod in case.pods_in(namespace) if _is_slip(selector, pod.labels)), None)
+            if near is not None:
+                labels = ", ".join(f"{key}: {value}" for key, value in near.labels.items())
+                message = f"it selects no pod of the set; {near.label} have {labels}"
+                remedy = "give the labels of the pods' template, in the same namespace"
+                yield one.error(one.place(*path), message, remedy=remedy)
     for one in case.of_kind("ServiceMonitor"):
         services = [other for other in case.of_kind("Service") if are_together(other.namespace, _namespace_of(one))]
         selector = one.at("spec", "selector")
-        if services and not any(selects(selector, _labels(other)) for other in services):
+        if any(selects(selector, _labels(other)) for other in services):
+            continue
+        is_meant = any(_is_slip(selector, _labels(other)) for other in services)
+        if services and (is_meant or case.selected_by(selector, _namespace_of(one))):
             message = "it selects no Service of the set"
             remedy = "give labels of the Service itself, not of its pods"
             yield one.error(one.place("spec", "selector"), message, remedy=remedy)
@@ -185,11 +192,27 @@ def spreading_is_about_itself(case: Manifests) -> Iterator[Finding]:
 def nearly(word: str, known: Iterable[str]) -> str:
     """Return the known name that is two slips of a letter away at the most, empty where none is.
 
-    Names that differ by their digits alone are taken for two of one kind.
+    Of a short name every fourth letter may be one: llm is no slip of vllm. Names that differ by their digits alone are
+    taken for two of one kind.
     """
     letters = _NUMBER.sub("", word)
-    near = (one for one in known if _NUMBER.sub("", one) != letters and _slips(word, one) <= _MOST_SLIPS)
-    return next(near, "")
+    return next((one for one in known if _NUMBER.sub("", one) != letters and _slips(word, one) <= _most(word, one)), "")
+
+
+def _most(one: str, other: str) -> int:
+    return min(_MOST_SLIPS, len(one) // 4, len(other) // 4)
+
+
+def _is_slip(selector: Node | None, labels: Mapping[str, str]) -> bool:
+    """Whether a selector asks for some labels, all but for slips of the pen."""
+    wanted = wanted_labels(selector).items() - labels.items()
+    return bool(wanted) and all(
+        any(_is_alike(key, known) and _is_alike(value, labels[known]) for known in labels) for key, value in wanted
+    )
+
+
+def _is_alike(word: str, known: str) -> bool:
+    return word == known or bool(nearly(word, [known]))
 
 
 def _slips(one: str, other: str) -> int:
@@ -215,13 +238,6 @@ def _unknown_port(target: Scalar, pods: list[Pod]) -> str:
     known = {known for pod in pods for known in pod.port_numbers}
     listed = ", ".join(map(str, sorted(known)))
     return f"no container has a port {number}; known are {listed}" if known and number not in known else ""
-
-
-def _nearest(near: list[Pod]) -> str:
-    if not near:
-        return ""
-    labels = ", ".join(f"{key}: {value}" for key, value in near[0].labels.items())
-    return f"; {near[0].label} have {labels}"
 
 
 def _namespace_of(one: Object) -> str:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from tritonsmith.generator.catalog.metrics import COUNTERS, GAUGES
 from tritonsmith.generator.checks.manifests.case import Manifests
 from tritonsmith.generator.checks.manifests.nodes import at, items_at, number_at, place_at, quantity, text_at
 from tritonsmith.generator.checks.manifests.objects import Object, are_together
 from tritonsmith.generator.checks.manifests.pods import SCALABLE, Pod
 from tritonsmith.generator.checks.manifests.queries import (
-    COUNTERS,
-    GAUGES,
-    Query,
+    HPA,
+    KEDA,
     adapter_rules,
+    custom_metrics,
+    followed,
     has_default_rules,
     queries,
 )
@@ -22,32 +24,34 @@ from tritonsmith.generator.findings import Finding, Phase
 from tritonsmith.generator.spec.tree import Node
 from tritonsmith.generator.suggest import did_you_mean
 
-HPA, KEDA = "HorizontalPodAutoscaler", "ScaledObject"
 _MICROSECONDS = re.compile(r"_us($|[_:])|microseconds")
 _SHORTEST_US = 10_000  # below it any batching delay is above the target
 _BUSY = re.compile(r"duty_cycle|GPU_UTIL|gpu_utilization", re.IGNORECASE)
-_CUSTOM = ("pods", "object", "external")
 _NAMED_ELSEWHERE = ("|", "DCGM_", "/", "keda")  # metrics of a cloud or of another exporter
 
 
 @check_manifests("TK400", "what is scaled exists and can be scaled")
 def targets_exist(case: Manifests) -> Iterator[Finding]:
     """An autoscaler of what is not there, or has no scale subresource, reports an error in its status and does
-    nothing; a DaemonSet, a Job and a Pod have none.
+    nothing; a DaemonSet, a Job and a Pod have none. What an operator makes, and what the set has none of, may be in
+    the cluster.
 
     Source: kubernetes: HorizontalPodAutoscaler (scaleTargetRef); lws: leaderworkerset_types.go (scale subresource).
     """
     for one, reference in case.scalers:
         kind, name = text_at(reference, "kind") or "Deployment", text_at(reference, "name")
         place = place_at(reference, "name")
-        makers = {pod.owner.label: pod.owner for pod in case.pods if are_together(pod.owner.namespace, one.namespace)}
+        objects = {other.label: other for other in case.objects if are_together(other.namespace, one.namespace)}
+        makers = {other.name: other for other in objects.values() if other.kind in SCALABLE}
         if kind in ("DaemonSet", "Job", "CronJob", "Pod"):
             message = f"a {kind} has no number of replicas to scale"
             yield one.error(place_at(reference, "kind"), message, remedy=f"scale one of {', '.join(SCALABLE)}")
-        elif makers and f"{kind}/{name}" not in makers:
-            message = f"there is no {kind} '{name}' in the set.{did_you_mean(f'{kind}/{name}', makers)}"
-            yield one.error(place, message, remedy="name the workload with its kind, in the same namespace")
-        elif (owner := makers.get(f"{kind}/{name}")) is not None:
+        elif kind in SCALABLE and makers and f"{kind}/{name}" not in objects:
+            near = f" There is {makers[name].label}." if name in makers else did_you_mean(name, makers)
+            message = f"there is no {kind} '{name}' in the set.{near}"
+            remedy = "name the workload with its kind, in the same namespace"
+            yield (one.error if near else one.warning)(place, message, remedy=remedy)
+        elif (owner := objects.get(f"{kind}/{name}")) is not None:
             api = text_at(reference, "apiVersion")
             if api and api != owner.api:
                 message = f"{owner.label} is {owner.api}, not {api}"
@@ -57,14 +61,14 @@ def targets_exist(case: Manifests) -> Iterator[Finding]:
 @check_manifests("TK401", "a metric that is scaled on is made")
 def metrics_are_made(case: Manifests) -> Iterator[Finding]:
     """A metric that no rule records and no adapter brings is "unable to fetch metrics" to the autoscaler, and the
-    number of replicas stays.
+    number of replicas stays. One that is spelled like none of the set's may be made elsewhere in the cluster.
 
     Source: kubernetes: HorizontalPodAutoscaler (custom metrics API); prometheus-adapter: docs/config.md.
     """
     records = {query.record for query in queries(case) if query.record}
     records |= {text_at(rule, "name", "as") or _series(rule) for rule in adapter_rules(case)}
     own = {*COUNTERS, *GAUGES}
-    for one, metric, name in _custom_metrics(case):
+    for one, metric, name in custom_metrics(case):
         is_elsewhere = any(mark in name for mark in _NAMED_ELSEWHERE)
         if name in records or name in own or is_elsewhere or (name.startswith("nv_") and has_default_rules(case)):
             continue
@@ -72,7 +76,7 @@ def metrics_are_made(case: Manifests) -> Iterator[Finding]:
         near = did_you_mean(name, records | own)
         message = f"nothing in the set makes '{name}'.{near}"
         remedy = "record it in a PrometheusRule, and bring it with the adapter"
-        yield (one.error if records or near else one.warning)(place, message, remedy=remedy)
+        yield (one.error if near else one.warning)(place, message, remedy=remedy)
 
 
 @check_manifests("TK402", "an autoscaler goes down slower than up")
@@ -101,7 +105,7 @@ def targets_are_not_microseconds(case: Manifests) -> Iterator[Finding]:
 
     Source: server: docs/user_guide/metrics.md (latencies); deploy/k8s-onprem's values.
     """
-    for one, metric, name in _custom_metrics(case):
+    for one, metric, name in custom_metrics(case):
         text = text_at(metric, "target", "averageValue") or text_at(metric, "target", "value")
         target = quantity(text or text_at(metric, "targetAverageValue"))
         if target is not None and _MICROSECONDS.search(name) and target < _SHORTEST_US:
@@ -184,7 +188,7 @@ def resources_tell_of_the_load(case: Manifests) -> Iterator[Finding]:
                 yield one.warning(place, message, remedy="scale on waiting requests, or on queue to compute")
             elif resource and text_at(metric, "resource", "target", "type") == "Utilization":
                 yield from _without_request(one, metric, resource, pods)
-    for one, metric, name in _custom_metrics(case):
+    for one, metric, name in custom_metrics(case):
         expression = next((query.text for query in queries(case) if query.record == name), name)
         if _BUSY.search(f"{name} {expression}"):
             message = f"'{name}' is how busy GPUs are, which is full long before requests wait"
@@ -198,37 +202,13 @@ def engines_are_scaled_on_their_queue(case: Manifests) -> Iterator[Finding]:
 
     Source: tensorrtllm_backend: README (nv_trt_llm_request_metrics: waiting).
     """
-    for one, asked in _asked(case):
+    for one, place, asked in followed(case):
         pods = [pod for pod in case.pods if one in case.scalers_of(pod) and pod.server and pod.server.has_engines]
-        if pods and "nv_inference_queue_duration_us" in asked.text and "nv_trt_llm" not in asked.text:
+        text = " ".join(query.text for query in asked)
+        if pods and "nv_inference_queue_duration_us" in text and "nv_trt_llm" not in text:
             message = "the queue of a server with in-flight batching is empty: requests wait in the engine"
             remedy = 'nv_trt_llm_request_metrics{request_type="waiting"}'
-            yield one.warning(asked.place, message, remedy=remedy)
-
-
-def _asked(case: Manifests) -> Iterator[tuple[Object, Query]]:
-    """Yield each autoscaler with the queries that it follows."""
-    by_record = {query.record: query for query in queries(case)}
-    for one, metric, name in _custom_metrics(case):
-        if name in by_record:
-            query = by_record[name]
-            yield one, Query(query.text, place_at(metric, "metric", "name"), one.label)
-    for one in case.of_kind(KEDA):
-        for query in queries(case):
-            if query.owner == one.label:
-                inner = " ".join(by_record[name].text for name in by_record if name and name in query.text)
-                yield one, Query(f"{query.text} {inner}", query.place, one.label)
-
-
-def _custom_metrics(case: Manifests) -> Iterator[tuple[Object, Node, str]]:
-    """Yield the metrics of HPAs that are no resource of a pod: the HPA, the metric's part, its name."""
-    for one in case.of_kind(HPA):
-        for metric in items_at(one.node, "spec", "metrics"):
-            for kind in _CUSTOM:
-                part = at(metric, kind)
-                name = text_at(part, "metric", "name") or text_at(part, "metricName")
-                if part is not None and name:
-                    yield one, part, name
+            yield one.warning(place, message, remedy=remedy)
 
 
 def _series(rule: Node) -> str:

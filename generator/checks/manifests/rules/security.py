@@ -18,6 +18,8 @@ _NO_SECRET = re.compile(
     r"(_FILE|_PATH|_NAME|_URL|_ENDPOINT|_DIR|_COUNT|_LIMIT|_LENGTH|_SIZE|TOKENIZER\w*|MAX_\w*TOKENS?\w*)$",
     re.IGNORECASE,
 )
+_FLAG = re.compile(r"true|false|yes|no|on|off", re.IGNORECASE)
+_AMOUNT = re.compile(r"[0-9.]+")  # of tokens; a password may be digits
 
 
 @check_manifests("TK600", "a server is not root")
@@ -116,7 +118,7 @@ def keys_are_in_secrets(case: Manifests) -> Iterator[Finding]:
         for container in (*pod.init_containers, *pod.containers):
             for variable in items_at(container.node, "env"):
                 name, value = text_at(variable, "name"), text_at(variable, "value")
-                if value and _SECRET.search(name) and not _NO_SECRET.search(name) and not value.startswith(("$(", "/")):
+                if value and _SECRET.search(name) and not _NO_SECRET.search(name) and not _is_plain(name, value):
                     message = f"{name} is written into the manifest"
                     remedy = "valueFrom: {secretKeyRef: ...}, or an identity of the service account"
                     yield pod.owner.warning(place_at(variable, "value"), message, remedy=remedy)
@@ -154,6 +156,12 @@ def pods_do_not_lean_on_nodes(case: Manifests) -> Iterator[Finding]:
 def _flag(server: Container, name: str) -> bool:
     node = server.security(name)
     return node is not None and text_at(node) == "true"
+
+
+def _is_plain(name: str, value: str) -> bool:
+    """Whether a value is in no case a key: another variable, a path, a flag, or an amount of tokens."""
+    is_amount = "TOKEN" in name.upper() and _AMOUNT.fullmatch(value)
+    return value.startswith(("$(", "/")) or bool(_FLAG.fullmatch(value) or is_amount)
 
 
 def _number(server: Container, name: str) -> int | None:

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from tritonsmith.generator.catalog.options import EXIT_TIMEOUT_S
 from tritonsmith.generator.checks.manifests.case import Manifests
 from tritonsmith.generator.checks.manifests.nodes import at, number_at, texts_at
 from tritonsmith.generator.checks.manifests.pods import Container, Pod
 from tritonsmith.generator.checks.registry import check_manifests
 from tritonsmith.generator.findings import Finding
 
-EXIT_TIMEOUT_S = 30  # tritonserver's own --exit-timeout-secs
 GRACE_S = 30  # Kubernetes' own terminationGracePeriodSeconds
 MARGIN_S = 5  # between the end of Triton's drain and SIGKILL
 _SLEEPS = re.compile(r"\bsleep\s+([0-9]+)")

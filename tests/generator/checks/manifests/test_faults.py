@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tritonsmith.generator.checks.registry import all_checks
-from tritonsmith.generator.findings import Finding
+from tritonsmith.generator.findings import Finding, Severity
 
 HERE = Path(__file__).parent
 SOUND = HERE / "sound"
@@ -32,7 +32,9 @@ def test_a_planted_fault_is_found_where_it_is(judge_manifests: Judge, fault: dic
     text = sound.replace(fault["old"], fault["new"], 1)
     found = [finding for finding in judge_manifests({name: text}) if finding.code == fault["code"]]
     lines = text.splitlines()
-    assert any(fault["line"] in lines[finding.place.line - 1] for finding in found), [str(one) for one in found]
+    key = fault.get("key", {"fleet.yaml": "Deployment/chat", "group.yaml": "LeaderWorkerSet/giant"}[name])
+    there = [finding for finding in found if fault["line"] in lines[finding.place.line - 1]]
+    assert key in {finding.key for finding in there}, [str(one) for one in found]
     assert all(finding.remedy for finding in found)
 
 
@@ -45,6 +47,36 @@ def test_nothing_is_found_in_another_way_of_being_right(judge_manifests: Judge, 
         "        nodeAffinity:", way.get("besides", "        nodeAffinity:")
     )
     assert [str(finding) for finding in judge_manifests({name: text})] == []
+
+
+def test_a_server_of_an_operators_kind_is_judged(judge_manifests: Judge) -> None:
+    text = (SOUND / "fleet.yaml").read_text().replace("PeriodSeconds: 90", "PeriodSeconds: 60")
+    text = text.replace("apiVersion: apps/v1\nkind: Deployment\n", "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\n")
+    found = judge_manifests({"fleet.yaml": text})
+    assert ("TK221", "Rollout/chat") in {(one.code, one.key) for one in found}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ("name: pod:chat_waiting:average\n        t", "name: istio_requests_per_second\n        t", "TK401"),
+        ("kind: Deployment\n    name: chat\n", "kind: StatefulSet\n    name: redis\n", "TK400"),
+    ],
+)
+def test_what_may_be_elsewhere_in_the_cluster_is_no_error(
+    judge_manifests: Judge, old: str, new: str, code: str
+) -> None:
+    text = (SOUND / "fleet.yaml").read_text()
+    assert old in text
+    found = judge_manifests({"fleet.yaml": text.replace(old, new)})
+    assert [one.severity for one in found if one.code == code] == [Severity.WARNING]
+
+
+@pytest.mark.parametrize("name", ["ADMIN_PASSWORD", "API_KEY"])
+def test_a_key_of_digits_is_a_key(judge_manifests: Judge, name: str) -> None:
+    text = (SOUND / "fleet.yaml").read_text()
+    text = text.replace("- name: HF_HOME\n", f'- name: {name}\n              value: "20241105"\n            - name: HF_HOME\n')
+    assert [one.code for one in judge_manifests({"fleet.yaml": text})] == ["TK606"]
 
 
 def test_every_rule_has_a_fault_that_it_finds() -> None:
