@@ -16,15 +16,13 @@ from tritonsmith.generator.manifests.openai import (
     OPENAI_PORT,
     Configs,
     front_end_command,
+    lost_settings,
     only_tokenizer,
     parameter,
     require_one_process,
     tokenizers,
 )
 from tritonsmith.generator.manifests.server import MODELS, PORTS, ServerOptions
-
-# of `server:`; the front end takes none of them
-LOST = ("cache_config", "rate_limit", "rate_limit_resources", "trace_config", "backend_config")
 
 
 @dataclass(frozen=True)
@@ -84,10 +82,7 @@ def _notices(configs: Configs, options: ServerOptions, launch: Launch | None) ->
         )
     if not options.allow_metrics:
         yield "NVIDIA's front end answers /metrics, whatever server.metrics says"
-    default = ServerOptions()
-    lost = [name for name in LOST if getattr(options, name) != getattr(default, name)]
-    lost += ["model_control_mode poll"] if options.model_control_mode == "poll" else []
-    if lost:
+    if lost := lost_settings(options):
         yield f"NVIDIA's front end starts the server without {', '.join(lost)}"
     engines = [name for name, config in configs.items() if config is not None and config.backend == "tensorrtllm"]
     for name in engines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -32,6 +33,11 @@ def _require_below(path: str) -> str:
     return path
 
 
+def _require_addresses(block: str) -> str:
+    return str(ip_network(block))  # a ValueError says what is wrong with it
+
+
+AddressBlock = Annotated[str, AfterValidator(_require_addresses)]
 SubPath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]*$"), AfterValidator(_require_below)]
 ScaleMetric = Literal["queue_to_compute", "waiting", "kv_cache"]
 
@@ -67,13 +73,15 @@ class Gpus(Settings):
 class Autoscale(Settings):
     """Between how many replicas, and on what, the fleet is scaled."""
 
-    minimum: int = Field(1, ge=0, description="0 needs by: keda")
+    minimum: int = Field(1, ge=0, description="by default deploy.replicas, or maximum; 0 needs by: keda")
     maximum: int = Field(ge=1)
     on: ScaleMetric | None = Field(
         None,
         description="by default waiting where TensorRT-LLM's backend batches in flight, else queue_to_compute",
     )
-    target: float | None = Field(None, gt=0, description="per pod; by default 1 (ratio), 4 (waiting), 0.8 (fraction)")
+    target: float | None = Field(
+        None, ge=0.001, description="per pod; by default 1 (ratio), 4 (waiting), 0.8 (fraction)"
+    )
     by: Literal["hpa", "keda"] = "hpa"
     wake_on: str | None = Field(
         None,
@@ -101,6 +109,12 @@ class Autoscale(Settings):
         return self
 
 
+def _least(autoscale: Autoscale, replicas: int) -> Autoscale:
+    if "minimum" in autoscale.model_fields_set:
+        return autoscale
+    return autoscale.model_copy(update={"minimum": min(replicas, autoscale.maximum)})
+
+
 class Region(Settings):
     """What differs in one region; what is left out is as everywhere."""
 
@@ -110,6 +124,12 @@ class Region(Settings):
     products: tuple[LabelValue, ...] = Field((), description="the region's GPUs, where they are others")
     spill_to: str = Field("", description="the region that takes what waits too long here")
     spill_above: float = Field(8.0, gt=0, description="requests waiting per ready pod above which traffic spills over")
+
+    @model_validator(mode="after")
+    def _is_scaled_once(self) -> Region:
+        if self.replicas is not None and self.autoscale is not None:
+            raise ValueError("give replicas, a fixed number, or autoscale")
+        return self
 
 
 class Deploy(Settings):
@@ -125,6 +145,12 @@ class Deploy(Settings):
     gpus: Gpus = Field(default_factory=Gpus)
     repository: Source = Field(default_factory=Source)
     service_account: KubernetesName | None = Field(None, description="by default one of its own, without rights")
+    pull_secret: KubernetesName | None = Field(None, description="a Secret by which nodes may pull private images")
+    clients: tuple[AddressBlock, ...] = Field(
+        (),
+        description="addresses outside the cluster's pods from which requests come, e.g. 10.0.0.0/8: of load balancers "
+        "and gateways that are no pods, of nodes",
+    )
     monitoring: Namespace = Field("monitoring", description="the namespace whose pods may read the metrics")
     group_topology: LabelKey | Literal[""] = Field(
         "", description="a node label; pods that share an engine share its value, e.g. cloud.google.com/gke-nodepool"
@@ -147,6 +173,21 @@ class Deploy(Settings):
         if self.digest and "@" in self.image:
             raise ValueError(f"image {self.image} has a digest already: give digest, or the image with it")
         return self
+
+    @model_validator(mode="after")
+    def _keeps_its_replicas(self) -> Deploy:
+        """Return the settings whose autoscalers go no lower than the fleet was, where they say nothing themselves."""
+        changed: dict[str, object] = {}
+        if self.autoscale:
+            changed["autoscale"] = _least(self.autoscale, self.replicas)
+        scaled = {
+            name: region.model_copy(update={"autoscale": _least(region.autoscale, self.replicas)})
+            for name, region in self.regions.items()
+            if region.autoscale
+        }
+        if scaled:
+            changed["regions"] = {**self.regions, **scaled}
+        return self.model_copy(update=changed) if changed else self
 
     @model_validator(mode="after")
     def _regions_exist(self) -> Deploy:

@@ -8,11 +8,11 @@ from tritonsmith.generator.manifests.kubernetes.rules import (
     INTERVAL_S,
     KV_CACHE,
     NEWER_METRICS,
-    PENDING,
     POD,
     Span,
-    pod_rate,
+    own_queue,
     publishes_engine_metrics,
+    rate_of,
     series,
 )
 
@@ -46,16 +46,21 @@ def alert_rules(workload: Workload, interval_s: int = INTERVAL_S) -> list[Manife
 
 def _pod_stuck(workload: Workload, span: Span) -> Manifest:
     ends = ("nv_inference_request_success", "nv_inference_request_failure")
-    none_ends = " ".join(f"unless ({pod_rate(workload, counter, span.window)} > 0)" for counter in ends)
+    none_ends = " ".join(f"unless ({_model_in_pod(rate_of(workload, counter, span.window))} > 0)" for counter in ends)
+    waiting = series(workload, "nv_inference_pending_request_count", own_queue(workload))
     return _alert(
         "TritonPodStuck",
-        f"({series(workload, PENDING)} > 0) {none_ends}",
+        f"({_model_in_pod(waiting)} > 0) {none_ends}",
         16 * span.interval_s,
         "critical",
-        "{{ $labels.pod }}: {{ $value }} requests wait and none ends",
-        "No request ended for {time} while some wait. Its metrics of time stand still, so the pod looks idle: "
-        "look at its log, then delete it.",
+        "{{ $labels.pod }}: {{ $value }} requests wait for {{ $labels.model }} and none ends",
+        "No request of the model ended for {time} while some wait. Its metrics of time stand still, so it looks idle: "
+        "look at the pod's log, then delete it.",
     )
+
+
+def _model_in_pod(query: str) -> str:
+    return f"sum by ({POD}, model) ({query})"
 
 
 def _engine_stuck(workload: Workload, span: Span) -> Manifest:
@@ -115,15 +120,16 @@ def _kv_cache_full(workload: Workload, span: Span) -> Manifest:
 def _pod_not_ready(workload: Workload) -> Manifest:
     # kube-state-metrics knows pods by name alone; another workload's name may begin with this one's
     ordinal = r"[0-9]+(-[0-9]+)?"
-    pods = f"{workload.object_name}-{ordinal if workload.needs.nodes > 1 else '[a-z0-9]+-[a-z0-9]+'}"
+    predictor = "(-predictor)?" if workload.deploy.kserve else ""
+    pods = f"{workload.object_name}{predictor}-{ordinal if workload.needs.nodes > 1 else '[a-z0-9]+-[a-z0-9]+'}"
     matchers = f'namespace="{workload.deploy.namespace}",pod=~"{pods}",condition="true"'
     return _alert(
         "TritonPodNotReady",
         f"kube_pod_status_ready{{{matchers}}} == 0",
-        workload.startup_s + 60,
+        workload.ready_s + 60,
         "warning",
         "{{ $labels.pod }} is not ready",
-        "For {time}, longer than a start may take: `kubectl describe pod` and its log say why.",
+        "For {time}, longer than images and a start may take: `kubectl describe pod` and its log say why.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Mapping
@@ -22,6 +23,8 @@ from tritonsmith.generator.spec.settings import Hardware, Server
 
 Manifest = dict[str, Any]  # one Kubernetes object, as YAML's data
 MIB = 1 << 20
+PULL_S = 600  # that a node takes to get a pod's images, 20 GB of them
+LONGEST_NAME = 40
 GRACE_MARGIN_S = 10  # between Triton's own exit timeout and the kubelet's SIGKILL
 
 
@@ -29,8 +32,9 @@ GRACE_MARGIN_S = 10  # between Triton's own exit timeout and the kubelet's SIGKI
 class Workload:
     """One repository's deployment: what the user said, what the models need, and the times that follow.
 
-    Seconds: `startup_s` is a pod's budget from start to ready, `grace_s` what it is given from its end's begin to
-    SIGKILL: pre_stop_s + exit_timeout_s + a margin.
+    Seconds: `startup_s` is a server's budget from start to ready, `begin_s` a pod's, which may have to copy the
+    repository before, `ready_s` that of a pod whose images are not on the node; `grace_s` is what it is given from its
+    end's begin to SIGKILL: pre_stop_s + exit_s + a margin.
     """
 
     name: str
@@ -88,13 +92,37 @@ class Workload:
 
     @property
     def startup_s(self) -> int:
-        """How long a pod may take from its start until it is ready."""
-        return math.ceil(self.needs.repository_bytes / MIB / self.deploy.load_mib_per_s) + self.deploy.start_margin_s
+        """How long a server may take from its start until it is ready."""
+        return self._read_s + self.deploy.start_margin_s
+
+    @property
+    def begin_s(self) -> int:
+        """How long a pod may take from its creation until it is ready: the repository's copy, its server's start."""
+        source = self.deploy.repository
+        is_copied = source.store is not None and source.fetch == "init"
+        return (self._read_s if is_copied else 0) + self.startup_s
+
+    @property
+    def ready_s(self) -> int:
+        """The same where the node has to get the images first."""
+        return PULL_S + self.begin_s
+
+    @property
+    def _read_s(self) -> int:
+        return math.ceil(self.needs.repository_bytes / MIB / self.deploy.load_mib_per_s)
+
+    @property
+    def exit_s(self) -> int:
+        """How long requests may take to end after SIGTERM.
+
+        NVIDIA's front end waits for them without a limit of its own, and then starts Triton's default exit timeout.
+        """
+        return max(EXIT_S if self.deploy.openai else 0, self.server.exit_timeout_s)
 
     @property
     def drain_s(self) -> int:
         """How long a server may take from SIGTERM to its end."""
-        return (EXIT_S if self.deploy.openai else self.server.exit_timeout_s) + GRACE_MARGIN_S
+        return self.exit_s + GRACE_MARGIN_S
 
     @property
     def grace_s(self) -> int:
@@ -106,9 +134,9 @@ class Workload:
         """After how long the server has a gRPC client connect anew, give or take a tenth.
 
         A connection stays with its pod when that leaves the endpoints, and a server that ends answers what still comes
-        with NOT_FOUND. A third of pre_stop_s leaves the rest to the news that the pod left.
+        with NOT_FOUND. A third of pre_stop_s leaves the rest to the news that the pod left; not below a second.
         """
-        return self.deploy.pre_stop_s * 1000 // 3
+        return max(1000, self.deploy.pre_stop_s * 1000 // 3)
 
 
 def component(name: str) -> dict[str, str]:
@@ -149,6 +177,13 @@ def plan_workload(repository: Repository) -> Workload:
 
 
 def kubernetes_name(name: str) -> str:
-    """Return a repository's name as Services take it too: at most 40 of a-z, 0-9 and '-', a letter first."""
+    """Return a repository's name as Services take it too: at most 40 of a-z, 0-9 and '-', a letter first.
+
+    A longer one ends with its digest's begin, so that no two become one.
+    """
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    return (plain if plain[:1].isalpha() else f"models-{plain}")[:40].strip("-")
+    plain = plain if plain[:1].isalpha() else f"models-{plain}".strip("-")
+    if len(plain) <= LONGEST_NAME:
+        return plain
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{plain[: LONGEST_NAME - len(digest) - 1].strip('-')}-{digest}"

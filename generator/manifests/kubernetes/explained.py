@@ -79,7 +79,7 @@ def explained(workload: Workload, files: Collection[str]) -> dict[str, bytes]:
         alerts=alert_rules(workload) if workload.metrics_port else [],
         pushed_to=re.sub(r"/[0-9a-f]{64}$", "", workload.deploy.repository.store or ""),
         # NVIDIA's front end sets itself no limit (uvicorn's timeout_graceful_shutdown), so that the kubelet's holds
-        answer_s=workload.drain_s if workload.deploy.openai else workload.server.exit_timeout_s,
+        answer_s=workload.drain_s if workload.deploy.openai else workload.exit_s,
         is_group=workload.needs.nodes > 1,
         is_fetched=is_fetched(workload),
         by_prefix=routes_by_prefix(workload),
@@ -105,6 +105,12 @@ def prerequisites(workload: Workload) -> Iterator[tuple[str, str]]:
             f"nodes with {deploy.gpus.resource}{on}, labelled by NVIDIA's GPU operator",
             ("kubectl get nodes -L nvidia.com/gpu.product"),
         )
+    if products(workload):
+        yield (
+            "that label as it is named here: a shared GPU's ends with -SHARED, and MIG's single strategy adds the "
+            "slice's name; else say the label's own value in deploy.gpus.products",
+            "",
+        )
     if source.claim:
         mode = "ReadOnlyMany or ReadWriteMany, since replicas share it"
         yield f"the claim {source.claim}, {mode}", f"kubectl -n {deploy.namespace} get pvc {source.claim}"
@@ -118,12 +124,19 @@ def prerequisites(workload: Workload) -> Iterator[tuple[str, str]]:
             f"the Secret {source.secret} with the store's variables",
             (f"kubectl -n {deploy.namespace} get secret {source.secret}"),
         )
+    if deploy.pull_secret:
+        yield (
+            f"the Secret {deploy.pull_secret}, of type kubernetes.io/dockerconfigjson",
+            f"kubectl -n {deploy.namespace} get secret {deploy.pull_secret}",
+        )
+    elif deploy.image:
+        yield f"pull access to {deploy.image}, by its nodes or by deploy.pull_secret", ""
     if deploy.service_account:
         yield (
             f"the ServiceAccount {deploy.service_account}",
             (f"kubectl -n {deploy.namespace} get serviceaccount {deploy.service_account}"),
         )
-    if workload.server.metrics.enabled:
+    if workload.metrics_port:
         yield (
             f"the Prometheus operator, its Prometheus in the namespace {deploy.monitoring} selecting these objects",
             ("kubectl get crd podmonitors.monitoring.coreos.com"),
@@ -139,6 +152,11 @@ def prerequisites(workload: Workload) -> Iterator[tuple[str, str]]:
         yield "LeaderWorkerSet (lws), its API v1", "kubectl get crd leaderworkersets.leaderworkerset.x-k8s.io"
     if deploy.gateway:
         yield f"a Gateway {deploy.gateway} that lets routes of {deploy.namespace} attach", "kubectl get gateways -A"
+        yield (
+            "Gateway API 1.2 or newer (timeouts, and more than 8 matches in a rule)",
+            "kubectl get crd httproutes.gateway.networking.k8s.io -o "
+            r"jsonpath='{.metadata.annotations.gateway\.networking\.k8s\.io/bundle-version}'",
+        )
     if routes_by_prefix(workload):
         yield (
             "a gateway that knows InferencePool v1 (Inference Extension 1.0 or newer)",
@@ -151,7 +169,7 @@ def prerequisites(workload: Workload) -> Iterator[tuple[str, str]]:
 
 def numbers(workload: Workload) -> Iterator[Number]:
     """Yield the numbers that were computed, each with its formula."""
-    deploy, needs, server = workload.deploy, workload.needs, workload.server
+    deploy, needs = workload.deploy, workload.needs
     size = needs.repository_bytes / MIB
     failures = math.ceil(workload.startup_s / STARTUP_PERIOD_S)
     yield Number(
@@ -163,7 +181,7 @@ def numbers(workload: Workload) -> Iterator[Number]:
     yield Number(
         "grace period",
         f"{workload.grace_s} s",
-        f"{deploy.pre_stop_s} s (pre_stop_s) + {server.exit_timeout_s} s (server.exit_timeout_s) + {GRACE_MARGIN_S} s",
+        f"{deploy.pre_stop_s} s (pre_stop_s) + {workload.exit_s} s ({_exit(workload)}) + {GRACE_MARGIN_S} s",
     )
     yield _shared_memory(workload)
     yield _memory(workload)
@@ -182,6 +200,12 @@ def numbers(workload: Workload) -> Iterator[Number]:
             f"{deploy.autoscale.minimum} to {deploy.autoscale.maximum}",
             f"ceil(replicas x mean of {metric.record} / {quantity(metric.target)}); within 10 % nothing changes",
         )
+
+
+def _exit(workload: Workload) -> str:
+    if workload.exit_s > workload.server.exit_timeout_s:
+        return "Triton's default exit timeout, with which NVIDIA's front end starts it"
+    return "server.exit_timeout_s"
 
 
 def _shared_memory(workload: Workload) -> Number:

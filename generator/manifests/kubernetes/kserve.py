@@ -10,13 +10,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
+from tritonsmith.generator.manifests.kubernetes.disruption import disruption_budgets
+from tritonsmith.generator.manifests.kubernetes.network import network_policies
 from tritonsmith.generator.manifests.kubernetes.pod import pod_spec
 from tritonsmith.generator.manifests.kubernetes.ranks import rank_scripts
-from tritonsmith.generator.manifests.kubernetes.scaling import behavior, fleet_query, pod_metric, prometheus_address
+from tritonsmith.generator.manifests.kubernetes.scaling import (
+    WAKES_ONLY,
+    behavior,
+    fleet_query,
+    pod_metric,
+    prometheus_address,
+)
 from tritonsmith.generator.manifests.kubernetes.security import service_accounts
 from tritonsmith.generator.manifests.kubernetes.workload import rolling_update
 from tritonsmith.generator.manifests.server import MODELS, PORTS
@@ -52,8 +59,17 @@ def serving_runtimes(workload: Workload) -> list[Manifest]:
 
 
 def supports(workload: Workload) -> list[Manifest]:
-    """Return what the pods need of `base`: their account, and the scripts that start ranks."""
-    return [*service_accounts(workload), *rank_scripts(_plain(workload))] if workload.deploy.kserve else []
+    """Return what the pods need of `base`: account, ranks' scripts, disruption budget, and who may connect."""
+    if not workload.deploy.kserve:
+        return []
+    plain = _plain(workload)
+    listening = {name: _PORTS[name] for name in plain.ports}
+    return [
+        *service_accounts(workload),
+        *rank_scripts(plain),
+        *disruption_budgets(plain),
+        *network_policies(plain, listening),
+    ]
 
 
 def inference_services(workload: Workload) -> list[Manifest]:
@@ -150,22 +166,23 @@ def _replicas(workload: Workload) -> Manifest:
     return {
         "minReplicas": autoscale.minimum,
         "maxReplicas": autoscale.maximum,
-        "autoScaling": {"metrics": [_metric(workload, autoscale)], "behavior": behavior(workload)},
+        "autoScaling": {"metrics": _metrics(workload, autoscale), "behavior": behavior(workload)},
     }
 
 
-def _metric(workload: Workload, autoscale: Autoscale) -> dict[str, Any]:
-    metric = pod_metric(workload, autoscale)
-    asked = {
-        "backend": "prometheus",
-        "serverAddress": prometheus_address(workload, autoscale),
-        "query": fleet_query(workload, metric),
-    }
-    # becomes KEDA's threshold, which is an average per pod
-    return {
-        "type": "External",
-        "external": {"metric": asked, "target": {"type": "Value", "value": f"{metric.target:g}"}},
-    }
+def _metrics(workload: Workload, autoscale: Autoscale) -> list[Manifest]:
+    """Return the triggers: the load, and what wakes a fleet of none, since KEDA takes a query without samples for 0."""
+    metric, address = pod_metric(workload, autoscale), prometheus_address(workload, autoscale)
+    asked = {fleet_query(workload, metric): f"{metric.target:g}"}
+    if autoscale.wake_on:
+        asked[autoscale.wake_on] = WAKES_ONLY
+    return [_metric(address, query, target) for query, target in asked.items()]
+
+
+def _metric(address: str, query: str, target: str) -> Manifest:
+    """Return a trigger; its target becomes KEDA's threshold, which is an average per pod."""
+    asked = {"backend": "prometheus", "serverAddress": address, "query": query}
+    return {"type": "External", "external": {"metric": asked, "target": {"type": "Value", "value": target}}}
 
 
 def _document(version: str, kind: str, described: Manifest, spec: Manifest) -> Manifest:

@@ -50,6 +50,7 @@ class Needs:
     stand_ins: tuple[str, ...] = ()  # backends that NVIDIA's image lacks and tritonsmith has, based on Python
     outside: tuple[str, ...] = ()  # paths that the LLMs name outside the repository
     tokenizers: tuple[str, ...] = ()  # of the text pipelines, as a pod sees them
+    models: tuple[str, ...] = ()  # all of them, by name
 
 
 def needs_of(repository: Repository, hardware: Hardware, launch: Launch | None) -> Needs:
@@ -84,6 +85,7 @@ def needs_of(repository: Repository, hardware: Hardware, launch: Launch | None) 
         stand_ins=tuple(sorted({backend_of(model) for model in models.values()} & lacking)),
         outside=tuple(map(str, outside_paths(repository, MODELS))),
         tokenizers=tokenizers({name: model.config for name, model in models.items()}, MODELS),
+        models=tuple(sorted(models)),
     )
 
 

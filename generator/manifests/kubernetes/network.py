@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
 
 
-def network_policies(workload: Workload) -> list[Manifest]:
-    """Return who may connect to the pods; what comes from outside the cluster comes through a gateway's pods."""
-    serving = [number for name, number in workload.ports.items() if name != "metrics"]
-    rules: list[Manifest] = [{"from": [{"namespaceSelector": {}}], "ports": _tcp(serving)}]
-    if "metrics" in workload.ports:
+def network_policies(workload: Workload, ports: Mapping[str, int] | None = None) -> list[Manifest]:
+    """Return who may connect to the pods, which listen at the workload's ports where no others are given.
+
+    What comes from outside the cluster comes through a gateway's pods, or from the addresses that the spec names.
+    """
+    ports = workload.ports if ports is None else ports
+    serving = [number for name, number in ports.items() if name != "metrics"]
+    outside = [{"ipBlock": {"cidr": addresses}} for addresses in workload.deploy.clients]
+    rules: list[Manifest] = [{"from": [{"namespaceSelector": {}}, *outside], "ports": _tcp(serving)}]
+    if "metrics" in ports:
         watching = {"kubernetes.io/metadata.name": workload.deploy.monitoring}
         own: Manifest = {"podSelector": {}}  # of the same namespace: what routes by a pod's metrics runs there
         watchers = [{"namespaceSelector": {"matchLabels": watching}}, own]
-        rules.append({"from": watchers, "ports": _tcp([workload.ports["metrics"]])})
+        rules.append({"from": watchers, "ports": _tcp([ports["metrics"]])})
     if workload.needs.nodes > 1:  # MPI and NCCL choose their ports
         rules.append({"from": [{"podSelector": {"matchLabels": dict(workload.labels)}}]})
     spec = {

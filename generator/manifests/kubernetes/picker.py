@@ -14,6 +14,7 @@ import hashlib
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
 from tritonsmith.generator.manifests.kubernetes.rules import publishes_engine_metrics
+from tritonsmith.generator.manifests.kubernetes.security import container_security
 from tritonsmith.generator.manifests.yaml_text import to_yaml
 
 PICKER_IMAGE = "ghcr.io/llm-d/llm-d-router-endpoint-picker:v0.10.0"
@@ -169,10 +170,6 @@ def _container(workload: Workload) -> Manifest:
         "livenessProbe": {**probe, "initialDelaySeconds": 5, "periodSeconds": 10},
         "readinessProbe": {**probe, "periodSeconds": 2},
         "resources": _RESOURCES,
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": container_security(),
         "volumeMounts": [{"name": "config", "mountPath": "/config", "readOnly": True}],
     }

@@ -85,10 +85,12 @@ def _pod(workload: Workload, serving: Manifest, waiting: list[Manifest]) -> Mani
     fetching = fetch_containers(workload, _variables(HOME), _scratch())
     shm = {"medium": "Memory", "sizeLimit": f"{shm_mib(workload)}Mi"}
     shared = [{"name": "tmp", "emptyDir": {}}, {"name": "shm", "emptyDir": shm}]
+    secret = workload.deploy.pull_secret
     if has_ranks(workload):
         shared.append({"name": "ranks", "configMap": {"name": f"{workload.name}-ranks"}})
     return {
         "serviceAccountName": account_name(workload),
+        **({"imagePullSecrets": [{"name": secret}]} if secret else {}),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": workload.grace_s,

@@ -88,6 +88,9 @@ def _files(workload: Workload) -> Iterator[Refusal]:
     if tls and not (deploy.image and tls.certificate.startswith("/")):
         hint = "let the gateway speak TLS; or deploy: {image: ...} of one that has them, and absolute paths"
         yield f"no pod would have server.tls.certificate {tls.certificate}", hint
+    if tls and deploy.gateway:
+        hint = "leave server.tls out: the gateway ends TLS; or leave deploy.gateway out"
+        yield "a gateway's routes speak plain gRPC to the pods, and server.tls has them take TLS alone", hint
     tracing = workload.server.tracing
     trace = tracing.config.get("file", "") if tracing and tracing.mode == "triton" else ""
     if trace and not trace.startswith(WRITABLE):
@@ -106,6 +109,8 @@ def _front_end(workload: Workload) -> Iterator[Refusal]:
     deploy = workload.deploy
     if not deploy.openai:
         return
+    if workload.server.tls:
+        yield "NVIDIA's OpenAI front end speaks no TLS, and server.tls asks for it", "let the gateway speak TLS"
     if not deploy.image and workload.release.name < FIRST_RELEASE:
         message = f"the image of {workload.release.name} has no OpenAI front end"
         yield message, f"triton: '{FIRST_RELEASE}' is the first that has"

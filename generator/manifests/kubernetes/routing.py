@@ -1,19 +1,24 @@
 """The Gateway API: what of a fleet is reached through a gateway, and language models by the prefix of the prompt.
 
-One HTTPRoute holds all of it: of an HTTPRoute and a GRPCRoute on one listener and hostname a gateway takes only the
+HTTPRoutes hold all of it: of an HTTPRoute and a GRPCRoute on one listener and hostname a gateway takes only the
 older. Source: kubernetes-sigs/gateway-api: apis/v1/grpcroute_types.go (Hostnames).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import quote
 
 from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
 from tritonsmith.generator.manifests.kubernetes.picker import PICKER_PORT, picker_name, routes_by_prefix
 
-# What clients need. Loading, logging, tracing and shared memory (/v2/repository, /v2/logging ...) stay inside.
-_HTTP = {"/v2": "Exact", "/v2/health": "PathPrefix", "/v2/models": "PathPrefix"}
+# What clients need. Loading, logging and shared memory (/v2/repository, /v2/logging ...) stay inside. Below /v2/models
+# GET reads (metadata, configuration, statistics), and POST not only asks: it writes a model's settings of tracing, too.
+# Source: server: src/http_server.cc (model_regex_).
+_HTTP = {"/v2": "Exact", "/v2/health": "PathPrefix"}
+_READ = {"/v2/models": "PathPrefix"}
+_ASKED = ("infer", "generate", "generate_stream")
+_MODELS_OF_A_RULE = 21  # whose paths are 63: a rule takes 64 matches, and a route 128
 _GRPC_METHODS = (
     *("ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "ModelMetadata", "ModelConfig"),
     *("ModelInfer", "ModelStreamInfer"),
@@ -25,17 +30,24 @@ _OPENAI = {"/v1/models": "PathPrefix", "/v1/embeddings": "Exact"}
 
 
 def routes(workload: Workload) -> list[Manifest]:
-    """Return the HTTPRoute; none where the spec names no gateway."""
+    """Return the HTTPRoute, and a further one for each 21 models beyond the first; none where no gateway is named.
+
+    A model is asked at its own path, without a version: its policy says which is served.
+    """
     if not workload.deploy.gateway:
         return []
-    rules = [_rule(_HTTP, _service(workload, "http")), _rule(_GRPC | _GRPC_HEALTH, _service(workload, "grpc"))]
+    http = _service(workload, "http")
+    models = [
+        _rule(_asked(workload.needs.models[first : first + _MODELS_OF_A_RULE]), http)
+        for first in range(0, len(workload.needs.models), _MODELS_OF_A_RULE)
+    ]
+    rules = [_rule([*_matches(_HTTP), *_matches(_READ, "GET")], http), *models[:1]]
+    rules.append(_rule(_matches(_GRPC | _GRPC_HEALTH), _service(workload, "grpc")))
     if workload.deploy.openai:
         prompts = _pool(workload) if routes_by_prefix(workload) else _service(workload, "openai")
-        rules += [_rule(_PROMPTS, prompts), _rule(_OPENAI, _service(workload, "openai"))]
-    namespace, _, name = workload.deploy.gateway.rpartition("/")
-    parent = {"name": name} | ({"namespace": namespace} if namespace else {})
-    spec = {"parentRefs": [parent], "rules": rules}
-    return [_document("gateway.networking.k8s.io/v1", "HTTPRoute", metadata(workload), spec)]
+        rules += [_rule(_matches(_PROMPTS), prompts), _rule(_matches(_OPENAI), _service(workload, "openai"))]
+    further = [_route(workload, f"-{number}", [rule]) for number, rule in enumerate(models[1:], start=2)]
+    return [_route(workload, "", rules), *further]
 
 
 def inference_pools(workload: Workload) -> list[Manifest]:
@@ -57,10 +69,28 @@ def inference_pools(workload: Workload) -> list[Manifest]:
     return [_document("inference.networking.k8s.io/v1", "InferencePool", metadata(workload), spec)]
 
 
-def _rule(paths: dict[str, str], backend: Manifest) -> Manifest:
+def _route(workload: Workload, suffix: str, rules: list[Manifest]) -> Manifest:
+    namespace, _, name = str(workload.deploy.gateway).rpartition("/")
+    parent = {"name": name} | ({"namespace": namespace} if namespace else {})
+    spec = {"parentRefs": [parent], "rules": rules}
+    return _document("gateway.networking.k8s.io/v1", "HTTPRoute", metadata(workload, suffix), spec)
+
+
+def _rule(matches: Iterable[Manifest], backend: Manifest) -> Manifest:
     """Return a rule; a gateway's own limit, 15 s in some, would cut answers off: the client has one."""
-    matches: Sequence[Any] = [{"path": {"type": kind, "value": path}} for path, kind in paths.items()]
-    return {"matches": matches, "backendRefs": [backend], "timeouts": {"request": "0s"}}
+    return {"matches": list(matches), "backendRefs": [backend], "timeouts": {"request": "0s"}}
+
+
+def _matches(paths: Mapping[str, str], method: str = "") -> Iterator[Manifest]:
+    """Yield a match for each path, of any method where none is given."""
+    for path, kind in paths.items():
+        yield {"path": {"type": kind, "value": path}} | ({"method": method} if method else {})
+
+
+def _asked(models: Iterable[str]) -> Iterator[Manifest]:
+    """Yield the matches of what models are asked by."""
+    names = [quote(name, safe="") for name in models]
+    return _matches({f"/v2/models/{name}/{verb}": "Exact" for name in names for verb in _ASKED}, "POST")
 
 
 def _service(workload: Workload, port: str) -> Manifest:

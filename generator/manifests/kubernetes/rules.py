@@ -67,8 +67,8 @@ def recording_rules(workload: Workload, interval_s: int = INTERVAL_S) -> list[Ma
     span = Span(interval_s)
     records = {
         RATIO: queue_to_compute(workload, span),
-        PENDING: f"sum by ({POD}) ({series(workload, 'nv_inference_pending_request_count', _counted(workload))})",
-        REQUESTS: pod_rate(workload, "nv_inference_request_success", span.window, _counted(workload)),
+        PENDING: f"sum by ({POD}) ({series(workload, 'nv_inference_pending_request_count', own_queue(workload))})",
+        REQUESTS: pod_rate(workload, "nv_inference_request_success", span.window, own_queue(workload)),
     }
     if publishes_engine_metrics(workload):
         waiting = series(workload, "nv_trt_llm_request_metrics", 'request_type="waiting"')
@@ -91,15 +91,15 @@ def queue_to_compute(workload: Workload, span: Span) -> str:
     same window, so there is nothing to clamp, and the ratio is true for one request in an hour. A pod that computed
     nothing has 0 where nothing waits, and no value where something does, which an HPA takes for neither idle nor full.
     """
-    queue = pod_rate(workload, "nv_inference_queue_duration_us", span.window, _counted(workload))
+    queue = pod_rate(workload, "nv_inference_queue_duration_us", span.window, own_queue(workload))
     compute = pod_rate(workload, "nv_inference_compute_infer_duration_us", span.window, _computing(workload))
-    pending = f"sum by ({POD}) ({series(workload, 'nv_inference_pending_request_count', _counted(workload))})"
+    pending = f"sum by ({POD}) ({series(workload, 'nv_inference_pending_request_count', own_queue(workload))})"
     return f"({queue} / ({compute} > 0)) or (({compute} == 0) unless ({pending} > 0))"
 
 
 def failures(workload: Workload, span: Span) -> str:
     """Return the share of a model's requests that failed; what its client gave up is left out."""
-    failed = _failed(workload, span.long, _counted(workload))
+    failed = _failed(workload, span.long, own_queue(workload))
     if workload.needs.ensembles:
         failed = f"({failed} or {_failed(workload, span.long, _ensembles(workload))} / 2)"
     success = _model_rate(workload, "nv_inference_request_success", span.long)
@@ -114,11 +114,16 @@ def series(workload: Workload, name: str, *matchers: str) -> str:
 
 def pod_rate(workload: Workload, counter: str, window: str, *matchers: str) -> str:
     """Return a counter's rate per second and pod, as a query."""
-    return f"sum by ({POD}) (rate({series(workload, counter, *matchers)}[{window}]))"
+    return f"sum by ({POD}) ({rate_of(workload, counter, window, *matchers)})"
+
+
+def rate_of(workload: Workload, counter: str, window: str, *matchers: str) -> str:
+    """Return a counter's rate per second, series by series, as a query."""
+    return f"rate({series(workload, counter, *matchers)}[{window}])"
 
 
 def _model_rate(workload: Workload, counter: str, window: str) -> str:
-    return f"sum by ({MODEL}) (rate({series(workload, counter)}[{window}]))"
+    return f"sum by ({MODEL}) ({rate_of(workload, counter, window)})"
 
 
 def _failed(workload: Workload, window: str, matcher: str) -> str:
@@ -126,7 +131,7 @@ def _failed(workload: Workload, window: str, matcher: str) -> str:
     return f"sum by ({MODEL}) (rate({failure}[{window}]))"
 
 
-def _counted(workload: Workload) -> str:
+def own_queue(workload: Workload) -> str:
     """Return the matcher of models whose waiting is their own."""
     return _without(workload.needs.ensembles)
 

@@ -137,7 +137,7 @@ def behavior(workload: Workload) -> Manifest:
     Up at once, at most to double, and again when the new pods could have become ready: before, they only look idle.
     Down by one pod at a time, after what it takes to get a pod back.
     """
-    period_s = min(LONGEST_PERIOD_S, max(60, workload.startup_s))
+    period_s = min(LONGEST_PERIOD_S, max(60, workload.begin_s))
     up: list[dict[str, Any]] = [
         {"type": "Percent", "value": 100, "periodSeconds": period_s},
         {"type": "Pods", "value": 1, "periodSeconds": period_s},
@@ -151,11 +151,11 @@ def behavior(workload: Workload) -> Manifest:
 
 def quantity(value: float) -> str:
     """Return a number as Kubernetes' quantity, in thousandths where it is no whole one: its numbers have no point."""
-    return f"{value:.0f}" if value == int(value) else f"{max(1, round(1000 * value))}m"
+    return f"{value:.0f}" if value == int(value) else f"{round(1000 * value)}m"
 
 
 def _calm_s(workload: Workload) -> int:
-    return min(LONGEST_STABILIZATION_S, max(300, 2 * workload.startup_s))
+    return min(LONGEST_STABILIZATION_S, max(300, 2 * workload.begin_s))
 
 
 def _triggers(workload: Workload, autoscale: Autoscale) -> list[Manifest]:

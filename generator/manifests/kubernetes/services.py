@@ -13,7 +13,8 @@ def services(workload: Workload) -> list[Manifest]:
 def _service(workload: Workload, suffix: str) -> Manifest:
     ports = [{"name": name, "port": number, "targetPort": name} for name, number in workload.ports.items()]
     for port in ports:
-        if port["name"] == "grpc":  # an HTTPRoute's backend is spoken to in HTTP/1.1 where nothing says otherwise
+        # an HTTPRoute's backend is spoken to in HTTP/1.1 where nothing says otherwise; with TLS its handshake says it
+        if port["name"] == "grpc" and not workload.server.tls:
             port["appProtocol"] = "kubernetes.io/h2c"
     spec: Manifest = {"clusterIP": "None"} if suffix else {"type": "ClusterIP"}
     spec |= {"selector": dict(workload.serving_labels), "ports": ports}

@@ -24,7 +24,7 @@ _HOLD_S = 120  # how long a queue is that deep before it is said, and shallow be
 def spill_rules(workload: Workload, region: str, interval_s: int = INTERVAL_S) -> list[Manifest]:
     """Return a region's PrometheusRule; none where it spills nowhere, or publishes no metrics."""
     settings = workload.deploy.regions[region]
-    if not (settings.spill_to and workload.server.metrics.enabled):
+    if not (settings.spill_to and workload.metrics_port):
         return []
     group = {
         "name": f"{workload.name}-spill-over",

@@ -19,7 +19,7 @@ def deployments(workload: Workload) -> list[Manifest]:
         "selector": {"matchLabels": dict(workload.serving_labels)},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling_update(workload)},
         # a pod that takes its whole budget is slow, not stuck
-        "progressDeadlineSeconds": max(LEAST_PROGRESS_S, workload.startup_s + workload.grace_s + SLACK_S),
+        "progressDeadlineSeconds": max(LEAST_PROGRESS_S, workload.ready_s + workload.grace_s + SLACK_S),
         "template": template,
     }
     name = workload.object_name

@@ -1,10 +1,13 @@
 import re
+from dataclasses import replace
 
 import pytest
 
 from tests.generator.manifests.kubernetes.shapes import SHAPES, every_case, files_of, workload
-from tritonsmith.generator.manifests.kubernetes.explained import ABOUT, FILE, numbers
+from tritonsmith.generator.manifests.kubernetes.explained import ABOUT, FILE, numbers, prerequisites
 from tritonsmith.generator.manifests.kubernetes.files import ROWS
+from tritonsmith.generator.manifests.kubernetes.spill import spill_rules
+from tritonsmith.generator.spec.settings import Server
 
 CASES = list(every_case())
 
@@ -36,6 +39,23 @@ def test_the_numbers_are_those_of_the_pods(shape: str) -> None:
     assert f"terminationGracePeriodSeconds: {values['grace period'].removesuffix(' s')}\n" in files
     assert f"memory: {values['memory, requested and limit'].replace(' MiB', 'Mi')}\n" in files
     assert f"sizeLimit: {values['shared memory'].replace(' MiB', 'Mi')}\n" in files
+
+
+@pytest.mark.parametrize("exit_timeout_s", [0, 30, 120])
+@pytest.mark.parametrize("openai", [False, True])
+def test_the_parts_of_the_grace_period_add_up(openai: bool, exit_timeout_s: int) -> None:
+    chosen = workload("one gpu", openai=openai)
+    chosen = replace(chosen, server=chosen.server.model_copy(update={"exit_timeout_s": exit_timeout_s}))
+    [grace] = [number for number in numbers(chosen) if number.what == "grace period"]
+    assert grace.value == f"{sum(map(int, re.findall(r'([0-9]+) s', grace.formula)))} s"
+    assert chosen.grace_s > chosen.deploy.pre_stop_s + exit_timeout_s
+
+
+def test_what_the_front_end_serves_is_watched_and_spills_whatever_metrics_says() -> None:
+    chosen = workload("one gpu", openai=True, regions={"eu": {"spill_to": "us"}, "us": {}})
+    off = replace(chosen, server=Server.model_validate({"metrics": {"enabled": False}}))
+    assert spill_rules(off, "eu")
+    assert any("the Prometheus operator" in what for what, _ in prerequisites(off))
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,8 @@ def test_everything_mounted_is_a_volume_and_nothing_copies_the_repository_twice(
     volumes = {volume["name"] for volume in runtime["spec"].get("volumes", ())}
     assert {mount["name"] for mount in runtime["container"]["volumeMounts"]} == volumes
     assert "models" not in volumes
-    needed = {document["metadata"]["name"] for document in supports(workload(shape, way))}
+    plain = [found for found in supports(workload(shape, way)) if found["kind"] in ("ConfigMap", "ServiceAccount")]
+    needed = {document["metadata"]["name"] for document in plain}
     maps = [volume["configMap"]["name"] for volume in runtime["spec"]["volumes"] if "configMap" in volume]
     (service,) = inference_services(workload(shape, way))
     assert {*maps, service["spec"]["predictor"]["serviceAccountName"]} <= needed
@@ -102,6 +103,27 @@ def test_kserve_scales_by_the_query_that_keda_would() -> None:
     autoscale = chosen.deploy.autoscale
     assert autoscale is not None
     assert metric["external"]["metric"]["query"] == fleet_query(chosen, pod_metric(chosen, autoscale))
+
+
+def test_a_fleet_of_none_is_woken_by_what_is_seen_outside_its_pods() -> None:
+    asleep = {"minimum": 0, "maximum": 4, "by": "keda", "wake_on": "sum(rate(gateway_requests[1m]))"}
+    (service,) = inference_services(workload("one gpu", "kserve", autoscale=asleep))
+    predictor = service["spec"]["predictor"]
+    assert predictor["minReplicas"] == 0
+    _, wake = predictor["autoScaling"]["metrics"]
+    assert wake["external"]["metric"]["query"] == asleep["wake_on"]
+    assert float(wake["external"]["target"]["value"]) >= 1e9  # it asks for one replica, never for more
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_its_pods_are_evicted_one_by_one_and_reached_at_the_ports_where_they_listen(shape: str) -> None:
+    chosen = workload(shape, "kserve")
+    (runtime,) = serving_runtimes(chosen)
+    found = {document["kind"]: document["spec"] for document in supports(chosen)}
+    for selector in (found["PodDisruptionBudget"]["selector"], found["NetworkPolicy"]["podSelector"]):
+        assert selector["matchLabels"].items() <= runtime["spec"]["labels"].items()
+    open_ports = {port["port"] for rule in found["NetworkPolicy"]["ingress"] for port in rule.get("ports", ())}
+    assert open_ports == {port["containerPort"] for port in runtime["spec"]["containers"][0]["ports"]}
 
 
 def test_the_pod_keeps_its_grace_and_its_place() -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput
 
-from tritonsmith.generator.manifests.kubernetes.core import MIB, Manifest, Workload
+from tritonsmith.generator.manifests.kubernetes.core import MIB, Manifest, Workload, kubernetes_name
 from tritonsmith.generator.manifests.kubernetes.leader_worker_set import leader_worker_sets
 from tritonsmith.generator.manifests.kubernetes.memory import memory_mib, shm_mib
+from tritonsmith.generator.manifests.kubernetes.network import network_policies
 from tritonsmith.generator.manifests.kubernetes.pod import container, pod_spec, worker_spec
 from tritonsmith.generator.manifests.kubernetes.services import services
 from tritonsmith.generator.manifests.kubernetes.workload import deployments
@@ -227,3 +228,30 @@ def test_a_pod_with_a_copy_of_the_repository_has_the_disk_for_it(four_gpus: Work
 def test_an_image_volume_holds_the_repository(four_gpus: Workload) -> None:
     pod = pod_spec(said(four_gpus, repository={"volume": "registry.example/models:7"}))
     assert pod["volumes"][0]["image"]["reference"] == "registry.example/models:7"
+
+
+def test_private_images_are_pulled_with_the_secret_that_is_named(workload: Workload) -> None:
+    for pod in pods(said(workload, pull_secret="registry")):
+        assert pod["imagePullSecrets"] == [{"name": "registry"}]
+    assert "imagePullSecrets" not in pod_spec(workload)
+
+
+def test_who_is_no_pod_may_connect_where_its_addresses_are_named(digits: Workload) -> None:
+    [policy] = network_policies(said(digits, clients=("10.0.0.0/8",)))
+    requests, metrics = policy["spec"]["ingress"]
+    assert {"ipBlock": {"cidr": "10.0.0.0/8"}} in requests["from"]
+    assert not any("ipBlock" in source for source in metrics["from"])
+
+
+def test_a_repository_that_is_copied_first_takes_as_long_again(digits: Workload) -> None:
+    big = replace(digits, needs=replace(digits.needs, repository_bytes=100_000 * MIB))
+    copied = said(big, repository={"store": "s3://models/digits"})
+    assert copied.ready_s - big.ready_s == 1000
+    [deployment] = deployments(copied)
+    assert deployment["spec"]["progressDeadlineSeconds"] > copied.ready_s
+
+
+def test_long_names_stay_apart() -> None:
+    first, second = kubernetes_name("a" * 60 + "-one"), kubernetes_name("a" * 60 + "-two")
+    assert first != second
+    assert max(len(first), len(second)) <= 40

@@ -12,6 +12,7 @@ from tritonsmith.generator.repository.core import Model
 
 CLAIM: dict[str, Any] = {"repository": {"claim": "models"}}
 OWN = {"image": "registry.example/own:1"}
+TLS = {"certificate": "/certs/cert.pem", "key": "/certs/key.pem"}
 H100S = {"gpu": "H100-SXM-80GB", "count": 8}
 Plan = Callable[..., Workload]
 MakeModel = Callable[..., Model]
@@ -33,6 +34,8 @@ MakeModel = Callable[..., Model]
         (CLAIM, {"server": {"tracing": {"config": {"file": "trace.json"}}}}, r"tracing writes trace\.json"),
         ({**CLAIM, "openai": True}, {"triton": "24.10"}, r"the image of 24\.10 has no OpenAI front end"),
         ({**CLAIM, "openai": True}, {}, "no text pipeline"),
+        ({**OWN, "openai": True}, {"server": {"tls": TLS}}, "front end speaks no TLS"),
+        ({**OWN, "gateway": "public"}, {"server": {"tls": TLS}}, "a gateway's routes speak plain gRPC"),
     ],
 )
 def test_a_model_that_no_pod_could_serve_is_refused(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -45,14 +47,52 @@ def test_a_route_s_backends_are_ports_of_the_service_and_what_speaks_grpc_says_s
     assert ports[infer["port"]]["appProtocol"] == "kubernetes.io/h2c"
 
 
-@pytest.mark.parametrize("path", ["/v2/repository", "/v2/logging", "/v2/systemsharedmemory", "/metrics", "/v1/x", "/"])
-def test_what_changes_the_server_is_not_let_in(path: str) -> None:
-    (route,) = routes(workload("one gpu", "gateway and openai"))
-    matches = [match["path"] for rule in route["spec"]["rules"] for match in rule["matches"]]
-    prefixes = [match["value"] for match in matches if match["type"] == "PathPrefix"]
-    assert path not in [match["value"] for match in matches]
-    assert not any(f"{path}/".startswith(f"{prefix}/") for prefix in prefixes)
-    assert "/inference.GRPCInferenceService/RepositoryModelUnload" not in [match["value"] for match in matches]
+def lets_in(documents: list[dict[str, Any]], method: str, path: str) -> bool:
+    """Whether a request meets a rule of any route."""
+    rules = [rule for document in documents for rule in document["spec"]["rules"]]
+    return any(_meets(match, method, path) for rule in rules for match in rule["matches"])
+
+
+def _meets(match: dict[str, Any], method: str, path: str) -> bool:
+    kind, value = match["path"]["type"], match["path"]["value"]
+    is_met = path == value or (kind == "PathPrefix" and path.startswith(f"{value}/"))
+    return is_met and match.get("method", method) == method
+
+
+INSIDE = ["/v2/repository/index", "/v2/logging", "/v2/systemsharedmemory/status", "/metrics", "/v1/x", "/"]
+UNLOAD = "/inference.GRPCInferenceService/RepositoryModelUnload"
+TRACE = "/inference.GRPCInferenceService/TraceSetting"
+
+
+@pytest.mark.parametrize(("method", "path"), [*product(("GET", "POST"), INSIDE), ("POST", UNLOAD), ("POST", TRACE)])
+def test_what_changes_the_server_is_not_let_in(method: str, path: str) -> None:
+    assert not lets_in(routes(workload("one gpu", "gateway and openai")), method, path)
+
+
+# what Triton answers below a model. Source: server: src/http_server.cc (model_regex_)
+BELOW = ["", "/infer", "/generate", "/generate_stream", "/ready", "/config", "/stats", "/trace/setting"]
+
+
+@pytest.mark.parametrize("below", BELOW)
+@pytest.mark.parametrize("version", ["", "/versions/1"])
+def test_of_a_model_everything_is_read_and_only_requests_are_posted(version: str, below: str) -> None:
+    found = routes(workload("one gpu", "gateway"))
+    path = f"/v2/models/tensorrt_llm{version}{below}"
+    assert lets_in(found, "GET", path)
+    assert lets_in(found, "POST", path) == (not version and below in ("/infer", "/generate", "/generate_stream"))
+    assert not lets_in(found, "POST", path.replace("tensorrt_llm", "unknown"))
+
+
+def test_routes_of_many_models_hold_what_a_route_can_hold() -> None:
+    many = tuple(f"m{number}" for number in range(50))
+    chosen = workload("one gpu", "gateway and openai")
+    found = routes(replace(chosen, needs=replace(chosen.needs, models=many)))
+    for document in found:
+        counts = [len(rule["matches"]) for rule in document["spec"]["rules"]]
+        assert max(counts) <= 64
+        assert sum(counts) <= 128
+    assert len({document["metadata"]["name"] for document in found}) == len(found) > 1
+    assert all(lets_in(found, "POST", f"/v2/models/{name}/infer") for name in many)
 
 
 def test_answers_may_take_as_long_as_they_do() -> None:

@@ -196,6 +196,12 @@ def test_a_stuck_pod_is_seen_by_what_waits_and_its_ratio_is_unknown(prove: Calla
     )
 
 
+def test_a_model_that_is_stuck_beside_one_that_works_is_told(prove: Callable[..., None]) -> None:
+    found = counters("mlp", ends="0+4x20 80x60") | pending("2x20 100x60")
+    found |= counters("net", ends="0+4x80") | pending("4x80", model="net") | pending("9x80", model="ens")
+    prove(found, (firing("TritonPodStuck", "model"), 9, {}), (firing("TritonPodStuck", "model"), 11, {"mlp": 1}))
+
+
 def test_long_requests_one_at_a_time_are_not_a_stuck_pod(prove: Callable[..., None]) -> None:
     slow = " ".join(f"{number}x11" for number in range(9))  # one ends every 3 minutes, and others wait
     prove(counters("mlp", ends=slow) | pending("4x100"), (firing("TritonPodStuck"), 20, {}))
@@ -307,10 +313,14 @@ def test_a_pod_that_is_not_ready_longer_than_a_start_takes_is_told(prove: Callab
         name = f'kube_pod_status_ready{{namespace="triton",pod="{pod}",condition="true"}}'
         found |= {name: "1x4 0x60"}
     alert = firing("TritonPodNotReady")
-    prove(found, (alert, 3.5, {}), (alert, 5, {"digits-5d8f-x2x4z": 1}))
+    prove(found, (alert, 13.5, {}), (alert, 15.5, {"digits-5d8f-x2x4z": 1}))
     leader = {'kube_pod_status_ready{namespace="triton",pod="digits-group-0",condition="true"}': "0x60"}
     nodes = replace(DIGITS, needs=replace(NEEDS, nodes=2))
-    prove(leader, (alert, 5, {"digits-group-0": 1}), workload=nodes)
+    prove(leader, (alert, 14.5, {"digits-group-0": 1}), workload=nodes)
+    predictor = {'kube_pod_status_ready{namespace="triton",pod="digits-predictor-5d8f-x2x4z",condition="true"}': "0x60"}
+    kserve = replace(DIGITS, deploy=Deploy(kserve=True))
+    prove(predictor, (alert, 14.5, {"digits-predictor-5d8f-x2x4z": 1}), workload=kserve)
+    prove(predictor, (alert, 14.5, {}))
 
 
 def test_missing_metrics_are_told_of_one_pod_and_of_all(prove: Callable[..., None]) -> None:

@@ -60,9 +60,16 @@ def test_models_are_scaled_on_their_queues_and_engines_on_what_waits_in_them() -
     assert metric_of(hpa("tp4", on="queue_to_compute", target=1.25)) == (rules.RATIO, "1250m")
 
 
-@pytest.mark.parametrize(("value", "text"), [(1, "1"), (0.8, "800m"), (2.5, "2500m"), (0.00001, "1m"), (40, "40")])
+@pytest.mark.parametrize(("value", "text"), [(1, "1"), (0.8, "800m"), (2.5, "2500m"), (0.001, "1m"), (40, "40")])
 def test_a_target_is_written_as_kubernetes_writes_numbers(value: float, text: str) -> None:
     assert quantity(value) == text
+
+
+def test_turning_an_autoscaler_on_keeps_the_replicas_that_there_were() -> None:
+    assert hpa("one gpu")["minReplicas"] == 2
+    assert keda("one gpu", minimum=1)["minReplicaCount"] == 1
+    [document] = horizontal_pod_autoscalers(workload("one gpu", replicas=9, autoscale={"maximum": 4}))
+    assert document["spec"]["minReplicas"] == 4
 
 
 def test_an_engine_of_several_nodes_is_scaled_by_its_groups() -> None:
