@@ -22,7 +22,10 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Pairing:
-    """A variant at a load beside the sweep's first variant; a pair is a repeat that one host measured both of."""
+    """A variant at a load beside the sweep's first variant; a pair is a repeat that one host measured both of.
+
+    Repeats in which nothing was answered by either make no pair.
+    """
 
     load: Load
     variant: str
@@ -51,6 +54,7 @@ def pairings(sweep: Sweep) -> list[Pairing]:
 def _pairing(sweep: Sweep, load: Load, variant: str, baseline: str) -> Pairing | None:
     mine, theirs = _by_place(sweep, load, variant), _by_place(sweep, load, baseline)
     pairs = [(theirs[place].measurement, cell.measurement) for place, cell in mine.items() if place in theirs]
+    pairs = [pair for pair in pairs if all(one.throughput_per_s > 0 and one.latency.p50_us > 0 for one in pair)]
     if len(pairs) < 2:
         return None
     throughput = _ratio(pairs, lambda one: one.throughput_per_s)

@@ -11,6 +11,7 @@ from typing import Any
 from tritonsmith.generator import console
 from tritonsmith.perf.document import Sweep, as_json
 from tritonsmith.perf.measure.profile import TokenSource
+from tritonsmith.perf.paired import pairings
 from tritonsmith.perf.report.answers import answer_lines, answer_marks
 from tritonsmith.perf.report.extras import WAITING, extra_notes, extra_table, waiting_words
 from tritonsmith.perf.report.numbers import interval_words, ms_between, rate_between
@@ -113,8 +114,9 @@ def render_csv(sweep: Sweep) -> str:
 
 
 def as_report_json(sweep: Sweep) -> dict[str, Any]:
-    """Return the sweep document with the points that it comes to."""
-    return {**as_json(sweep), "points": [asdict(point) for point in summarise(sweep)]}
+    """Return the sweep document with the points that it comes to, and variants beside the first on the same host."""
+    points, paired = summarise(sweep), pairings(sweep)
+    return {**as_json(sweep), "points": [asdict(one) for one in points], "pairings": [asdict(one) for one in paired]}
 
 
 def name_of(point: Point) -> str:

@@ -1,5 +1,6 @@
 """Variants beside the first one, on the same host, whatever hosts there are."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -49,13 +50,23 @@ def test_one_host_and_one_variant_need_no_pairs(make_sweep: Callable[..., Sweep]
     assert pairings(slowed(make_sweep(), (1, 2, 3, 4, 5))) == []
 
 
+def test_a_pair_of_which_one_answered_nothing_is_left_out(make_sweep: Callable[..., Sweep]) -> None:
+    sweep = slowed(make_sweep(loads=ONE, counts=(1, 2)), (1, 2, 3, 4, 5))
+    dead = sweep.cells[0]
+    dead = replace(dead, measurement=replace(dead.measurement, throughput_per_s=0.0))
+    assert [one.pairs for one in pairings(replace(sweep, cells=(dead, *sweep.cells[1:])))] == [4]
+
+
 def test_every_report_says_it(make_sweep: Callable[..., Sweep]) -> None:
     sweep = slowed(make_sweep(loads=ONE, counts=(1, 2), noise=0.0), (1, 2, 3, 4, 5))
     [line] = pairing_lines(sweep)
     assert line == (
         "concurrency 1, classifier.instance_group.count=2 against classifier.instance_group.count=1, "
-        "5 repeats each on one host: requests/s +11.1% (+11.1% to +11.1%), p50 -10.0% (-10.0% to -10.0%)"
+        "5 repeats each on one host: requests/s +11.1% (+11.1% to +11.1%), p50 -10.0% (-10.0% to -10.0%); "
+        "in brackets the 94% interval of the median"
     )
     assert line in table_text(sweep)
     for form in ("html", "markdown"):
         assert "5 repeats each on one host" in render_report(sweep, form)
+    [pairing] = json.loads(render_report(sweep, "json"))["pairings"]
+    assert (pairing["pairs"], round(pairing["p50"]["value"], 6)) == (5, 0.9)

@@ -16,6 +16,7 @@ from tritonsmith.perf.document import Sweep
 from tritonsmith.perf.executors.kubernetes.collect import collect, missing_lines
 from tritonsmith.perf.executors.kubernetes.core import RESULTS_FOLDER, Fleet, Wish, blocks_of, job_folder
 from tritonsmith.perf.executors.kubernetes.files import copy_name, write_files
+from tritonsmith.perf.executors.kubernetes.job import PULL_S
 from tritonsmith.perf.executors.kubernetes.order import order_files
 from tritonsmith.perf.executors.kubernetes.shelf import Shelf, shelf_at
 from tritonsmith.perf.executors.kubernetes.workload import machines_of, measured_workload, planned_workload
@@ -64,7 +65,7 @@ class OutstandingJob:
         pod = copy_name(self.fleet)
         results = f"{pod}:{self.fleet.results}"
         begin = [["kubectl", "apply", "-f", str(here / "copy.yaml")]]
-        begin.append([*kubectl, "wait", "--for=condition=Ready", f"pod/{pod}"])
+        begin.append([*kubectl, "wait", "--for=condition=Ready", f"pod/{pod}", f"--timeout={PULL_S}s"])
         end = [*kubectl, "delete", "pod", pod]
         give = [*kubectl, "cp", str(here / "tasks"), f"{results}/{self.fleet.name}"]
         bring = [*kubectl, "cp", results, str(here.parent.parent / RESULTS_FOLDER)]

@@ -26,6 +26,7 @@ def test_from_a_claim_results_are_copied_and_from_a_store_they_are_read(make_fle
     steps = OutstandingJob(make_fleet(CLAIM), Path("s/kubernetes/j"), ()).steps()
     assert verbs(steps) == ["apply ", "get", "apply ", "wait", "cp", "delete"]
     assert steps[4].endswith(" s/results")
+    assert "--timeout=" in steps[3], "30 s are kubectl's own, and the image is gigabytes"
     steps = OutstandingJob(make_fleet(Wish("image", "s3://bucket/x")), Path("s/kubernetes/j"), ()).steps()
     assert verbs(steps) == ["apply ", "get"]
 
