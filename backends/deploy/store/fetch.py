@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -31,6 +32,8 @@ FORMAT = 1
 POINTER = "tritonsmith.current.json"
 MANIFEST = "tritonsmith.manifest.json"
 FETCHED = ".tritonsmith-fetched.json"  # the paths that were ever fetched into a folder
+PART = ".part"  # ends the name, which begins with ".", of a file that is being made
+LOCK = f".tritonsmith-fetch{PART}"
 BYTECODE, LOST_AND_FOUND = "__pycache__", "lost+found"  # what a server and a file system put into a folder
 WIDTH = 8  # requests at once
 BLOCK_BYTES = 32 << 20
@@ -231,9 +234,12 @@ def download(store: Any, source: str, target: Path, stored: Stored, ended: Event
     Raises: StoreError where the object is not what was pushed; OSError; `faults`.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
+    part = _part_of(target)
     was_begun = part.exists()
-    while _copy(store, source, part, stored.size, ended) != stored.sha256:
+    while (
+        _copy(store, source, part, stored.size, ended) != stored.sha256
+        or part.stat().st_size != stored.size  # another one wrote into it, too, where a file system has no locks
+    ):
         part.unlink()
         if not was_begun:
             raise StoreError(f"{source} is not what was pushed: another SHA-256")
@@ -265,18 +271,43 @@ def fetch(url: str, folder: Path) -> str:
     address = parse_address(url)
     store = open_store(address)
     place, manifest = find_repository(store, address)
-    stale = _stale(folder, manifest)
-    folder.mkdir(parents=True, exist_ok=True)
-    fetched = sorted({*manifest.files, *stale})
-    (folder / FETCHED).write_text(json.dumps(fetched), encoding="utf-8")
-    for path in stale:
-        (folder / path).unlink(missing_ok=True)
-    _remove_empty(folder, manifest.folders)
-    for path in manifest.folders:
-        (folder / path).mkdir(parents=True, exist_ok=True)
-    missing = {path: stored for path, stored in manifest.files.items() if not is_there(folder / path, stored)}
-    download_all(store, place, missing, folder)
+    with alone_in(folder):
+        stale = _stale(folder, manifest)
+        _record(folder, {*manifest.files, *stale})
+        for path in stale:
+            (folder / path).unlink(missing_ok=True)
+            _part_of(folder / path).unlink(missing_ok=True)
+        _remove_empty(folder, manifest.folders)
+        for path in manifest.folders:
+            (folder / path).mkdir(parents=True, exist_ok=True)
+        missing = {path: stored for path, stored in manifest.files.items() if not is_there(folder / path, stored)}
+        download_all(store, place, missing, folder)
     return manifest.digest
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Make a folder, and keep other fetches out of it meanwhile; the kernel lets go of the lock, however we end.
+
+    It is a file's, since NFS has no locks of folders; where a file system has none at all, nobody is kept out.
+
+    Raises: StoreError where another one is at it; OSError.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / LOCK
+    with path.open("a+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(f"another process is fetching into {folder}: wait until it has ended") from None
+        except OSError:
+            pass  # a file system without locks
+        if not path.exists() or path.stat().st_ino != os.fstat(file.fileno()).st_ino:
+            raise StoreError(f"another process has just fetched into {folder}: try again")
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def download_all(store: Any, place: Address, files: Mapping[str, Stored], folder: Path) -> None:
@@ -313,22 +344,33 @@ def for_all(
             raise
 
 
+def _record(folder: Path, paths: Iterable[str]) -> None:
+    stage = folder / f"{FETCHED}{PART}"
+    stage.write_text(json.dumps(sorted(paths)), encoding="utf-8")
+    stage.replace(folder / FETCHED)
+
+
+def _recorded(folder: Path) -> set[str]:
+    """Return the paths that were fetched before; none where there is no record, or one that cannot be understood."""
+    try:
+        found = json.loads((folder / FETCHED).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return set()
+    return {path for path in found if isinstance(path, str) and is_portable(path)} if isinstance(found, list) else set()
+
+
 def _stale(folder: Path, manifest: Manifest) -> list[str]:
-    """Return the files of earlier fetches that the repository lacks.
+    """Return the files of earlier fetches that the repository lacks, be they whole or begun.
 
     Raises: StoreError that names files of others: a server would load what lies beside the repository.
     """
-    try:
-        ours = {str(path) for path in json.loads((folder / FETCHED).read_text(encoding="utf-8"))}
-    except FileNotFoundError:
-        ours = set()
-    there = set(_files_in(folder))
+    ours, there = _recorded(folder), set(_files_in(folder))
     others = sorted(there - ours - manifest.files.keys())
     if others:
         raise StoreError(
             f"{folder} holds what was not fetched into it: {', '.join(others[:5])}; fetch into a new folder"
         )
-    return sorted(there & ours - manifest.files.keys())
+    return sorted(path for path in ours - manifest.files.keys() if path in there or _part_of(folder / path).exists())
 
 
 def _remove_empty(folder: Path, kept: Collection[str]) -> None:
@@ -346,8 +388,12 @@ def _files_in(folder: Path) -> Iterator[str]:
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name not in (BYTECODE, LOST_AND_FOUND)]
         for name in files:
-            if name != FETCHED and not (name.startswith(".") and name.endswith(".part")):
+            if name != FETCHED and not (name.startswith(".") and name.endswith(PART)):
                 yield (Path(root) / name).relative_to(folder).as_posix()
+
+
+def _part_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}{PART}")
 
 
 def _copy(store: Any, source: str, part: Path, size: int, ended: Event) -> str:

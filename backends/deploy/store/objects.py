@@ -1,38 +1,36 @@
-"""The objects of a pushed repository: listed, written so that none is ever half there, barred while it is unfinished.
-
-A bar is a config.pbtxt that Triton cannot parse: as long as it stands in a model's place, no server loads the model.
-"""
+"""The objects of a pushed repository: listed, compared, written so that none is ever half there."""
 
 from __future__ import annotations
 
+import base64
 import datetime
 import hashlib
-from collections.abc import Collection, Iterable
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Any, BinaryIO
 
-from tritonsmith.backends.deploy.store.fetch import BLOCK_BYTES, Address, Stored, for_all
+from tritonsmith.backends.deploy.store.fetch import BLOCK_BYTES, Address, Stored
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.files import open_regular
-from tritonsmith.generator.repository.names import CONFIG_FILE
 
 PLACEHOLDER = ".gitkeep"  # in a folder without files, which stores drop and Triton asks for
-# Triton's log then says: Message type "inference.ModelConfig" has no field named "tritonsmith_has_not_...".
-UNFINISHED = b"tritonsmith_has_not_finished_to_push_this_model: true\n"
-REMOVED = b"tritonsmith_has_removed_this_model: true\n"
 _MOST_PARTS = 9000  # S3 takes 10,000
-_CONFIGS = "configs"  # --model-config-name picks one of them in place of config.pbtxt
+_MD5 = re.compile(r"[0-9a-f]{32}(-[0-9]+)?")
 
 
 @dataclass(frozen=True)
 class Found:
-    """An object as a store lists it; `modified_s` is the store's clock, in seconds since 1970."""
+    """An object as a store lists it; `modified_s` is the store's clock, in seconds since 1970.
+
+    `md5` is of its content, or of its parts' and how many there are; empty where the store does not tell.
+    """
 
     size: int
     etag: str
     modified_s: float
+    md5: str = ""
 
 
 def list_objects(store: Any, place: Address) -> dict[str, Found]:
@@ -49,22 +47,27 @@ def list_objects(store: Any, place: Address) -> dict[str, Found]:
     }
 
 
-def is_bar(path: str) -> bool:
-    """Whether a server would read a model's configuration from this path: bars go there."""
-    _, _, inner = path.partition("/")
-    return inner == CONFIG_FILE or (inner.startswith(f"{_CONFIGS}/") and inner.endswith(".pbtxt"))
+def has_content(found: Found, source: Path) -> bool:
+    """Whether an object has a file's content, by the store's MD5 of it, or of the parts in which we upload it.
+
+    Source: Amazon S3: Checking object integrity (the entity tag of parts); a store may know none, and then it is no.
+    """
+    if not found.md5:
+        return False
+    content, parts = hashlib.md5(usedforsecurity=False), []
+    try:
+        with open_regular(source) as file:
+            while block := file.read(_part_bytes(found.size)):
+                content.update(block)
+                parts.append(hashlib.md5(block, usedforsecurity=False).digest())
+    except OSError:
+        return False  # which the upload explains
+    of_parts = hashlib.md5(b"".join(parts), usedforsecurity=False).hexdigest()
+    return found.md5 in (content.hexdigest(), f"{of_parts}-{len(parts)}")
 
 
-def bars_of(paths: Iterable[str]) -> list[str]:
-    """Return where bars go to keep every model of these paths from being loaded, by configuration or without."""
-    inside = [path for path in paths if "/" in path]
-    models = {path.partition("/")[0] for path in inside}
-    return sorted({f"{model}/{CONFIG_FILE}" for model in models} | {path for path in inside if is_bar(path)})
-
-
-def bar(store: Any, place: Address, paths: Collection[str], text: bytes, *, is_new: bool) -> None:
-    """Write bars; with `is_new` only where nothing is: another push of the same digest may have come first."""
-    for_all(lambda path, _: _put(store, f"{place.path}/{path}", text, is_new=is_new), paths)
+def _part_bytes(size: int) -> int:
+    return max(BLOCK_BYTES, size // _MOST_PARTS)
 
 
 def upload(store: Any, source: Path, target: str, stored: Stored, ended: Event) -> None:
@@ -89,7 +92,7 @@ def upload(store: Any, source: Path, target: str, stored: Stored, ended: Event) 
 
 def _stream(store: Any, file: BinaryIO, target: str, stored: Stored, ended: Event) -> None:
     digest = hashlib.sha256()
-    writer = store.open(target, "wb", block_size=max(BLOCK_BYTES, stored.size // _MOST_PARTS))
+    writer = store.open(target, "wb", block_size=_part_bytes(stored.size))
     try:
         while block := file.read(BLOCK_BYTES):
             if ended.is_set():
@@ -106,19 +109,6 @@ def _stream(store: Any, file: BinaryIO, target: str, stored: Stored, ended: Even
         raise
 
 
-def _put(store: Any, path: str, data: bytes, *, is_new: bool) -> None:
-    if is_new:
-        try:
-            store.pipe_file(path, data, mode="create")
-        except FileExistsError:
-            return
-        except OSError:  # a store without conditional writes
-            pass
-        else:
-            return
-    store.pipe_file(path, data)
-
-
 def _require_same(sha256: str, target: str, stored: Stored) -> None:
     if sha256 != stored.sha256:
         raise RepositoryError("the file changed while it was pushed", where=target, hint="push again")
@@ -132,4 +122,7 @@ def _found(entry: dict[str, Any]) -> Found:
     if isinstance(modified, str):
         modified = datetime.datetime.fromisoformat(modified.replace("Z", "+00:00"))
     seconds = modified.timestamp() if isinstance(modified, datetime.datetime) else float(modified)
-    return Found(int(entry["size"] or 0), str(entry.get("ETag") or entry.get("etag") or "").strip('"'), seconds)
+    etag = str(entry.get("ETag") or entry.get("etag") or "").strip('"')
+    # of S3 the tag is an MD5, but where it encrypts with keys of KMS, of which the tag looks the same
+    md5 = base64.b64decode(entry.get("md5Hash") or "").hex() or (etag if _MD5.fullmatch(etag) else "")
+    return Found(int(entry["size"] or 0), etag, seconds, md5)

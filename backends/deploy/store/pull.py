@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from tritonsmith.backends.deploy.store.fetch import (
     Manifest,
     Stored,
     StoreError,
+    alone_in,
     download_all,
     find_repository,
     is_there,
@@ -71,12 +72,13 @@ def pull(url: str, target: Path, *, is_forced: bool = False, is_dry: bool = Fals
         refuse_losses(root, changes, is_forced=is_forced)
         fetched = _differing(manifest, changes)
         if not is_dry:
-            _fetch(store, place, {**fetched, **_lock_of(manifest)}, stage)
-            files = _files(root, stage, manifest, _lock(stage, manifest), is_forced=is_forced)
-            before = _pulled_before(root, is_forced=is_forced)
-            write_files(root, files, is_forced=is_forced)
-            _remove_folders(root, {*before.folders} - {*manifest.folders})
-            remove_folder(stage)
+            with _alone_in(stage):
+                _fetch(store, place, {**fetched, **_lock_of(manifest)}, stage)
+                files = _files(root, stage, manifest, _lock(stage, manifest), is_forced=is_forced)
+                before = _pulled_before(root, is_forced=is_forced)
+                write_files(root, files, is_forced=is_forced)
+                _remove_folders(root, {*before.folders} - {*manifest.folders})
+                remove_folder(stage)
     return _pulled(place.url, manifest, changes, sum(stored.size for stored in fetched.values()))
 
 
@@ -166,11 +168,18 @@ def _lock_of(manifest: Manifest) -> dict[str, Stored]:
     return {LOCK_FILE: manifest.files[LOCK_FILE]} if LOCK_FILE in manifest.files else {}
 
 
+@contextmanager
+def _alone_in(stage: Path) -> Iterator[None]:
+    """Keep other pulls from a folder's stage, from which files are linked as they are."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(alone_in(stage))
+        except OSError as problem:
+            raise RepositoryError(f"cannot write {stage}: {problem.strerror}") from None
+        yield
+
+
 def _fetch(store: Any, place: Address, files: Mapping[str, Stored], stage: Path) -> None:
-    try:
-        stage.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise RepositoryError(f"cannot write {stage}: {problem.strerror}") from None
     missing = {path: stored for path, stored in files.items() if not is_there(stage / path, stored)}
     download_all(store, place, missing, stage)
 

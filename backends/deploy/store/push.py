@@ -2,7 +2,7 @@
 
 Stores cannot rename folders, and Triton reads a repository object by object, over seconds or minutes: what lies under
 one URL must therefore never change. Each content gets a URL of its own, named by its digest:
-1. every model is barred (objects.py), then its files are copied from the last push, or uploaded;
+1. every model is barred (bars.py), then its files are copied from the last push, or uploaded;
 2. what the store lists is compared with the plan;
 3. the bars give way to the models' own configurations, the manifest is written, and the pointer switched.
 Killed at any moment, a push leaves a folder whose models no server loads, or a whole one; the next push goes on.
@@ -18,6 +18,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from tritonsmith.backends.deploy.store.bars import UNFINISHED, bar, bars_of, is_bar
 from tritonsmith.backends.deploy.store.contents import read_contents
 from tritonsmith.backends.deploy.store.fetch import (
     DIGEST,
@@ -29,23 +30,15 @@ from tritonsmith.backends.deploy.store.fetch import (
     Stored,
     StoreError,
     current_digest,
+    faults,
     for_all,
     object_name,
     parse_manifest,
     render_manifest,
 )
-from tritonsmith.backends.deploy.store.objects import (
-    PLACEHOLDER,
-    UNFINISHED,
-    Found,
-    bar,
-    bars_of,
-    is_bar,
-    list_objects,
-    upload,
-)
+from tritonsmith.backends.deploy.store.objects import PLACEHOLDER, Found, has_content, list_objects, upload
 from tritonsmith.backends.deploy.store.prune import prune
-from tritonsmith.backends.deploy.store.reach import address_of, reached
+from tritonsmith.backends.deploy.store.reach import address_of, reached, said
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import RepositoryError, ServerError, UsageError
 
@@ -54,7 +47,8 @@ from tritonsmith.generator.errors import RepositoryError, ServerError, UsageErro
 class Push:
     """What a push does, or did: objects by name relative to `url`, which is where a server finds the repository.
 
-    `present` are objects that were there already; `previous` is the digest that the pointer named before.
+    `present` are objects that were there already; `previous` is the digest that the pointer named before, `removed` are
+    those of old pushes; `unpruned` says why more of them may be there than were to stay, empty where all went well.
     """
 
     url: str
@@ -64,7 +58,8 @@ class Push:
     present: tuple[str, ...]
     uploaded_bytes: int
     previous: str | None
-    removed: tuple[str, ...] = ()  # digests
+    removed: tuple[str, ...] = ()
+    unpruned: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,7 +104,7 @@ def push(repository: Path, url: str, *, kept: int | None = None, is_dry: bool = 
         if not is_dry:
             _apply(store, plan, previous)
             _point(store, address, manifest.digest)
-            removed = prune(store, address, manifest.digest, kept)
+        removed, unpruned = _prune(store, address, manifest.digest, kept, is_dry=is_dry)
         copied = [name for name in plan.missing if name in plan.copies]
         uploaded = [name for name in plan.missing if name not in plan.copies]
         return Push(
@@ -120,8 +115,19 @@ def push(repository: Path, url: str, *, kept: int | None = None, is_dry: bool = 
             tuple(name for name in plan.wanted if name not in {*copied, *uploaded}),
             sum(plan.wanted[name].size for name in uploaded),
             previous,
-            () if is_dry else tuple(removed),
+            removed,
+            unpruned,
         )
+
+
+def _prune(store: Any, address: Address, digest: str, kept: int | None, *, is_dry: bool) -> tuple[tuple[str, ...], str]:
+    """Return the digests that were removed, and why it failed: what was pushed is there in any case."""
+    try:
+        return tuple(prune(store, address, digest, kept, is_dry=is_dry)), ""
+    except faults() as problem:
+        if is_dry:
+            raise
+        return (), said(problem)
 
 
 def _require_own_path(store: Any, address: Address) -> None:
@@ -157,20 +163,21 @@ def _plan(store: Any, address: Address, repository: Path, manifest: Manifest, pr
         wanted[name], sources[name] = Stored("", 0), None
     there, published = list_objects(store, place), _manifest_at(store, place)
     tags = {} if published is None else {name: stored.etag for name, stored in _objects_of(published).items()}
-    missing = tuple(name for name, stored in wanted.items() if not _is_there(name, stored, there, tags))
+    missing = tuple(name for name in wanted if not _is_there(name, wanted[name], sources[name], there.get(name), tags))
     copies = _copies(store, address.below(previous), wanted, missing) if missing and previous else {}
     return _Plan(repository, manifest, place, wanted, sources, there, published, missing, copies)
 
 
-def _is_there(name: str, stored: Stored, there: Mapping[str, Found], tags: Mapping[str, str]) -> bool:
-    """Whether an object is what it shall be: as published; before that, at the end of some push's upload of it.
+def _is_there(name: str, stored: Stored, source: Path | None, found: Found | None, tags: Mapping[str, str]) -> bool:
+    """Whether an object is what it shall be: as published; before that, by its content, as far as the store tells it.
 
     What stands where a bar may stand counts only as published.
     """
-    found = there.get(name)
     if found is None or found.size != stored.size:
         return False
-    return tags[name] == found.etag if name in tags else not is_bar(name)
+    if name in tags:
+        return tags[name] == found.etag
+    return not is_bar(name) and (source is None or has_content(found, source))
 
 
 def _manifest_at(store: Any, place: Address) -> Manifest | None:

@@ -40,11 +40,11 @@ def reached(address: Address) -> Iterator[Any]:
         ) from None
     except FileNotFoundError as problem:
         raise RepositoryError(
-            f"{_said(problem)}", where=address.url, hint="make the bucket first, and look at its name"
+            f"{said(problem)}", where=address.url, hint="make the bucket first, and look at its name"
         ) from None
     except PermissionError as problem:
         raise ServerError(
-            f"the store refuses: {_said(problem)}",
+            f"the store refuses: {said(problem)}",
             where=address.url,
             hint="the credentials need to list, read, write and delete objects below this path",
         ) from None
@@ -56,12 +56,13 @@ def reached(address: Address) -> Iterator[Any]:
                 f"the disk does not take it: {problem.strerror}", hint="free space, and go on"
             ) from None
         raise ServerError(
-            f"cannot work with the store: {_said(problem)}",
+            f"cannot work with the store: {said(problem)}",
             where=address.url,
             hint="look at the endpoint, the network and the credentials (environment or profile)",
         ) from None
 
 
-def _said(problem: Exception) -> str:
+def said(problem: Exception) -> str:
+    """Return in a line what a store said."""
     first, *_ = str(problem).splitlines() or [""]  # Azure adds its answer's XML
     return f"{type(problem).__name__}: {first}".rstrip(": ")

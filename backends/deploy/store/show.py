@@ -1,41 +1,39 @@
-"""What a push and a pull did, for people."""
+"""What a push and a pull did, for people: line by line beside the URL, which is the result."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tritonsmith.backends.deploy.store.pull import Pull
 from tritonsmith.backends.deploy.store.push import Push
-from tritonsmith.generator import console
 
 _SHOWN = 20
 
 
-def show_push(pushed: Push, *, is_dry: bool) -> None:
-    """Print where the repository is; what was written, and how servers follow, as progress."""
+def push_lines(pushed: Push, *, is_dry: bool) -> Iterator[str]:
+    """Yield what was written and removed, and how servers follow."""
     would = "would be " if is_dry else ""
     counts = [f"{len(pushed.uploaded)} objects {would}uploaded ({_mib(pushed.uploaded_bytes)})"]
     counts += [f"{len(pushed.copied)} {would}copied from the last push"] if pushed.copied else []
     counts += [f"{len(pushed.present)} there already"] if pushed.present else []
-    console.say(", ".join(counts))
+    yield ", ".join(counts)
     for digest in pushed.removed:
-        console.say(f"removed {digest}")
-    console.result(pushed.url)
+        yield f"{would}removed: {digest}"
+    if pushed.unpruned:
+        yield f"note: all is pushed, but old pushes could not be removed; the next push tries: {pushed.unpruned}"
     if not is_dry and pushed.previous != pushed.digest:
-        console.tip(f"servers follow with `deploy: {{repository: {{store: {pushed.url}}}}}` in the spec")
+        yield f"TIP: servers follow with `deploy: {{repository: {{store: {pushed.url}}}}}` in the spec"
 
 
-def show_pull(pulled: Pull, *, is_dry: bool) -> None:
-    """Print which push the folder now holds; what changed, as progress."""
+def pull_lines(pulled: Pull, *, is_dry: bool) -> Iterator[str]:
+    """Yield what changed in the folder."""
     changes = {"+": pulled.added, "~": pulled.changed, "-": pulled.removed}
     lines = [f"{sign} {path}" for sign, paths in changes.items() for path in paths]
-    for line in lines[:_SHOWN]:
-        console.say(line)
+    yield from lines[:_SHOWN]
     if len(lines) > _SHOWN:
-        console.say(f"... and {len(lines) - _SHOWN} more")
+        yield f"... and {len(lines) - _SHOWN} more"
     would = "would be " if is_dry else ""
-    console.say(
-        f"{len(lines)} files {would}changed ({_mib(pulled.fetched_bytes)} fetched), {pulled.unchanged} unchanged"
-    )
-    console.result(pulled.url)
+    yield f"{len(lines)} files {would}changed ({_mib(pulled.fetched_bytes)} fetched), {pulled.unchanged} unchanged"
 
 
 def _mib(count: int) -> str:

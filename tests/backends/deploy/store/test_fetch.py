@@ -1,3 +1,4 @@
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +103,73 @@ def test_an_interrupted_copy_is_gone_on_with_or_begun_anew(
     download(open_store(address), source, tmp_path / "model.onnx", stored, Event())
     assert (tmp_path / "model.onnx").read_bytes() == b"weights"
     assert not (tmp_path / ".model.onnx.part").exists()
+
+
+@pytest.mark.parametrize("left", [0, 1, 20, 45])
+def test_a_record_of_which_a_part_was_written_stops_nobody(
+    left: int, store: LocalStore, repository: Path, tmp_path: Path
+) -> None:
+    pushed, folder = push(repository, store.url("record")), tmp_path / "models"
+    fetch(pushed.url, folder)
+    record = (folder / script.FETCHED).read_bytes()
+    (folder / script.FETCHED).write_bytes(record[:left])
+    assert fetch(pushed.url, folder) == pushed.digest
+    assert (folder / script.FETCHED).read_bytes() == record
+
+
+@pytest.mark.parametrize("record", ["3", '["../precious", "/precious", 3]'])
+def test_a_record_that_is_none_of_ours_removes_nothing(
+    record: str, store: LocalStore, repository: Path, tmp_path: Path
+) -> None:
+    folder, precious = tmp_path / "models", tmp_path / "precious"
+    folder.mkdir()
+    precious.write_text("mine")
+    (tmp_path / ".precious.part").write_text("mine")
+    (folder / script.FETCHED).write_text(record)
+    fetch(push(repository, store.url("precious")).url, folder)
+    assert precious.exists()
+    assert (tmp_path / ".precious.part").exists()
+
+
+def test_what_an_interrupted_fetch_began_goes_where_the_next_push_lacks_it(
+    store: LocalStore, repository: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models"
+    (repository / "double/2").mkdir()
+    (repository / "double/2/model.py").write_text("newer")
+    fetch(push(repository, store.url("begun")).url, folder)
+    (folder / "double/2/model.py").rename(folder / "double/2/.model.py.part")
+    (repository / "double/2/model.py").unlink()
+    (repository / "double/2").rmdir()
+    fetch(push(repository, store.url("begun")).url, folder)
+    assert not (folder / "double/2").exists()  # Triton would take it for the newest version
+
+
+def test_two_fetches_into_one_folder_exclude_each_other(store: LocalStore, repository: Path, tmp_path: Path) -> None:
+    pushed, folder = push(repository, store.url("both")), tmp_path / "models"
+    with script.alone_in(folder), pytest.raises(script.StoreError, match="another process is fetching"):
+        fetch(pushed.url, folder)
+    fetch(pushed.url, folder)
+    assert read_contents(folder).digest == pushed.digest
+
+
+def test_a_file_into_which_two_wrote_is_copied_anew(tmp_path: Path) -> None:
+    """As on a file system without locks: each has read what is right, and the file has it twice."""
+    stored = script.Stored(hashlib.sha256(b"weights").hexdigest(), 7)
+
+    class Shared:
+        is_first = True
+
+        def cat_file(self, source: str, start: int, end: int) -> bytes:
+            if self.is_first:
+                self.is_first = False
+                with (tmp_path / ".model.onnx.part").open("ab") as other:
+                    other.write(b"weights")
+            return b"weights"[start:end]
+
+    (tmp_path / ".model.onnx.part").write_bytes(b"")
+    download(Shared(), "models/model.onnx", tmp_path / "model.onnx", stored, Event())
+    assert (tmp_path / "model.onnx").read_bytes() == b"weights"
 
 
 def test_a_missing_implementation_is_named_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tritonsmith.backends.deploy.store.contents import read_contents
+from tritonsmith.backends.deploy.store.fetch import alone_in
 from tritonsmith.backends.deploy.store.pull import RECORD, pull
 from tritonsmith.backends.deploy.store.push import push
 from tritonsmith.generator.errors import RepositoryError, TritonsmithError, UsageError
@@ -133,6 +134,17 @@ def test_an_interrupted_pull_goes_on_with_what_is_missing(store: LocalStore, rep
     assert store.requests < whole / 2
     assert read_contents(target).digest == read_contents(repository).digest
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_two_pulls_into_one_folder_exclude_each_other(store: LocalStore, repository: Path, tmp_path: Path) -> None:
+    push(repository, store.url("twice"))
+    with (
+        alone_in(tmp_path / ".pulled.tritonsmith-pull"),
+        pytest.raises(RepositoryError, match="another process is fetching"),
+    ):
+        pull(store.url("twice"), tmp_path / "pulled")
+    assert not (tmp_path / "pulled").exists()
+    pull(store.url("twice"), tmp_path / "pulled")
 
 
 def test_a_path_to_which_nothing_was_pushed_is_named(store: LocalStore, tmp_path: Path) -> None:

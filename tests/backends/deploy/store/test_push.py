@@ -1,3 +1,4 @@
+import errno
 import itertools
 from pathlib import Path
 from threading import Event
@@ -6,9 +7,10 @@ from typing import Any
 import pytest
 
 from tritonsmith.backends.deploy.store import prune
+from tritonsmith.backends.deploy.store.bars import UNFINISHED, bar, bars_of
 from tritonsmith.backends.deploy.store.contents import read_contents
 from tritonsmith.backends.deploy.store.fetch import BLOCK_BYTES, MANIFEST, POINTER, open_store, parse_address
-from tritonsmith.backends.deploy.store.objects import UNFINISHED, bar, bars_of, upload
+from tritonsmith.backends.deploy.store.objects import upload
 from tritonsmith.backends.deploy.store.push import push
 from tritonsmith.generator.errors import RepositoryError, ServerError, TritonsmithError, UsageError
 from tritonsmith.generator.repository.lock import Lock, render_lock
@@ -107,27 +109,24 @@ def test_a_push_that_is_cut_off_leaves_old_and_new_whole_or_barred(
     before = loaded(objects(store, path), old.digest)
     (repository / "double/1/model.py").write_text("second")
     (repository / "ensemble/config.pbtxt").write_text('platform: "ensemble" # second')
-    new = push(repository, store.url(path), is_dry=True)
-    after = None
+    new = push(repository, store.url(f"{path}-whole"))
+    wanted, after = loaded(objects(store, f"{path}-whole"), new.digest), None
     for request in itertools.count(first, 7):
         store.cut_at(request, phase)
         try:
-            push(repository, store.url(path), kept=1)
+            was_cut = push(repository, store.url(path), kept=1).unpruned != ""
         except TritonsmithError:
             was_cut = True
-        else:
-            was_cut = False
         store.mend()
         there = objects(store, path)
         after = loaded(there, new.digest)
         assert loaded(there, old.digest) in (before, None)
-        assert after is None or after["double"]["1/model.py"] == b"second"
+        assert after in (None, wanted)
         current = new.digest if new.digest.encode() in there[POINTER] else old.digest
         assert loaded(there, current) is not None
         if not was_cut:
             break
-    assert after is not None
-    assert after.keys() == {"double", "ensemble", "bare"}
+    assert after == wanted != before
     assert f"{old.digest}/{MANIFEST}" not in objects(store, path)
 
 
@@ -143,11 +142,78 @@ def test_an_interrupted_push_goes_on_with_what_is_missing(store: LocalStore, rep
     assert any(name.startswith("bare/1/part") for name in pushed.uploaded)
 
 
+@pytest.mark.parametrize("size", [3, BLOCK_BYTES + 3])
+def test_what_an_unfinished_push_left_counts_by_its_content(store: LocalStore, tmp_path: Path, size: int) -> None:
+    weights, url = tmp_path / "m" / "1" / "weights", f"resumed-{size}"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"a" * size)
+    pushed = push(tmp_path, store.url(url))
+    store.client.delete_object(Bucket="models", Key=f"{url}/{pushed.digest}/{MANIFEST}")
+    assert push(tmp_path, store.url(url), is_dry=True).uploaded == ()
+    put(store, f"{url}/{pushed.digest}/m/1/weights", b"b" * size)
+    assert push(tmp_path, store.url(url)).uploaded == ("m/1/weights",)
+    assert objects(store, url)[f"{pushed.digest}/m/1/weights"] == b"a" * size
+
+
+def test_a_push_after_which_nothing_can_be_removed_is_done_and_says_so(
+    store: LocalStore, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(repository, store.url("stuck"))
+    (repository / "double/1/model.py").write_text("second")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError("Access Denied")
+
+    monkeypatch.setattr(prune, "_remove", refuse)
+    pushed = push(repository, store.url("stuck"), kept=1)
+    assert (pushed.removed, pushed.unpruned) == ((), "PermissionError: Access Denied")
+    assert pushed.digest.encode() in objects(store, "stuck")[POINTER]
+
+
+def test_a_dry_run_says_which_pushes_would_go(store: LocalStore, repository: Path) -> None:
+    old = push(repository, store.url("going"))
+    (repository / "double/1/model.py").write_text("second")
+    assert push(repository, store.url("going"), kept=1, is_dry=True).removed == (old.digest,)
+    assert f"{old.digest}/{MANIFEST}" in objects(store, "going")
+
+
 def test_a_model_that_another_push_finished_is_not_barred_again(store: LocalStore, repository: Path) -> None:
     pushed = push(repository, store.url("raced"))
     place = parse_address(pushed.url)
     bar(open_store(place), place, ["double/config.pbtxt"], UNFINISHED, is_new=True)
     assert objects(store, "raced")[f"{pushed.digest}/double/config.pbtxt"] == b'backend: "python"'
+
+
+class Conditional:
+    """A store that answers a conditional write with an error of its own."""
+
+    def __init__(self, problem: Exception, *, is_there: bool) -> None:
+        self.problem, self.is_there = problem, is_there
+        self.written: list[str] = []
+
+    def pipe_file(self, path: str, data: bytes, mode: str = "overwrite") -> None:
+        if mode == "create":
+            raise self.problem
+        self.written.append(path)
+
+    def exists(self, path: str) -> bool:
+        return self.is_there
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.EINVAL])
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_store_without_conditional_writes_is_barred_only_where_nothing_is(code: int, is_there: bool) -> None:
+    store = Conditional(OSError(code, "no"), is_there=is_there)
+    bar(store, parse_address("s3://models/path"), ["double/config.pbtxt"], UNFINISHED, is_new=True)
+    assert store.written == ([] if is_there else ["models/path/double/config.pbtxt"])
+
+
+@pytest.mark.parametrize("problem", [PermissionError("denied"), TimeoutError(), OSError(errno.EIO, "a conflict")])
+def test_a_conditional_write_that_failed_is_never_followed_by_an_unconditional_one(problem: OSError) -> None:
+    store = Conditional(problem, is_there=False)
+    with pytest.raises(type(problem)):
+        bar(store, parse_address("s3://models/path"), ["double/config.pbtxt"], UNFINISHED, is_new=True)
+    assert store.written == []
 
 
 def test_every_configuration_that_a_server_may_be_told_to_read_is_barred() -> None:
