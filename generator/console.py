@@ -39,6 +39,14 @@ def result_json(value: Any) -> None:
     result(json.dumps(value, indent=2, sort_keys=False))
 
 
+def answer(text: str, document: Any, *, is_json: bool) -> None:
+    """Print the verb's result on stdout, for people or for machines."""
+    if is_json:
+        result_json(document)
+    else:
+        result(text)
+
+
 def say(text: str) -> None:
     """Print a line of progress on stderr."""
     _write(sys.stderr, f"{text}\n")

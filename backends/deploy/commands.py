@@ -1,9 +1,11 @@
-"""The verb `deploy`: one command, one place at a time."""
+"""The verb `deploy`: one command, one place at a time, each with options of its own."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,7 +14,6 @@ from tritonsmith.generator import console
 from tritonsmith.generator.errors import UsageError
 
 OUTPUT = Path("deploy")
-PLACES = ("--url", "--push", "--pull", "--container", "--kubernetes")
 
 
 @click.command()
@@ -47,67 +48,103 @@ PLACES = ("--url", "--push", "--pull", "--container", "--kubernetes")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, do nothing.")
 @click.option("--force", "is_forced", is_flag=True, help="Overwrite files edited since; --url: even if requests fail.")
 @click.option("--json", "is_json", is_flag=True, help="Print what was done as JSON.")
-def deploy(
+@click.pass_context
+def deploy(context: click.Context, repository: Path, **given: Any) -> None:
+    """Bring REPOSITORY (default ./model_repository) to where it is served, one place at a time."""
+    flags = {str(option.name): option.opts[0] for option in context.command.params}
+    chosen = [name for name in PLACES if given[name]]
+    if len(chosen) != 1:
+        named = " and ".join(flags[name] for name in chosen) or "none of them"
+        places = ", ".join(flags[name] for name in PLACES)
+        raise UsageError(f"deploy goes to one place at a time; given: {named}", hint=f"give one of {places}")
+    (place,) = chosen
+    make, options = PLACES[place]
+    foreign = [flags[name] for name, value in given.items() if value and name not in (place, *options, *EVERYWHERE)]
+    if foreign:
+        taken = ", ".join(flags[name] for name in options) or "none of its own"
+        raise UsageError(f"{' and '.join(foreign)}: not with {flags[place]}", hint=f"its options: {taken}")
+    make(repository, given[place], **{name: given[name] for name in (*options, *EVERYWHERE)})
+
+
+def _to_server(
     repository: Path,
     url: str,
+    *,
     grpc_url: str | None,
     server_repository: Path | None,
     load_limit: float | None,
     smoke: Path | None,
-    push_url: str,
-    pull_url: str,
-    is_container: bool,
-    is_kubernetes: bool,
     kept: int | None,
-    output: Path | None,
-    dry_run: bool,
     is_forced: bool,
+    dry_run: bool,
     is_json: bool,
 ) -> None:
-    """Bring REPOSITORY (default ./model_repository) to where it is served, one place at a time."""
-    given = dict(zip(PLACES, (url, push_url, pull_url, is_container, is_kubernetes), strict=True))
-    chosen = [name for name, value in given.items() if value]
-    if len(chosen) != 1:
-        named = " and ".join(chosen) or "none of them"
-        raise UsageError(f"deploy goes to one place at a time; given: {named}", hint=f"give one of {', '.join(PLACES)}")
-    if not url and (grpc_url or server_repository or load_limit or smoke):
-        raise UsageError("--grpc-url, --server-repository, --load-limit and --smoke belong to --url")
-    if kept and not (url or push_url):
-        raise UsageError("--keep belongs to --push and --url")
-    if url:
-        from tritonsmith.backends.deploy.live import rollout
-        from tritonsmith.backends.deploy.live import show as shown
+    from tritonsmith.backends.deploy.live import rollout
+    from tritonsmith.backends.deploy.live.show import as_json, as_text
 
-        limit_s, count = load_limit or rollout.LOAD_LIMIT_S, kept or rollout.KEPT
-        order = rollout.Order(
+    limit_s, count = load_limit or rollout.LOAD_LIMIT_S, kept or rollout.KEPT
+    done = rollout.deploy_live(
+        rollout.Order(
             repository, url, grpc_url, server_repository, count, limit_s, smoke, is_forced=is_forced, is_dry=dry_run
         )
-        done = rollout.deploy_live(order)
-        for line in (*done.plan.notes, *done.notes):
-            console.say(f"note: {line}")
-        console.result_json(shown.as_json(done)) if is_json else console.result(shown.as_text(done))
-        return
-    if is_kubernetes:
-        from tritonsmith.backends.deploy.kubernetes import write_kubernetes
+    )
+    _say_notes((*done.plan.notes, *done.notes))
+    console.answer(as_text(done), as_json(done), is_json=is_json)
 
-        written = write_kubernetes(repository, output or OUTPUT, is_dry=dry_run, is_forced=is_forced)
-        console.result_json(written.as_json()) if is_json else console.result(written.text())
-        return
-    if is_container:
-        from tritonsmith.backends.deploy.containers.write import write_container
 
-        made = write_container(repository, output or OUTPUT / "container", is_dry=dry_run, is_forced=is_forced)
-        console.result_json(made.as_json()) if is_json else console.result(made.text())
-        return
-    if push_url:
-        from tritonsmith.backends.deploy.store.push import push
-        from tritonsmith.backends.deploy.store.show import show_push
+def _to_store(repository: Path, url: str, *, kept: int | None, dry_run: bool, is_json: bool) -> None:
+    from tritonsmith.backends.deploy.store.push import push
+    from tritonsmith.backends.deploy.store.show import push_lines
 
-        pushed = push(repository, push_url, kept=kept, is_dry=dry_run)
-        console.result_json(asdict(pushed)) if is_json else show_push(pushed, is_dry=dry_run)
-        return
+    pushed = push(repository, url, kept=kept, is_dry=dry_run)
+    for line in push_lines(pushed, is_dry=dry_run):
+        console.say(line)
+    console.answer(pushed.url, asdict(pushed), is_json=is_json)
+
+
+def _from_store(repository: Path, url: str, *, is_forced: bool, dry_run: bool, is_json: bool) -> None:
     from tritonsmith.backends.deploy.store.pull import pull
-    from tritonsmith.backends.deploy.store.show import show_pull
+    from tritonsmith.backends.deploy.store.show import pull_lines
 
-    pulled = pull(pull_url, repository, is_forced=is_forced, is_dry=dry_run)
-    console.result_json(asdict(pulled)) if is_json else show_pull(pulled, is_dry=dry_run)
+    pulled = pull(url, repository, is_forced=is_forced, is_dry=dry_run)
+    for line in pull_lines(pulled, is_dry=dry_run):
+        console.say(line)
+    console.answer(pulled.url, asdict(pulled), is_json=is_json)
+
+
+def _to_container(
+    repository: Path, _: object, *, output: Path | None, is_forced: bool, dry_run: bool, is_json: bool
+) -> None:
+    from tritonsmith.backends.deploy.containers.write import write_container
+
+    made = write_container(repository, output or OUTPUT / "container", is_dry=dry_run, is_forced=is_forced)
+    _say_notes(made.container.notices)
+    console.answer(str(made.written), made.as_json(), is_json=is_json)
+    if not dry_run:
+        console.tip(f"docker compose -f {made.written.folder / 'compose.yaml'} up --build")
+
+
+def _to_kubernetes(
+    repository: Path, _: object, *, output: Path | None, is_forced: bool, dry_run: bool, is_json: bool
+) -> None:
+    from tritonsmith.backends.deploy.kubernetes import write_kubernetes
+
+    made = write_kubernetes(repository, output or OUTPUT, is_dry=dry_run, is_forced=is_forced)
+    _say_notes(made.notices)
+    console.answer(made.as_text(), made.as_json(), is_json=is_json)
+
+
+def _say_notes(notes: Iterable[str]) -> None:
+    for line in notes:
+        console.say(f"note: {line}")
+
+
+EVERYWHERE = ("dry_run", "is_json")
+# each place by the parameter that names it: what brings the repository there, and the options that it takes
+PLACES: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
+    "url": (_to_server, ("grpc_url", "server_repository", "load_limit", "smoke", "kept", "is_forced")),
+    "push_url": (_to_store, ("kept",)),
+    "pull_url": (_from_store, ("is_forced",)),
+    "is_container": (_to_container, ("output", "is_forced")),
+    "is_kubernetes": (_to_kubernetes, ("output", "is_forced")),
+}

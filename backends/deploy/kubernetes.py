@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from tritonsmith.generator.errors import RepositoryError
-from tritonsmith.generator.manifests.folder import write_folder
+from tritonsmith.generator.manifests.folder import Written, write_folder
 from tritonsmith.generator.manifests.kubernetes.core import MIB, Workload, plan_workload
 from tritonsmith.generator.manifests.kubernetes.files import render
 from tritonsmith.generator.manifests.kubernetes.memory import cpus, memory_mib, shm_mib
 from tritonsmith.generator.manifests.kubernetes.placement import products
+from tritonsmith.generator.manifests.openai import lost_settings
+from tritonsmith.generator.manifests.server import options_of
 from tritonsmith.generator.repository.lock import read_lock
 from tritonsmith.generator.repository.names import LOCK_FILE
 from tritonsmith.generator.repository.read import read_repository
@@ -24,29 +26,26 @@ LEAST_LLM_BYTES = 16 * MIB  # below, its weights lie elsewhere
 
 
 @dataclass(frozen=True)
-class Written:
-    """What `deploy --kubernetes` wrote, or would write: files by path below `folder`, of which some changed."""
+class Manifests:
+    """What `deploy --kubernetes` wrote, or would write, for a workload."""
 
-    folder: Path
     workload: Workload
-    files: tuple[str, ...]
-    changed: tuple[str, ...]
-    is_dry: bool
+    written: Written
 
-    def text(self) -> str:
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the user must know and no manifest can mend."""
+        return tuple(_notices(self.workload))
+
+    def as_text(self) -> str:
         """Return what a person is told."""
-        verb = "would write" if self.is_dry else "wrote"
-        lines = [f"note: {notice}" for notice in notices(self.workload)]
-        lines.append(f"{verb} {len(self.changed)} of {len(self.files)} files to {self.folder}")
-        return "\n".join([*lines, summary(self.workload), *self._next_steps()])
+        return "\n".join([str(self.written), summary(self.workload), *self._next_steps()])
 
     def as_json(self) -> dict[str, Any]:
         """Return what a machine is told; sizes in MiB, times in seconds."""
         workload = self.workload
         return {
-            "folder": str(self.folder),
-            "files": list(self.files),
-            "changed": list(self.changed),
+            **self.written.as_json(),
             "image": workload.image,
             "pod": {
                 "nodes": workload.needs.nodes,
@@ -57,15 +56,16 @@ class Written:
                 "startup_s": workload.startup_s,
                 "grace_s": workload.grace_s,
             },
-            "notices": list(notices(workload)),
+            "notices": list(self.notices),
         }
 
     def _next_steps(self) -> Iterator[str]:
-        for name in sorted({path.split("/")[1] for path in self.files if path.startswith("overlays/")} - {"staging"}):
-            yield f"apply it: kubectl apply -k {self.folder / 'overlays' / name}"
+        overlays = {path.split("/")[1] for path in self.written.files if path.startswith("overlays/")}
+        for name in sorted(overlays - {"staging"}):
+            yield f"apply it: kubectl apply -k {self.written.folder / 'overlays' / name}"
 
 
-def write_kubernetes(repository: Path, folder: Path, *, is_dry: bool, is_forced: bool) -> Written:
+def write_kubernetes(repository: Path, folder: Path, *, is_dry: bool, is_forced: bool) -> Manifests:
     """Write a repository's manifests to a folder, or say what would be written.
 
     Raises: RepositoryError where there is no repository, it cannot be deployed so, or what somebody edited would be
@@ -76,9 +76,7 @@ def write_kubernetes(repository: Path, folder: Path, *, is_dry: bool, is_forced:
         hint = "build the repository again, with this tritonsmith"
         raise RepositoryError("the lock's settings cannot be understood", where=str(repository / LOCK_FILE), hint=hint)
     workload = plan_workload(found)
-    files = render(workload)
-    changed = write_folder(folder, files, is_forced=is_forced, is_dry=is_dry)
-    return Written(folder, workload, tuple(sorted(files)), tuple(changed), is_dry)
+    return Manifests(workload, write_folder(folder, render(workload), is_forced=is_forced, is_dry=is_dry))
 
 
 def summary(workload: Workload) -> str:
@@ -90,8 +88,7 @@ def summary(workload: Workload) -> str:
     return f"a replica is {pods} with {asks}; it has {workload.startup_s} s to start and {workload.grace_s} s to end"
 
 
-def notices(workload: Workload) -> Iterator[str]:
-    """Yield what the user must know and no manifest can mend."""
+def _notices(workload: Workload) -> Iterator[str]:
     needs, deploy = workload.needs, workload.deploy
     if needs.is_llm and needs.repository_bytes < LEAST_LLM_BYTES:
         yield (
@@ -113,5 +110,7 @@ def notices(workload: Workload) -> Iterator[str]:
         )
     if deploy.repository.secret:
         yield f"Secret {deploy.repository.secret} in namespace {deploy.namespace} is yours to make"
+    if deploy.openai and (lost := lost_settings(options_of(workload.server))):
+        yield f"NVIDIA's front end starts the server without {', '.join(lost)}"
     if deploy.replicas == 1 and not deploy.autoscale:
         yield "one replica: while its pod is replaced, nobody answers"

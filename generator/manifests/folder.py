@@ -10,7 +10,9 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from tritonsmith.generator.errors import RepositoryError, UsageError
 from tritonsmith.generator.files import read_regular
@@ -19,10 +21,26 @@ RECORD = ".tritonsmith.json"  # a folder's own lock
 _Recorded = dict[str, frozenset[str]]  # by path, the hashes under which we may have written it
 
 
-def write_folder(
-    folder: Path, files: Mapping[str, bytes], *, is_forced: bool = False, is_dry: bool = False
-) -> list[str]:
-    """Write files, by path relative to the folder, and return those that changed; files of ours that went are removed.
+@dataclass(frozen=True)
+class Written:
+    """What was written to a folder, or would be: files by path below it, in order, of which some changed."""
+
+    folder: Path
+    files: tuple[str, ...]
+    changed: tuple[str, ...]
+    is_dry: bool = False
+
+    def __str__(self) -> str:
+        verb = "would write" if self.is_dry else "wrote"
+        return f"{verb} {len(self.changed)} of {len(self.files)} files to {self.folder}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as data."""
+        return {"folder": str(self.folder), "files": list(self.files), "changed": list(self.changed)}
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes], *, is_forced: bool = False, is_dry: bool = False) -> Written:
+    """Write files, by path relative to the folder, and return what changed; files of ours that went are removed.
 
     Nothing is written unless all can be: what was edited since, or is not ours, is named instead. A folder that is a
     link is never written through. `is_dry` writes nothing at all, and says what would change.
@@ -49,7 +67,7 @@ def write_folder(
             _write_all(folder, {path: files[path] for path in changed}, gone, wanted, recorded)
         except OSError as problem:
             raise UsageError(f"cannot write {problem.filename or folder}: {problem.strerror}") from None
-    return changed
+    return Written(folder, tuple(sorted(files)), tuple(changed), is_dry)
 
 
 def _write_all(

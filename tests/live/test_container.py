@@ -17,9 +17,10 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,7 +58,13 @@ class Podman:
     folder: Path
 
     def __call__(self, *words: str | Path) -> str:
-        """Run it and return what it says on stdout; its output goes to files, since its pause process inherits it."""
+        """Run it and return what it says on stdout."""
+        status = self.attempt(*words)
+        assert status == 0, (self.folder / "err").read_text()
+        return (self.folder / "out").read_text().strip()
+
+    def attempt(self, *words: str | Path) -> int:
+        """Run it and return its status; its output goes to files, since its pause process inherits it."""
         argv: list[str | Path] = ["podman", "--root", self.folder / "storage", "--runroot", self.folder / "run"]
         argv += ["--runtime", "runc", "--cgroup-manager", "cgroupfs", "--events-backend", "file", *words]
         as_user = (
@@ -69,8 +76,7 @@ class Podman:
                 [*as_user, *argv],
                 cwd=self.folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err, timeout=120, check=False,
             )  # fmt: skip
-        assert done.returncode == 0, (self.folder / "err").read_text()
-        return (self.folder / "out").read_text().strip()
+        return done.returncode
 
 
 def why_not() -> str:
@@ -109,9 +115,9 @@ def podman() -> Iterator[Podman]:
             pytest.skip(f"podman cannot run a container here: {problem}")
         yield tool
     finally:
-        tool("rm", "--all", "--force", "--time", "0")
-        tool("unshare", "rm", "-rf", folder / "storage")
-        tool("system", "migrate")  # ends its pause process
+        tool.attempt("rm", "--all", "--force", "--time", "0")
+        tool.attempt("unshare", "rm", "-rf", folder / "storage")
+        tool.attempt("system", "migrate")  # ends its pause process
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -151,9 +157,8 @@ def import_base(podman: Podman) -> None:
     podman("import", "--change", f"ENV {path}", "--change", f"ENV {libraries}", podman.folder / "base.tar", BASE)
 
 
-def run_options(compose: Path) -> Sequence[str]:
+def run_options(service: Mapping[str, Any]) -> Sequence[str]:
     """Return what a compose file says of its service, as podman's own options."""
-    service = yaml.safe_load(compose.read_text())["services"]["triton"]
     options = [f"--cap-drop={name}" for name in service["cap_drop"]]
     options += [f"--security-opt={name.split(':')[0]}" for name in service["security_opt"]]
     options += [f"--tmpfs={path}" for path in service["tmpfs"]]
@@ -185,15 +190,18 @@ def test_the_container_serves_as_no_root_and_drains_when_it_is_stopped(
 ) -> None:
     write_model(tmp_path / "models", "waiting", WAITS)
     deploy, models = podman.folder / "deploy", podman.folder / "models"
-    write_container(tmp_path / "models", deploy, is_dry=False, is_forced=False)
     shutil.copytree(tmp_path / "models", models)
+    write_container(models, deploy, is_dry=False, is_forced=False)
+    service = yaml.safe_load((deploy / "compose.yaml").read_text())["services"]["triton"]
+    contexts = service["build"]["additional_contexts"]
     volumes = programs(podman)
     podman(
         "build", "--format=docker", "--isolation=chroot", "--network=host", *volumes, f"--build-arg=BASE_IMAGE={BASE}",
-        f"--build-context=models={models}", "--tag=localhost/served:1", deploy,
+        *(f"--build-context={name}={deploy / path}" for name, path in contexts.items()),
+        "--tag=localhost/served:1", deploy,
     )  # fmt: skip
     port = choose_ports("127.0.0.1", {"http": 0})["http"]
-    options = run_options(deploy / "compose.yaml")
+    options = run_options(service)
     podman("run", "--detach", "--name=c", *options, *volumes, f"--publish=127.0.0.1:{port}:8000", "localhost/served:1")
     url = f"http://127.0.0.1:{port}"
     wait_until_ready(url)
@@ -204,7 +212,7 @@ def test_the_container_serves_as_no_root_and_drains_when_it_is_stopped(
     late = threading.Thread(target=lambda: answers.append(ask(url, [5.0])))
     late.start()
     time.sleep(0.2)  # it is in the model now
-    podman("stop", "--time=40", "c")
+    podman("stop", f"--time={service['stop_grace_period'].removesuffix('s')}", "c")
     late.join()
     assert answers == [[10.0]]
     assert podman("inspect", "--format={{.State.ExitCode}}", "c") == "0"

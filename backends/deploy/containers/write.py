@@ -11,11 +11,10 @@ from typing import Any
 from tritonsmith.backends.server.container import linked_files
 from tritonsmith.backends.server.engines import require_engines
 from tritonsmith.backends.server.view import SHIPPED_BACKENDS
-from tritonsmith.generator import console
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.manifests.container.core import Container, plan_container
 from tritonsmith.generator.manifests.container.files import render
-from tritonsmith.generator.manifests.folder import write_folder
+from tritonsmith.generator.manifests.folder import Written, write_folder
 from tritonsmith.generator.manifests.kubernetes.core import plan_workload
 from tritonsmith.generator.repository.read import read_repository
 
@@ -23,33 +22,20 @@ FETCH = Path(__file__).parent.parent / "store" / "fetch.py"
 
 
 @dataclass(frozen=True)
-class Written:
-    """What `deploy --container` wrote, or would write: files by path below `folder`, of which some changed."""
+class Image:
+    """What `deploy --container` wrote, or would write, for a container."""
 
-    folder: Path
     container: Container
-    files: tuple[str, ...]
-    changed: tuple[str, ...]
-    is_dry: bool
-
-    def text(self) -> str:
-        """Return what a person is told."""
-        verb = "would write" if self.is_dry else "wrote"
-        return f"{verb} {len(self.changed)} of {len(self.files)} files to {self.folder}"
+    written: Written
 
     def as_json(self) -> dict[str, Any]:
         """Return what a machine is told."""
-        return {
-            "folder": str(self.folder),
-            "files": list(self.files),
-            "changed": list(self.changed),
-            "base": self.container.base,
-            "image": self.container.image,
-            "notices": list(self.container.notices),
-        }
+        made = self.container
+        named = {"base": made.base, "image": made.image, "notices": list(made.notices)}
+        return {**self.written.as_json(), **named}
 
 
-def write_container(repository: Path, folder: Path, *, is_dry: bool, is_forced: bool) -> Written:
+def write_container(repository: Path, folder: Path, *, is_dry: bool, is_forced: bool) -> Image:
     """Write what builds and runs a repository's container, or say what would be written.
 
     Raises: RepositoryError where there is no repository, no image serves it, or what somebody edited would be lost;
@@ -61,15 +47,13 @@ def write_container(repository: Path, folder: Path, *, is_dry: bool, is_forced: 
         require_engines(found, repository, container.base)
     tls = plan_workload(found).server.tls
     named = [*map(str, linked_files(repository)), *((tls.certificate, tls.key, tls.root) if tls else ())]
-    container = replace(container, outside=tuple(sorted({*container.outside, *filter(None, named)})))
+    notices = (*container.notices, *(_left_out(repository) if container.source == "baked" else ()))
+    outside = tuple(sorted({*container.outside, *filter(None, named)}))
+    container = replace(container, outside=outside, notices=notices)
     _require_absolute(container.outside)
     where = os.path.relpath(repository.resolve(), folder.resolve())
     files = render(container, where, shipped_backends(), FETCH.read_bytes())
-    changed = write_folder(folder, files, is_forced=is_forced, is_dry=is_dry)
-    for notice in container.notices:
-        console.say(f"note: {notice}")
-    console.tip(f"docker compose -f {folder / 'compose.yaml'} up --build")
-    return Written(folder, container, tuple(sorted(files)), tuple(changed), is_dry)
+    return Image(container, write_folder(folder, files, is_forced=is_forced, is_dry=is_dry))
 
 
 def shipped_backends() -> Mapping[str, bytes]:
@@ -84,6 +68,18 @@ def _shipped() -> Iterator[tuple[str, bytes]]:
             # as in a backend directory, where a backend's own folder is no package
             if path.is_file() and "__pycache__" not in inside.parts and str(inside) != "__init__.py":
                 yield f"{backend.name}/{inside.as_posix()}", path.read_bytes()
+
+
+def _left_out(repository: Path) -> Iterator[str]:
+    """Yield what is said of links whose target an image that the repository is copied into lacks."""
+    root = repository.resolve()
+    for link in sorted(path for path in root.rglob("*") if path.is_symlink()):
+        target = link.readlink()
+        if target.is_absolute() or root not in link.resolve().parents:
+            yield (
+                f"{link.relative_to(root)} is a link to {target}, which the image lacks: wherever it runs, that has to "
+                "be mounted, as compose.yaml does it where the link is absolute; or put the file itself in its place"
+            )
 
 
 def _require_absolute(paths: tuple[str, ...]) -> None:

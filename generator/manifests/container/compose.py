@@ -11,8 +11,11 @@ from tritonsmith.generator.manifests.server import MODELS, ULIMITS
 CREDENTIALS = {
     "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION"),
     "gs": ("GOOGLE_APPLICATION_CREDENTIALS",),
-    "as": ("AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_KEY", "AZURE_STORAGE_AUTH_TYPE"),
+    "as": ("AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_KEY", "AZURE_STORAGE_AUTH_TYPE", "AZURE_STORAGE_CLIENT_ID"),
 }
+KEY_FILE = "GOOGLE_APPLICATION_CREDENTIALS"  # of these variables the one that names a file
+TEMPORARY = "/tmp"  # noqa: S108 - the container's
+VOLUMES = {"fetched": ("models", MODELS), "remote": ("copies", TEMPORARY)}
 GPU = {"driver": "nvidia", "capabilities": ["gpu"]}
 
 
@@ -29,7 +32,8 @@ def compose(container: Container, repository: str) -> dict[str, Any]:
         "volumes": _volumes(container, repository),
         "environment": CREDENTIALS[container.store.partition(":")[0]] if container.store else [],
         "read_only": True,
-        "tmpfs": ["/tmp"],  # noqa: S108 - the container's
+        # below it Triton copies what it reads from a store, which memory may not hold. Source: core: filesystem
+        "tmpfs": [TEMPORARY] if container.source != "remote" else [],
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
         "shm_size": f"{shm_size_mib(workload)}mb",
@@ -41,11 +45,11 @@ def compose(container: Container, repository: str) -> dict[str, Any]:
         devices = [{**GPU, "count": workload.needs.gpus}]
         service["deploy"] = {"resources": {"reservations": {"devices": devices}}}
     made: dict[str, Any] = {"name": workload.name, "services": {"triton": {k: v for k, v in service.items() if v}}}
-    return made | ({"volumes": {"models": {}}} if container.place == "fetched" else {})
+    return made | ({"volumes": {VOLUMES[container.source][0]: {}}} if container.source in VOLUMES else {})
 
 
 def _build(container: Container, repository: str) -> dict[str, Any]:
-    contexts = {"additional_contexts": {"models": repository}} if container.place == "baked" else {}
+    contexts = {"additional_contexts": {"models": repository}} if container.source == "baked" else {}
     return {"context": "."} | contexts
 
 
@@ -56,9 +60,17 @@ def _ports(container: Container) -> list[str]:
 
 
 def _volumes(container: Container, repository: str) -> list[dict[str, Any]]:
-    mounted = {path: path for path in container.outside}
-    mounted |= {repository: MODELS} if container.place == "mounted" else {}
-    volumes: list[dict[str, Any]] = [
-        {"type": "bind", "source": source, "target": target, "read_only": True} for source, target in mounted.items()
-    ]
-    return volumes + ([{"type": "volume", "source": "models", "target": MODELS}] * (container.place == "fetched"))
+    volumes = [_bind(path, path) for path in container.outside]
+    if container.source == "mounted":
+        volumes.append(_bind(repository, MODELS))
+    if container.store.startswith("gs:"):
+        # without a key nothing is handed on, and nothing is mounted where nobody looks
+        volumes.append(_bind(f"${{{KEY_FILE}:-/dev/null}}", f"${{{KEY_FILE}:-/run/no-key}}"))
+    if container.source in VOLUMES:
+        name, target = VOLUMES[container.source]
+        volumes.append({"type": "volume", "source": name, "target": target})
+    return volumes
+
+
+def _bind(source: str, target: str) -> dict[str, Any]:
+    return {"type": "bind", "source": source, "target": target, "read_only": True}

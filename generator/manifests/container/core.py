@@ -28,7 +28,7 @@ from tritonsmith.generator.manifests.server import MODELS
 from tritonsmith.generator.repository.core import Repository
 
 # baked: copied into the image; mounted: beside it, read-only; fetched: from a store at the start, by us or by Triton
-Place = Literal["baked", "mounted", "fetched", "remote"]
+Source = Literal["baked", "mounted", "fetched", "remote"]
 LEAST_SHM_MIB = 1024  # Source: python_backend: README.md, of Docker's default of 64 MiB
 
 
@@ -42,7 +42,7 @@ class Container:
 
     workload: Workload
     base: str
-    place: Place
+    source: Source
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     stand_ins: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class Container:
     @property
     def store(self) -> str:
         """The store's URL that is fetched or served from, empty where there is none."""
-        return (self.workload.deploy.repository.store or "") if self.place in ("fetched", "remote") else ""
+        return (self.workload.deploy.repository.store or "") if self.source in ("fetched", "remote") else ""
 
 
 def plan_container(repository: Repository) -> Container:
@@ -76,15 +76,15 @@ def plan_container(repository: Repository) -> Container:
     needed = imported_modules(repository, has_tensorrt_llm=has_tensorrt_llm)
     modules = {*needed, *(module for backend in stand_ins for module in BACKEND_MODULES[backend])}
     lacking = modules - modules_of_image(has_tensorrt_llm=has_tensorrt_llm)
-    place = _place(workload)
+    source = _source(workload)
     return Container(
         workload=workload,
         base=_base(workload, has_tensorrt_llm=has_tensorrt_llm),
-        place=place,
+        source=source,
         argv=tuple(known_words(command(workload), workload.release.name)),
         environment={**rank_environment(workload), **(ENVIRONMENT if workload.deploy.openai else {})},
         stand_ins=stand_ins,
-        requirements=tuple(sorted(_requirements(workload, lacking, place))),
+        requirements=tuple(sorted(_requirements(workload, lacking, source))),
         outside=outside,
         notices=tuple(_notices(needed, lacking)),
     )
@@ -106,11 +106,11 @@ def _base(workload: Workload, *, has_tensorrt_llm: bool) -> str:
     return f"{image}@{digest}" if digest else image
 
 
-def _place(workload: Workload) -> Place:
-    source = workload.deploy.repository
-    if source.store:
-        return "fetched" if source.fetch == "init" else "remote"
-    return "mounted" if source.claim or source.volume else "baked"
+def _source(workload: Workload) -> Source:
+    said = workload.deploy.repository
+    if said.store:
+        return "fetched" if said.fetch == "init" else "remote"
+    return "mounted" if said.claim or said.volume else "baked"
 
 
 def _stand_ins(repository: Repository, *, has_tensorrt_llm: bool) -> tuple[str, ...]:
@@ -119,11 +119,11 @@ def _stand_ins(repository: Repository, *, has_tensorrt_llm: bool) -> tuple[str, 
     return tuple(sorted(used & lacking))
 
 
-def _requirements(workload: Workload, modules: set[str], place: Place) -> Iterator[str]:
+def _requirements(workload: Workload, modules: set[str], source: Source) -> Iterator[str]:
     packages = [PACKAGES[module] for module in modules if module in PACKAGES]
     if workload.needs.gpus:
         packages = [ONNXRUNTIME_GPU if package == PACKAGES["onnxruntime"] else package for package in packages]
-    if place == "fetched":
+    if source == "fetched":
         packages.append(STORES[(workload.deploy.repository.store or "").partition(":")[0]])
     yield from (f"{name}=={version}" for name, version in packages)
 

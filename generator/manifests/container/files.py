@@ -32,7 +32,7 @@ def render(container: Container, repository: str, backends: Mapping[str, bytes],
     taken = {f"backends/{path}": data for path, data in backends.items() if path.split("/")[0] in container.stand_ins}
     if container.requirements:
         files["requirements.txt"] = "".join(f"{line}\n" for line in container.requirements).encode()
-    if container.place == "fetched":
+    if container.source == "fetched":
         files["fetch.py"] = fetch
     if has_ranks(workload):
         files |= {f"ranks/{name}": text.encode() for name, text in scripts_of(workload).items()}
@@ -44,9 +44,13 @@ def render(container: Container, repository: str, backends: Mapping[str, bytes],
 
 def start_script(container: Container) -> str:
     """Return the script that a container runs."""
-    words = [word for rank in _ranks(container.argv) for word in rank]
     return render_script(
-        HERE / "start.sh.j2", container=container, command=words, store=shlex.quote(container.store), models=MODELS
+        HERE / "start.sh.j2",
+        container=container,
+        command=[word for rank in _ranks(container.argv) for word in rank],
+        environment={name: shlex.quote(value) for name, value in container.environment.items()},
+        store=shlex.quote(container.store),
+        models=MODELS,
     )
 
 

@@ -81,7 +81,7 @@ def test_an_engine_for_other_nodes_is_said(tmp_path: Path, write_engine: Callabl
     deploy = {"image": "registry.example/m:1"}
     write_lock(folder, {"triton": "25.05", "hardware": {"gpu": "L4", "count": 2}, "deploy": deploy})
     done = run(folder, "--kubernetes", "-o", tmp_path / "out")
-    assert "built for nodes of 8 GPUs (mapping.gpus_per_node), and a pod has 2" in done.stdout
+    assert "built for nodes of 8 GPUs (mapping.gpus_per_node), and a pod has 2" in done.output
     assert (tmp_path / "out/base/leader_worker_set.yaml").exists()
 
 
@@ -105,6 +105,20 @@ def test_a_lock_that_is_not_understood_is_no_reason_to_guess(repository: Path, t
 def test_deploy_goes_to_one_place_at_a_time(repository: Path) -> None:
     with pytest.raises(UsageError, match="one place at a time"):
         run(repository, "--kubernetes", "--container")
+
+
+@pytest.mark.parametrize(
+    ("words", "foreign"),
+    [
+        (["--kubernetes", "--keep", "2"], "--keep"),
+        (["--push", "s3://bucket/path", "--force"], "--force"),
+        (["--pull", "s3://bucket/path", "-o", "out"], "--output"),
+        (["--container", "--grpc-url", "host:8001", "--smoke", "x.json"], "--grpc-url and --smoke"),
+    ],
+)
+def test_an_option_of_another_place_is_not_ignored(words: list[str], foreign: str, repository: Path) -> None:
+    with pytest.raises(UsageError, match=f"^{foreign}: not with {words[0]}"):
+        run(repository, *words)
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
