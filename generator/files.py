@@ -1,4 +1,4 @@
-"""Read files of the user's that may be anything: a pipe would be waited for, and a device never ends."""
+"""Files of the user's, which may be anything: a pipe would be waited for, a device never ends; and notes of our own."""
 
 from __future__ import annotations
 
@@ -47,3 +47,22 @@ def read_regular(path: Path | str) -> bytes:
     """
     with open_regular(path) as file:
         return file.read()
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file for its owner's eyes, by rename, and let it reach the disk: a crash leaves the old or the new.
+
+    Raises: OSError.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    stage = path.with_suffix(".stage")
+    with os.fdopen(os.open(stage, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    stage.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

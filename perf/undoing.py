@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from tritonsmith.backends.client.configs import as_json, as_submitted
 from tritonsmith.backends.client.control import Control
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError
+from tritonsmith.generator.files import write_private
 from tritonsmith.perf.files import writing
 from tritonsmith.perf.served import Served
 from tritonsmith.perf.target import Target
@@ -70,7 +70,8 @@ class Undoing:
         known = entry["submitted"].setdefault(name, [])
         if (document := as_json(config)) not in known:
             known.append(document)
-            _write_private(self.path, json.dumps(entry, indent=1).encode())
+            with writing(self.path):
+                write_private(self.path, json.dumps(entry, indent=1).encode())
 
     def read(self) -> dict[str, Any]:
         """Return what is written down; nothing where there is none, or nothing that can be read."""
@@ -112,14 +113,3 @@ def _give_back(target: Target, name: str, original: Mapping[str, Any], submitted
 def _server_of(control: Control) -> list[str]:
     metadata = control.server_metadata()
     return [str(metadata.get("name", "")), str(metadata.get("version", ""))]
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    """Write a file for its owner's eyes by rename, and let it reach the disk."""
-    stage = path.with_suffix(".stage")
-    with writing(path):
-        with os.fdopen(os.open(stage, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        stage.replace(path)
