@@ -109,7 +109,7 @@ bench-simulate-grid: setup-dev ## the simulator against all that bench-tune meas
 bench-scaling: setup-dev ## what an HPA is given against the servers' own statistics, with a real Prometheus; six minutes
 	$(BIN)/python -m tritonsmith.perf.bench.scaling
 
-bench-store: setup-dev ## pushes to an object store are killed, servers started on what they leave; ten minutes
+bench-store: setup-dev ## pushes to an object store are killed, servers started on what they leave; five minutes
 	$(BIN)/python -m tritonsmith.perf.bench.store
 
 bench-rollout: setup-dev ## 50 roll-outs to a live server under load, half of them broken on purpose; ten minutes

@@ -138,13 +138,10 @@ class Running:
     stack: ExitStack
 
 
-def roll(
-    repository: Path, numbers: Numbers, restarts: int, *, pods_each: int = PODS, is_kept: bool = False
-) -> dict[str, Any]:
-    """Return what became of requests while pods were restarted so many times, and how their servers ended.
+def roll(repository: Path, numbers: Numbers, restarts: int, *, is_kept: bool = False) -> dict[str, Any]:
+    """Return what became of requests while all pods were restarted so many times, and how their servers ended.
 
-    A restart is of all pods, or of `pods_each` in turn. With `is_kept` clients keep their HTTP connections for ever,
-    which kube-proxy then keeps with one pod.
+    With `is_kept` clients keep their HTTP connections for ever, which kube-proxy then keeps with one pod.
     """
     ends = []
     with ExitStack() as stack:
@@ -159,7 +156,7 @@ def roll(
         with console.progress("restarts", total=restarts) as bar:
             for number in range(restarts):
                 bar.update(number)
-                for place in (pod % PODS for pod in range(number * pods_each, (number + 1) * pods_each)):
+                for place in range(PODS):
                     ends.append(_end(proxy, pods[place], numbers))
                     pods[place] = _start(repository, numbers)
                     proxy.add(pods[place].address)

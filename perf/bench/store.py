@@ -53,8 +53,8 @@ class Fleet:
 
 
 @click.command()
-@click.option("--kills", default=60, show_default=True, help="Pushes that are killed.")
-@click.option("--seed", default=1, show_default=True)
+@click.option("--kills", default=40, show_default=True, help="Pushes that are killed.")
+@click.option("--seed", default=2, show_default=True)
 @click.option("--quick", is_flag=True, help="Three kills; nothing is written.")
 def main(kills: int, seed: int, quick: bool) -> None:
     """Kill pushes, and start servers on what they leave."""

@@ -80,13 +80,20 @@ def _wait(process: subprocess.Popen[bytes], control: Control, log_file: Path) ->
 
 
 def unlike(started: Started, manifest: Manifest) -> list[str]:
-    """Return in what a server's models are not those of a manifest, all of them and none beside; copies by content."""
-    states = {state.name: state.state for state in Control(started.http_url).index()}
+    """Return in what a server's models are not those of a manifest, all of them and none beside; copies by content.
+
+    Of each Triton has a copy, but of ensembles, of which it reads the configuration alone.
+    """
+    control = Control(started.http_url)
+    states = {state.name: state.state for state in control.index()}
     wanted = {path.partition("/")[0] for path in manifest.files if "/" in path}
     faults = [f"{name} is {states.get(name, 'absent')}" for name in wanted if states.get(name) != "READY"]
     faults += [f"{name} is served, too" for name in states.keys() - wanted]
-    contents = {_content(name, manifest) for name in wanted}
-    faults += [f"{copy} is no model of the repository" for copy in _copies(started.copies) if copy not in contents]
+    contents, copies = {name: _content(name, manifest) for name in wanted}, _copies(started.copies)
+    faults += [f"{copy} is no model of the repository" for copy in copies if copy not in contents.values()]
+    loaded = [name for name in wanted if states.get(name) == "READY"]
+    with_files = [name for name in loaded if control.config(name).get("platform") != "ensemble"]
+    faults += [f"{name} was not copied from the store" for name in with_files if contents[name] not in copies]
     return faults
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,13 +49,16 @@ def test_a_killed_push_leaves_a_server_the_old_repository_and_bars_the_new(
     argv = [str(Path(sys.executable).with_name("tritonsmith")), "deploy", str(repository), "--push", store.url("fleet")]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as client:
         # after the bars, before they give way
-        store.cut_at(random.Random(5).randrange(14, 19), "after", lambda: os.kill(client.pid, signal.SIGKILL))
+        store.cut_at(16, "after", lambda: os.kill(client.pid, signal.SIGKILL))
         assert client.wait(timeout=200) == -signal.SIGKILL
     store.mend()
 
     with server_from(old.url) as server:
         assert server.refusal == ""
         assert unlike(server, contents) == []
+        (tmp_path / "empty").mkdir()
+        nothing = replace(server, copies=tmp_path / "empty")
+        assert unlike(nothing, contents) == ["double was not copied from the store"]
     with server_from(new.url) as server:
         assert "tritonsmith_has_not_finished_to_push_this_model" in server.refusal
     assert push(repository, store.url("fleet")).digest == new.digest
