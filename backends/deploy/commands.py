@@ -49,7 +49,7 @@ OUTPUT = Path("deploy")
 @click.option("--force", "is_forced", is_flag=True, help="Overwrite files edited since; --url: even if requests fail.")
 @click.option("--json", "is_json", is_flag=True, help="Print what was done as JSON.")
 @click.pass_context
-def deploy(context: click.Context, repository: Path, **given: Any) -> None:
+def deploy(context: click.Context, /, repository: Path, **given: Any) -> None:
     """Bring REPOSITORY (default ./model_repository) to where it is served, one place at a time."""
     flags = {str(option.name): option.opts[0] for option in context.command.params}
     chosen = [name for name in PLACES if given[name]]

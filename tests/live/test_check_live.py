@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tritonsmith.backends.checking import Question, ask
+from tritonsmith.backends.checking import Asked, Question, ask
 from tritonsmith.backends.live_check.answer import Answer
 from tritonsmith.backends.live_check.compare import Comparison, matching_codes
 from tritonsmith.backends.live_check.live import LiveReport, check_live
@@ -199,6 +199,7 @@ EXAMPLES = [ROOT / "model_repository", *sorted((ROOT / "ensembles").glob("*/spec
 @pytest.mark.parametrize("mode", ["auto", "strict"])
 def test_the_server_agrees_on_our_own_examples(path: Path, mode: str) -> None:
     asked = ask(Question(path, release="embedded", is_auto_complete=mode == "auto"))
+    assert isinstance(asked, Asked)
     report = check_live(asked.case, asked.path)
     assert report.comparisons
     assert not report.disagreements
@@ -222,6 +223,7 @@ def test_the_server_agrees_on_what_is_built_for_every_release(tmp_path: Path) ->
         text = re.sub(r"(?m)^triton:.*$", f'triton: "{release}"', (source / "spec.yaml").read_text())
         (folder / "other.yaml").write_text(text)
         asked = ask(Question(folder / "other.yaml"))
+        assert isinstance(asked, Asked)
         assert asked.case.target.release.name == release
         return check_live(asked.case, asked.path)
 

@@ -67,7 +67,7 @@ def read_requests(path: Path) -> tuple[Requests, Path]:
 
 
 def ask(client: Client, call: Call, *, is_served: Callable[[], bool]) -> Smoke:
-    """Send the user's requests to a model, the rows of `call`, else one that is made up from its metadata, others while it is refused.
+    """Send the user's requests to a model, the rows of `call`, else one made up from metadata, others while refused.
 
     Whether an error is the model's own is asked of the server: what a model calls may not be served, and says so.
     """

@@ -107,8 +107,10 @@ def prerequisites(workload: Workload) -> Iterator[tuple[str, str]]:
         )
     if products(workload):
         yield (
-            "that label as it is named here: a shared GPU's ends with -SHARED, and MIG's single strategy adds the "
-            "slice's name; else say the label's own value in deploy.gpus.products",
+            (
+                "that label as it is named here: a shared GPU's ends with -SHARED, and MIG's single strategy adds the "
+                "slice's name; else say the label's own value in deploy.gpus.products"
+            ),
             "",
         )
     if source.claim:
@@ -154,8 +156,10 @@ def prerequisites(workload: Workload) -> Iterator[tuple[str, str]]:
         yield f"a Gateway {deploy.gateway} that lets routes of {deploy.namespace} attach", "kubectl get gateways -A"
         yield (
             "Gateway API 1.2 or newer (timeouts, and more than 8 matches in a rule)",
-            "kubectl get crd httproutes.gateway.networking.k8s.io -o "
-            r"jsonpath='{.metadata.annotations.gateway\.networking\.k8s\.io/bundle-version}'",
+            (
+                "kubectl get crd httproutes.gateway.networking.k8s.io -o "
+                r"jsonpath='{.metadata.annotations.gateway\.networking\.k8s\.io/bundle-version}'"
+            ),
         )
     if routes_by_prefix(workload):
         yield (

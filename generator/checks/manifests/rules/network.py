@@ -96,8 +96,8 @@ def _sent(case: Manifests, pod: Pod) -> Iterator[tuple[Object, Place, int | None
             yield service, port.place, _target(port, pod)
     for one, endpoint, _ in endpoints(case):
         if one.kind == "PodMonitor" and selects(one.at("spec", "selector"), pod.labels):
-            port = at(endpoint, "port") or at(endpoint, "portNumber") or at(endpoint, "targetPort")
-            yield one, endpoint.place, _number(port, pod)
+            named = at(endpoint, "port") or at(endpoint, "portNumber") or at(endpoint, "targetPort")
+            yield one, endpoint.place, _number(named, pod)
 
 
 def _policies(case: Manifests, pod: Pod) -> list[Object]:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -85,7 +86,15 @@ def test_what_is_written_does_not_depend_on_how_python_hashes(tmp_path: Path) ->
     written = []
     for seed in "12":
         out = tmp_path / seed / "out"
-        argv = [Path(sys.executable).with_name("tritonsmith"), "deploy", repository, "--container", "-o", out, "--json"]
+        argv: list[Any] = [
+            Path(sys.executable).with_name("tritonsmith"),
+            "deploy",
+            repository,
+            "--container",
+            "-o",
+            out,
+            "--json",
+        ]
         done = subprocess.run(
             argv, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True, timeout=300
         )

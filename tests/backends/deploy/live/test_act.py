@@ -221,7 +221,7 @@ def test_what_went_to_one_server_is_not_undone_on_another(tmp_path: Path) -> Non
     other = Triton("other:8000", root=tmp_path / "served")
     other.load("a")
     other.calls.clear()
-    with pytest.raises(UsageError, match="an earlier deploy to 127.0.0.1:8000 was interrupted"):
+    with pytest.raises(UsageError, match=r"an earlier deploy to 127\.0\.0\.1:8000 was interrupted"):
         recover(site_of(other), is_dry=False)
     assert newest(other.root) == {"a": "a1", "b": "b2"}
     assert "was not asked" in recover(site_of(other), is_dry=False, is_forced=True)
@@ -233,7 +233,7 @@ def test_a_forced_one_without_a_way_back_brings_back_the_others(tmp_path: Path) 
     triton = server(tmp_path, a="a1")
     triton.served["b"] = (1, ModelConfig(name="b", backend="python", metric_tags={MARK: "theirs"}), "b1")
     site = site_of(triton, uploads=True, is_forced=True)
-    with pytest.raises(ServerError, match="could not roll back: 'b' .*no copy of that upload of 'b' is here"):
+    with pytest.raises(ServerError, match=r"could not roll back: 'b' .*no copy of that upload of 'b' is here"):
         roll_out(*planned(site, write(tmp_path / "built", a="a2", b="b2", c=BROKEN)), site)
     assert triton.texts == {"a": "a1", "b": "b2"}
     assert site.journal.read() is not None
@@ -249,7 +249,7 @@ def test_a_disk_that_takes_no_more_is_a_reason_to_go_back(tmp_path: Path, monkey
 
     monkeypatch.setattr(exchange, "exchange", full)
     site = site_of(triton)
-    with pytest.raises(AnswerIsNo, match="rolled back: cannot write .*/b: No space left"):
+    with pytest.raises(AnswerIsNo, match=r"rolled back: cannot write .*/b: No space left"):
         roll_out(*planned(site, write(tmp_path / "built", a="a2", b="b2")), site)
     assert triton.texts == newest(triton.root) == {"a": "a1", "b": "b1"}
 

@@ -75,7 +75,9 @@ def test_what_may_be_elsewhere_in_the_cluster_is_no_error(
 @pytest.mark.parametrize("name", ["ADMIN_PASSWORD", "API_KEY"])
 def test_a_key_of_digits_is_a_key(judge_manifests: Judge, name: str) -> None:
     text = (SOUND / "fleet.yaml").read_text()
-    text = text.replace("- name: HF_HOME\n", f'- name: {name}\n              value: "20241105"\n            - name: HF_HOME\n')
+    text = text.replace(
+        "- name: HF_HOME\n", f'- name: {name}\n              value: "20241105"\n            - name: HF_HOME\n'
+    )
     assert [one.code for one in judge_manifests({"fleet.yaml": text})] == ["TK606"]
 
 

@@ -49,7 +49,11 @@ def test_what_a_spec_leaves_out_is_said_and_nothing_else(
 
 def test_of_a_gpu_that_has_no_label_in_the_catalog_it_is_said_that_pods_go_anywhere(judge_manifests: Judge) -> None:
     models, hardware, _ = SHAPES["tp4"]
-    settings: dict[str, Any] = {"triton": "25.05", "hardware": hardware | {"gpu": "X1"}, "deploy": BAKED | {"digest": DIGEST}}
+    settings: dict[str, Any] = {
+        "triton": "25.05",
+        "hardware": hardware | {"gpu": "X1"},
+        "deploy": BAKED | {"digest": DIGEST},
+    }
     found = render(plan_workload(Repository("chat", {one.name: one for one in models}, settings=settings)))
     assert {one.code for one in judge_manifests({path: data.decode() for path, data in found.items()})} == {"TK305"}
 

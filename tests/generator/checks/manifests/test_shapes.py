@@ -11,7 +11,7 @@ import yaml
 from tritonsmith.generator.findings import Finding
 
 SOUND = Path(__file__).parent / "sound"
-ODD = (None, "x", -1, [], {}, [None], [["x"]], {"x": None}, "${X}", "1e999", [{"name": 1}])
+ODD: tuple[Any, ...] = (None, "x", -1, [], {}, [None], [["x"]], {"x": None}, "${X}", "1e999", [{"name": 1}])
 
 
 def paths(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -119,7 +119,7 @@ def test_a_fleet_of_none_is_woken_by_what_is_seen_outside_its_pods() -> None:
 def test_its_pods_are_evicted_one_by_one_and_reached_at_the_ports_where_they_listen(shape: str) -> None:
     chosen = workload(shape, "kserve")
     (runtime,) = serving_runtimes(chosen)
-    found = {document["kind"]: document["spec"] for document in supports(chosen)}
+    found = {document["kind"]: document.get("spec", {}) for document in supports(chosen)}
     for selector in (found["PodDisruptionBudget"]["selector"], found["NetworkPolicy"]["podSelector"]):
         assert selector["matchLabels"].items() <= runtime["spec"]["labels"].items()
     open_ports = {port["port"] for rule in found["NetworkPolicy"]["ingress"] for port in rule.get("ports", ())}
