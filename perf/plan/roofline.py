@@ -1,0 +1,176 @@
+"""How long a step of a replica takes, from what it must read, compute and send, and what of a data sheet is reached.
+
+A step multiplies its tokens with the weights, attends to what the cache holds, exchanges sums between GPUs and is
+prepared by the host. Each of these is bytes or operations divided by a rate; the shares of a GPU's rates that serving
+reaches are fitted on published tables (perf/bench/fit_roofline.py), never on one model or GPU alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from tritonsmith.generator.catalog.gpus import Gpu, Precision
+from tritonsmith.perf.plan.core import LanguageModel, LayerGroup, Serving, WeightType
+
+# With the scales of groups: 16 weights share a byte in NVFP4, 32 in MXFP4, 128 two bytes in int4.
+WEIGHT_BYTES: dict[WeightType, float] = {
+    "fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.516, "nvfp4": 0.5625, "mxfp4": 0.53125,
+}  # fmt: skip
+HALF_BYTES = 2.0  # of an activation, and of a weight that is not quantised
+# What multiplies such weights, best first: the first that the GPU has is taken. MXFP4 goes with activations in FP8.
+_ARITHMETIC: dict[WeightType, tuple[Precision, ...]] = {
+    "fp32": ("fp16",), "fp16": ("fp16",), "bf16": ("bf16", "fp16"), "fp8": ("fp8", "fp16"), "int8": ("int8", "fp16"),
+    "int4": ("fp16",), "nvfp4": ("fp4", "fp16"), "mxfp4": ("fp4", "fp16"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Efficiency:
+    """Shares of a data sheet's rates that serving reaches, and times that no rate explains, in seconds."""
+
+    fp16: float  # of the arithmetic, in big multiplications
+    fp8: float
+    fp4: float
+    experts: float  # of the above, where tokens are sorted to experts
+    weights: float  # of the memory's bandwidth
+    cache: float  # likewise, reading keys and values
+    attention: float  # of the arithmetic in fp16, attending to a prompt
+    nvlink: float
+    pcie: float
+    exchange_s: float  # an all-reduce or all-to-all, besides its bytes
+    layer_s: float  # launching a layer's kernels
+    step_s: float  # the host, between two steps
+    sequence_s: float  # likewise, for each sequence
+
+
+FITTED = Efficiency(
+    fp16=0.65, fp8=0.55, fp4=0.45, experts=0.6, weights=0.8, cache=0.7, attention=0.4, nvlink=0.5, pcie=0.3,
+    exchange_s=10e-6, layer_s=15e-6, step_s=1e-3, sequence_s=5e-6,
+)  # fmt: skip
+
+
+def cache_bytes(group: LayerGroup, serving: Serving, context: float) -> float:
+    """Return what one GPU reads of a sequence's cache in a layer of this kind for one more token."""
+    size = 1.0 if serving.cache_type in ("fp8", "int8") else HALF_BYTES
+    if group.attention == "linear":
+        return group.state_bytes / serving.spread.tensor
+    if group.attention == "mla":
+        return group.latent * size * context
+    keys = min(context, group.window) if group.attention == "window" and group.window else context
+    return 2 * math.ceil(group.kv_heads / serving.spread.tensor) * group.head_size * size * keys
+
+
+def attention_flops(group: LayerGroup, model: LanguageModel, context: float, is_prefill: bool) -> float:
+    """Return the operations of one token's attention to `context` others in a layer, over all heads.
+
+    Keys and values of latent attention are as long as the latent vector when decoding, as a head's when prefilling.
+    """
+    if group.attention == "linear":
+        return 4.0 * group.state_bytes / HALF_BYTES
+    keys = min(context, group.window) if group.attention == "window" and group.window else context
+    size = group.latent if group.attention == "mla" and not is_prefill else group.head_size or model.head_size
+    return 4.0 * model.heads * size * keys
+
+
+@dataclass(frozen=True)
+class RooflineTimes:
+    """Step times of a model on GPUs, as core.StepTimes wants them.
+
+    They are of the whole replica: with pipeline parallelism, how long the pipeline is kept busy, not how long one
+    prompt takes through it; with attention's data parallelism, of tokens spread evenly over the ranks.
+    """
+
+    model: LanguageModel
+    serving: Serving
+    gpu: Gpu
+    efficiency: Efficiency = field(default=FITTED)
+
+    @property
+    def source(self) -> str:
+        """What these times follow from."""
+        return f"roofline of {self.gpu.name} ({self.gpu.source}), fitted on TensorRT-LLM's published throughput"
+
+    def prefill_s(self, tokens: float, context: float) -> float:
+        """Return how long a step keeps the replica busy that reads so many tokens of one prompt behind `context`.
+
+        A token attends to `context + tokens / 2` others in the mean; several short prompts in one step are told by a
+        context that makes this mean right, below 0.
+        """
+        spread = self.serving.spread
+        keys = max(0.0, context + tokens / 2)
+        work = sum(g.count * attention_flops(g, self.model, keys, is_prefill=True) for g in self.model.layers)
+        rate = self.gpu.flops["fp16"] * self.efficiency.attention * spread.tensor * spread.data
+        # Stages of a pipeline work on different chunks at the same time.
+        return (self._layers_s(tokens, 1.0) + tokens * work / rate) / spread.pipeline + self.efficiency.step_s
+
+    def decode_s(self, sequences: float, context: float) -> float:
+        """Return how long a step takes that adds a token to each sequence of the replica, of this mean length.
+
+        A pipeline works on as many parts of the batch as it has stages, and each passes every stage.
+        """
+        spread = self.serving.spread
+        together = max(1.0, sequences / spread.pipeline)
+        own = max(1.0, together / spread.data)
+        read = sum(g.count * cache_bytes(g, self.serving, context) for g in self.model.layers) * own
+        work = sum(g.count * attention_flops(g, self.model, context, is_prefill=False) for g in self.model.layers)
+        attention_s = max(
+            read / (self.gpu.bytes_per_s * self.efficiency.cache),
+            work * own / (self.gpu.flops["fp16"] * self.efficiency.attention * spread.tensor),
+        )
+        host_s = self.efficiency.step_s + self.efficiency.sequence_s * sequences
+        return self._layers_s(together, together) + attention_s + host_s
+
+    def _layers_s(self, tokens: float, logits: float) -> float:
+        """Return what the multiplications and exchanges of a step take through all layers, and the output's table."""
+        layers = self.model.layer_count
+        return (
+            self._dense_s(tokens, logits)
+            + self._experts_s(tokens)
+            + self._exchange_s(tokens)
+            + (layers * self.efficiency.layer_s)
+        )
+
+    def _dense_s(self, tokens: float, logits: float) -> float:
+        """Weights that every token is multiplied with; each rank of attention's data parallelism has all of them."""
+        model, spread = self.model, self.serving.spread
+        dense = model.parameters.value - model.expert_parameters.value - model.embedding_parameters.value
+        # MXFP4 checkpoints (gpt-oss) quantise their experts only.
+        kind: WeightType = "bf16" if self.serving.weight_type == "mxfp4" and model.experts else self.serving.weight_type
+        table = float(model.vocab_size * model.hidden_size)
+        own, own_logits = max(1.0, tokens / spread.data), max(1.0, logits / spread.data)
+        return (
+            self._multiply_s(dense, own, dense, kind) + self._multiply_s(table, own_logits, table, "bf16")
+        ) / spread.tensor
+
+    def _experts_s(self, tokens: float) -> float:
+        """Weights of routed experts: those that some token touches are read, spread over all GPUs of a stage."""
+        model, spread = self.model, self.serving.spread
+        if not model.experts:
+            return 0.0
+        share = model.experts_per_token / model.experts
+        touched = 1 - (1 - share) ** max(1.0, tokens)
+        weights = model.expert_parameters.value
+        seconds = self._multiply_s(weights * share, tokens, weights * touched, self.serving.weight_type)
+        return seconds / (spread.tensor * spread.data) / self.efficiency.experts
+
+    def _multiply_s(self, used: float, tokens: float, read: float, kind: WeightType) -> float:
+        """Return how long one GPU takes that multiplies tokens with `used` weights each and reads `read` of them."""
+        precision = next(name for name in _ARITHMETIC[kind] if name in self.gpu.flops)
+        reached = {"fp8": self.efficiency.fp8, "int8": self.efficiency.fp8, "fp4": self.efficiency.fp4}
+        compute_s = 2 * used * tokens / (self.gpu.flops[precision] * reached.get(precision, self.efficiency.fp16))
+        return max(compute_s, read * WEIGHT_BYTES[kind] / (self.gpu.bytes_per_s * self.efficiency.weights))
+
+    def _exchange_s(self, tokens: float) -> float:
+        """All-reduces of tensor parallelism, two a layer; tokens to and from experts with data parallelism."""
+        spread, model = self.serving.spread, self.model
+        share = self.efficiency.nvlink if self.gpu.domain >= spread.tensor * spread.data else self.efficiency.pcie
+        rate = self.gpu.link_bytes_per_s * share
+        row, seconds = model.hidden_size * HALF_BYTES, 0.0
+        if spread.tensor > 1:
+            sent = 2 * (spread.tensor - 1) / spread.tensor * (tokens / spread.data) * row
+            seconds += 2 * (sent / rate + self.efficiency.exchange_s)
+        if spread.data > 1 and model.experts:
+            there = min(model.experts_per_token, spread.data - 1) * (tokens / spread.data) * row
+            seconds += 2 * (there / rate + self.efficiency.exchange_s)
+        return seconds * model.layer_count
