@@ -153,6 +153,7 @@ class Traffic:
     output_tokens: int
     arrivals: tuple[tuple[float, int, int], ...] = ()  # recorded: seconds, input tokens, output tokens
     prefix_share: float = 0.0  # of the input's tokens, found in the cache
+    bursts: float = 1.0  # times the mean rate in a burst
 
 
 @dataclass(frozen=True)
@@ -232,6 +233,7 @@ class Candidate:
     throughput: Throughput | None = None
     replicas: Replicas | None = None
     cost_per_million_tokens: Figure | None = None
+    cost_per_million_requests: Figure | None = None
     cost_per_hour: Figure | None = None
     joules_per_token: Figure | None = None
     notes: tuple[str, ...] = field(default=())
