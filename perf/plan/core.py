@@ -140,8 +140,8 @@ class Memory:
 
     @property
     def fits(self) -> bool:
-        """Whether everything fits and one token more."""
-        return self.free_bytes.value > 0 and self.kv_tokens.value >= 1
+        """Whether everything fits, and one token more where tokens are kept."""
+        return self.free_bytes.value > 0 and (self.kv_tokens.value >= 1 or self.kv_bytes_per_token == 0)
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.inspect.checkpoint import sum_weights
 from tritonsmith.generator.inspect.json_file import JsonObject, read_json
 from tritonsmith.generator.inspect.safetensors_file import Weights
-from tritonsmith.perf.plan.core import Figure, LanguageModel, LayerGroup, WeightType, about, exact
-from tritonsmith.perf.plan.layers import Layer, Sizes, first_of, read_layers, read_sizes
+from tritonsmith.perf.plan.core import Figure, LanguageModel, LayerGroup, exact
+from tritonsmith.perf.plan.layers import Layer, first_of, read_layers, read_sizes
 from tritonsmith.perf.plan.model_types import ModelType, type_of
 from tritonsmith.perf.plan.stored import stored_type
 
 _WHAT = "config.json of a language model"
 _HINT = "name a Hugging Face folder or its config.json, a TensorRT-LLM checkpoint, or an engine's folder"
-BIASES = 0.002  # of the parameters: biases and norms of heads, which are not counted
+BIASES = 0.002  # of the parameters that are no experts': biases and norms of heads, which are not counted
 # Tensors of these types hold one parameter in each element; others are packed.
 _UNPACKED = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}
 
@@ -36,8 +36,9 @@ def read_model(path: Path) -> LanguageModel:
     vocabulary = config.whole("vocab_size", least=1)
     if found.findings or not layers:
         raise SpecError("the shape of the model cannot be read", where=str(file), findings=found.findings, hint=_HINT)
+    experts = sum(layer.expert_parameters for layer in layers)
     tables = vocabulary * sizes.hidden * (1 if _is_tied(found, config, kind) else 2)
-    computed = sum(layer.parameters + layer.expert_parameters for layer in layers) + tables + sizes.hidden
+    computed = experts + sum(layer.parameters for layer in layers) + tables + sizes.hidden
     computed += sizes.hidden * config.whole(kind.positions, 0) if kind.positions else 0
     return LanguageModel(
         name=found.text("_name_or_path", "") or (file.parent.name if file.name == "config.json" else file.stem),
@@ -47,8 +48,8 @@ def read_model(path: Path) -> LanguageModel:
         head_size=sizes.head,
         intermediate_size=max(layer.width for layer in layers),
         vocab_size=vocabulary,
-        parameters=_parameters(file, computed),
-        expert_parameters=exact(sum(layer.expert_parameters for layer in layers), f"{file.name}: its shape"),
+        parameters=_parameters(file, computed, experts),
+        expert_parameters=exact(experts, f"{file.name}: its shape"),
         embedding_parameters=exact(tables, f"{file.name}: vocab_size x hidden_size"),
         weight_type=stored_type(found, config, file.parent),
         experts=sizes.experts,
@@ -78,9 +79,10 @@ def _grouped(layers: list[Layer]) -> tuple[LayerGroup, ...]:
     return tuple(replace(kept, count=count) for kept, count in Counter(layer.kept for layer in layers).items())
 
 
-def _parameters(file: Path, computed: int) -> Figure:
+def _parameters(file: Path, computed: int, experts: int) -> Figure:
     """Return the parameters: those of the weights beside config.json, else those that follow from the shape."""
-    follows = about(computed, BIASES, f"{file.name}: its shape, without biases")
+    error = BIASES * (computed - experts)
+    follows = Figure(computed, computed - error, computed + error, f"{file.name}: its shape, without biases")
     paths = sorted(file.parent.glob("*.safetensors")) if file.name == "config.json" else []
     if not paths:
         return follows

@@ -1,0 +1,44 @@
+"""What a number takes in each type, and which GPUs can calculate with it."""
+
+from __future__ import annotations
+
+from tritonsmith.generator.catalog.gpus import Gpu
+from tritonsmith.perf.plan.core import CacheType, WeightType
+
+# Scales counted in: fp8 and int8 have one for many; int4 (AWQ, GPTQ) 16 bits and a 4-bit zero for 128 numbers; NVFP4
+# 8 bits for 16 (https://docs.nvidia.com/deeplearning/transformer-engine, "NVFP4"); MXFP4 8 bits for 32 (OCP's
+# Microscaling Formats 1.0).
+WEIGHT_BYTES: dict[WeightType, float] = {
+    "fp32": 4.0,
+    "fp16": 2.0,
+    "bf16": 2.0,
+    "fp8": 1.0,
+    "int8": 1.0,
+    "int4": 0.5 + 2.5 / 128,
+    "nvfp4": 0.5 + 1 / 16,
+    "mxfp4": 0.5 + 1 / 32,
+}
+CACHE_BYTES: dict[CacheType, float] = {"fp16": 2.0, "bf16": 2.0, "fp8": 1.0, "int8": 1.0}
+
+# From which compute capability on. Source: TensorRT-LLM: docs/source/reference/precision.md and support-matrix.md;
+# MXFP4's weights are widened on Hopper, int4's everywhere.
+_LEAST: dict[WeightType, tuple[int, int]] = {
+    "fp32": (7, 0),
+    "fp16": (7, 0),
+    "bf16": (8, 0),
+    "fp8": (8, 9),
+    "int8": (7, 5),
+    "int4": (8, 0),
+    "nvfp4": (10, 0),
+    "mxfp4": (9, 0),
+}
+
+
+def can_calculate(gpu: Gpu, weights: WeightType, cache: CacheType = "fp16") -> bool:
+    """Whether TensorRT-LLM has kernels for weights and a KV cache of these types on a GPU."""
+    return gpu.compute_capability >= max(_LEAST[weights], _LEAST[cache])
+
+
+def is_smaller(weights: WeightType, stored: WeightType) -> bool:
+    """Whether weights can be quantised from a stored type to another: nothing is gained by widening them."""
+    return weights == stored or WEIGHT_BYTES[weights] < WEIGHT_BYTES[stored]
