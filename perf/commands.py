@@ -1,4 +1,4 @@
-"""The verbs of this layer: simulate, sweep, tune, gate, report."""
+"""The verbs of this layer: plan, simulate, sweep, tune, gate, report."""
 
 from __future__ import annotations
 
@@ -271,3 +271,50 @@ def report(path: Path, **forms: bool) -> None:
     if len(chosen) > 1:
         raise UsageError(f"--{' and --'.join(chosen)} exclude each other", hint="print one, then the other")
     console.result(report_on(path, chosen[0] if chosen else ""))
+
+
+@click.command()
+@click.argument("model", required=False, type=click.Path(path_type=Path), metavar="[MODEL]")
+@click.option("--gpu", "gpus", multiple=True, metavar="NAME,..", help="E.g. H100-SXM-80GB.  [default: all known]")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Requests per second.")
+@click.option("--input", type=click.IntRange(1), metavar="TOKENS", help="Of a prompt.")
+@click.option("--output", type=click.IntRange(1), metavar="TOKENS", help="Of an answer.")
+@click.option(
+    "--trace", type=click.Path(path_type=Path), help="Recorded requests instead: time, prompt_tokens, output_tokens."
+)
+@click.option("--bursts", type=click.FloatRange(1), default=1.0, help="A burst's rate by the mean.  [default: none]")
+@click.option("--prefix", metavar="SHARE", help="Of a prompt's tokens, found in the KV cache, e.g. 30%.")
+@click.option(
+    "--slo", multiple=True, metavar="METRIC=TIME,..", help="ttft=500ms,tpot=50ms for 99 %; p90=5s: whole answers, 90 %."
+)
+@click.option("--weights", metavar="TYPE,..", help="Of weights to look at, e.g. bf16,fp8.  [default: as in the files]")
+@click.option("--kv-cache", metavar="TYPE,..", help="Of the KV cache, e.g. fp8.  [default: fp16 or bf16]")
+@click.option(
+    "--max-gpus", type=click.IntRange(1, 64), default=8, show_default=True, help="Over which one replica is spread."
+)
+@click.option("--spare", type=click.IntRange(0), default=1, show_default=True, help="Replicas that may be down.")
+@click.option("--price", "prices", multiple=True, metavar="[GPU=]PRICE", help="Per GPU and hour.")
+@click.option(
+    "--calibrate", multiple=True, type=click.Path(path_type=Path), metavar="RESULTS", help="Sweeps that correct times."
+)
+@click.option("--compare", "is_compared", is_flag=True, help="Show all ways side by side; write plan.html.")
+@click.option("--write", type=click.Path(path_type=Path), metavar="SPEC", help="Write the pick as a spec.")
+@click.option("--pack", type=click.Path(path_type=Path), metavar="FLEET", help="Pack the models of a YAML onto GPUs.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of arrivals.")
+@click.option("--into", "folder", type=click.Path(path_type=Path), default=Path("build/plan"), show_default=True)
+@click.option("--json", "is_json", is_flag=True, help="Print the document as JSON.")
+def plan(is_json: bool, **options: Any) -> None:
+    """Say whether MODEL (config.json, checkpoint, engine) fits, how it is spread, how many replicas, at what cost.
+
+    Before any GPU is rented: memory from the shape, times from a roofline or sweeps, tails from a simulation of
+    in-flight batching. Ends with 1 where nothing meets what is asked.
+    """
+    from tritonsmith.perf.plan import cli
+
+    asked = cli.PlanOptions(**options)
+    if asked.pack is not None:
+        console.result(cli.packed(asked, is_json=is_json))
+        return
+    done = cli.make_plan(asked)
+    console.result(cli.show(done, asked, is_json=is_json))
+    cli.require_pick(done)

@@ -1,0 +1,99 @@
+"""Which ways there are to serve a model: spreads over GPUs, types of weights and cache; and why others are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tritonsmith.generator.catalog.gpus import Gpu
+from tritonsmith.perf.plan.core import CacheType, LanguageModel, Serving, Spread, WeightType
+
+SIZES = (1, 2, 4, 8, 16, 32, 64)  # of a spread, in GPUs
+# Source: TensorRT-LLM's support matrix: Ampere is the oldest; a T4 serves ONNX and TensorRT models alone.
+OLDEST: tuple[int, int] = (8, 0)
+OLDEST_FP8_CACHE: tuple[int, int] = (8, 9)  # attention reads an FP8 cache since Ada
+# What a GPU must multiply for weights to be worth storing so; other types are turned into fp16 on the way.
+_NEEDS = {"bf16": "bf16", "fp8": "fp8", "nvfp4": "fp4"}
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to serve on one GPU; `problem` says why it is none, "" where nothing is known against it."""
+
+    gpu: Gpu
+    serving: Serving
+    problem: str = ""
+
+
+def ways(
+    model: LanguageModel,
+    gpus: Sequence[Gpu],
+    weights: Sequence[WeightType] = (),
+    caches: Sequence[CacheType] = (),
+    max_gpus: int = 8,
+) -> Iterator[Way]:
+    """Yield each combination of GPU, types and spread of at most `max_gpus`, what cannot be with its reason.
+
+    Without `weights` and `caches` they are those of the model's files: to quantise changes answers, so it is asked for.
+    """
+    for gpu in gpus:
+        for weight in weights or (model.weight_type,):
+            for cache in caches or (cache_of(weight, model, gpu),):
+                barred = bar_of_types(gpu, weight, cache)
+                for spread in spreads(model, max_gpus):
+                    problem = barred or bar_of_spread(model, gpu, spread, max_gpus)
+                    yield Way(gpu, Serving(spread, weight, cache), problem)
+
+
+def cache_of(weight: WeightType, model: LanguageModel, gpu: Gpu) -> CacheType:
+    """Return the KV cache's type where none is asked for: that of the activations."""
+    if "fp16" in (weight, model.weight_type) or "bf16" not in gpu.flops:
+        return "fp16"
+    return "bf16"
+
+
+def spreads(model: LanguageModel, max_gpus: int) -> Iterator[Spread]:
+    """Yield spreads of at most so many GPUs: tensor x pipeline parallel, experts spread too, attention apart."""
+    for tensor in SIZES:
+        for pipeline in SIZES:
+            if tensor * pipeline > max_gpus:
+                continue
+            yield Spread(tensor, pipeline)
+            if model.experts and tensor > 1:
+                yield Spread(tensor, pipeline, expert=tensor)
+                yield Spread(1, pipeline, expert=tensor, data=tensor)
+
+
+def bar_of_types(gpu: Gpu, weight: WeightType, cache: CacheType) -> str:
+    """Return why a GPU serves no such types, "" where it does."""
+    if gpu.compute_capability < OLDEST:
+        return (
+            f"TensorRT-LLM needs compute capability {_dotted(OLDEST)}, {gpu.name} has {_dotted(gpu.compute_capability)}"
+        )
+    if (needed := _NEEDS.get(weight)) is not None and needed not in gpu.flops:
+        return f"{gpu.name} does not multiply {needed}: no gain from {weight} weights"
+    if cache == "fp8" and gpu.compute_capability < OLDEST_FP8_CACHE:
+        return f"an fp8 KV cache needs compute capability {_dotted(OLDEST_FP8_CACHE)}; {gpu.name} takes int8"
+    return ""
+
+
+def bar_of_spread(model: LanguageModel, gpu: Gpu, spread: Spread, max_gpus: int) -> str:
+    """Return why a model is not to be spread so over such GPUs, "" where it may be."""
+    together = spread.tensor * spread.data
+    if model.heads % spread.tensor:
+        return f"TP{spread.tensor} does not divide {model.heads} heads"
+    if spread.pipeline > model.layer_count:
+        return f"{model.layer_count} layers make no {spread.pipeline} stages"
+    if spread.expert > 1 and model.experts % spread.expert:
+        return f"EP{spread.expert} does not divide {model.experts} experts"
+    if 1 < gpu.domain < together:
+        return f"{together} GPUs exceed the NVLink domain of {gpu.domain}: sums would cross the network at each layer"
+    if spread.pipeline > 1 and gpu.domain > 1:
+        wider = [size for size in SIZES if together < size <= min(gpu.domain, max_gpus) and not model.heads % size]
+        if wider:
+            return f"stages inside one NVLink domain: TP{wider[0]} answers sooner from as many GPUs"
+    return ""
+
+
+def _dotted(capability: tuple[int, int]) -> str:
+    return ".".join(map(str, capability))

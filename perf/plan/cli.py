@@ -1,0 +1,97 @@
+"""The verb plan: from options to a plan, and what it prints and leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from tritonsmith.generator import console
+from tritonsmith.generator.errors import AnswerIsNo, UsageError
+from tritonsmith.perf.files import writing
+from tritonsmith.perf.plan.compare import compare_text
+from tritonsmith.perf.plan.document import PLANS, Plan
+from tritonsmith.perf.plan.estimators import estimator_of
+from tritonsmith.perf.plan.models import read_model
+from tritonsmith.perf.plan.options import PlanOptions, Wishes, read_wishes
+from tritonsmith.perf.plan.packing import cli as packing
+from tritonsmith.perf.plan.page import now, write_page
+from tritonsmith.perf.plan.plan import find, would_fit
+from tritonsmith.perf.plan.text import plan_text
+from tritonsmith.perf.plan.to_spec import write_spec
+
+
+def make_plan(options: PlanOptions) -> Plan:
+    """Return the plan that the options ask for, written into its folder.
+
+    Raises: UsageError; SpecError for a model that is not understood.
+    """
+    path = _required(options.model)
+    wishes = read_wishes(options)
+    model = read_model(path)
+    estimate, source = estimator_of(options, wishes)
+    with console.progress(f"planning {model.name}") as shown:
+        found = find(model, wishes, estimate, lambda done, total, name: shown.update(done, f"of {total}: {name}"))
+    plan = Plan(
+        path=str(path),
+        model=model,
+        gpus=wishes.gpus,
+        traffic=wishes.traffic,
+        objectives=wishes.objectives,
+        candidates=found.candidates,
+        is_pick=found.is_pick,
+        reason=found.reason,
+        spare=wishes.spare,
+        prices=wishes.prices or {},
+        times=source if wishes.traffic else "",
+        would_fit=() if found.is_pick else tuple(would_fit(model, wishes, found.candidates)),
+        notes=tuple(_notes(wishes)),
+        made_at=now(),
+    )
+    with writing(options.folder):
+        options.folder.mkdir(parents=True, exist_ok=True)
+    PLANS.write(plan, options.folder)
+    if options.write is not None and plan.pick is not None:
+        console.say(f"wrote {write_spec(plan, options.write)}")
+        console.tip(f"next: tritonsmith build {options.write}")
+    return plan
+
+
+def show(plan: Plan, options: PlanOptions, *, is_json: bool) -> str:
+    """Return what is printed of a plan."""
+    if is_json:
+        return json.dumps(PLANS.as_json(plan), indent=2)
+    if options.is_compared:
+        return f"{plan_text(plan)}\n\n{compare_text(plan)}\n{write_page(plan, options.folder)}"
+    return plan_text(plan)
+
+
+def require_pick(plan: Plan) -> None:
+    """End with 1 where nothing meets what is asked; why has been printed.
+
+    Raises: AnswerIsNo.
+    """
+    if not plan.is_pick:
+        raise AnswerIsNo("")
+
+
+def _notes(wishes: Wishes) -> Iterator[str]:
+    if len(wishes.gpus) > 1 and not wishes.prices:
+        yield "different GPUs are compared by their number; --price H100-SXM-80GB=2.5,L4=0.7 compares by cost"
+
+
+def _required(path: Path | None) -> Path:
+    if path is None:
+        raise UsageError("plan needs a model", hint="tritonsmith plan ./config.json --gpu H100-SXM-80GB --rate 20 ...")
+    return path
+
+
+def packed(options: PlanOptions, *, is_json: bool) -> str:
+    """Return what is printed of several models that are packed onto GPUs.
+
+    Raises: UsageError for options of a single model; what packing raises.
+    """
+    if options.model is not None or options.rate is not None or options.gpus:
+        raise UsageError("--pack reads models, rates and GPUs from its file", hint=f"plan --pack {options.pack}")
+    assert options.pack is not None, "asked where it is given"
+    return packing.answer(packing.PackOptions(options.pack), is_json)

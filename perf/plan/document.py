@@ -1,0 +1,49 @@
+"""The document of a plan: what was asked, all ways that were looked at, the pick. Written by rename, validated when read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Literal, get_args
+
+from tritonsmith.perf.documents import Kind
+from tritonsmith.perf.plan.core import Candidate, LanguageModel, Objectives, Traffic
+
+Schema = Literal["tritonsmith.plan/1"]
+SCHEMA: Schema = "tritonsmith.plan/1"
+DOCUMENT_NAME = "plan.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole plan. `candidates` are ordered: the pick first where there is one, what cannot be last.
+
+    `prices` are per GPU and hour; `spare` replicas may be down. `path` is where the model was read, `times` what the
+    durations of steps follow from, `would_fit` what would make the model fit where it does not.
+    """
+
+    path: str
+    model: LanguageModel
+    gpus: tuple[str, ...]
+    traffic: Traffic | None
+    objectives: Objectives
+    candidates: tuple[Candidate, ...]
+    is_pick: bool
+    reason: str
+    spare: int = 1
+    prices: Mapping[str, float] = field(default_factory=dict)
+    times: str = ""
+    would_fit: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    made_at: str = ""  # UTC, ISO 8601
+    tritonsmith: str = field(default_factory=lambda: version("tritonsmith"))
+    schema: Schema = SCHEMA
+
+    @property
+    def pick(self) -> Candidate | None:
+        """The way to take, None where nothing meets what is asked."""
+        return self.candidates[0] if self.is_pick else None
+
+
+PLANS = Kind(Plan, "plan", get_args(Schema), "`tritonsmith plan` makes one", "plan again", DOCUMENT_NAME)

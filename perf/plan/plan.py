@@ -1,0 +1,232 @@
+"""Which way of serving a model meets what is asked at the least cost, and why the others are not taken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from tritonsmith.generator.catalog.gpus import GPUS, Gpu
+from tritonsmith.generator.errors import AnswerIsNo, UsageError
+from tritonsmith.perf.plan.candidates import Way, ways
+from tritonsmith.perf.plan.core import (
+    Candidate,
+    Figure,
+    LanguageModel,
+    Memory,
+    Serving,
+    StepTimes,
+    Traffic,
+)
+from tritonsmith.perf.plan.cost import cost_of, joules_per_token, tokens_per_request
+from tritonsmith.perf.plan.memory import memory, quantisations_that_fit
+from tritonsmith.perf.plan.options import Wishes, gpus_of
+from tritonsmith.perf.plan.replicas import replicas
+from tritonsmith.perf.plan.roofline import RooflineTimes
+from tritonsmith.perf.plan.throughput import throughput
+
+GIB = 2.0**30
+MOST_SIMULATED = 12  # ways whose tails are simulated; of the others only what they do at most is told
+FAR = 2.0  # times the cost of the best so far: a way that cannot be below is not simulated
+
+
+class Estimator(Protocol):
+    """Says how long steps take."""
+
+    def __call__(self, model: LanguageModel, serving: Serving, gpu: Gpu) -> StepTimes:
+        """Return step times. Raises: UsageError where it knows none."""
+        ...
+
+
+@dataclass(frozen=True)
+class Found:
+    """All ways that were looked at, the pick first, then the others that meet what is asked, then those that do not.
+
+    `reason` says why the first is picked; `is_pick` is whether there is one.
+    """
+
+    candidates: tuple[Candidate, ...]
+    is_pick: bool
+    reason: str
+
+    @property
+    def pick(self) -> Candidate | None:
+        """The way to take, None where nothing meets what is asked."""
+        return self.candidates[0] if self.is_pick else None
+
+
+def find(
+    model: LanguageModel,
+    wishes: Wishes,
+    estimate: Estimator = RooflineTimes,
+    told: Callable[[int, int, str], None] = lambda done, total, name: None,
+) -> Found:
+    """Return all ways of serving a model, judged; `told` hears how many of them are simulated.
+
+    Raises: UsageError for a traffic that no replica of this model could take, however large.
+    """
+    looked_at = [
+        one
+        for way in ways(model, gpus_of(wishes), wishes.weights, wishes.caches, wishes.max_gpus)
+        if (one := _look_at(way, model, wishes.traffic, estimate)) is not None
+    ]
+    if wishes.traffic is None:
+        ordered = sorted(looked_at, key=lambda one: (bool(one.problem), *_size(one, wishes)))
+        is_any = not ordered[0].problem
+        return Found(tuple(ordered), is_any, "the fewest GPUs that hold it; no traffic was given" if is_any else "")
+    judged = _judge(looked_at, model, wishes, wishes.traffic, estimate, told)
+    ordered = sorted(judged, key=lambda one: _rank(one, wishes))
+    is_pick = ordered[0].replicas is not None
+    return Found(tuple(ordered), is_pick, _reason(ordered, wishes) if is_pick else "")
+
+
+def _look_at(way: Way, model: LanguageModel, traffic: Traffic | None, estimate: Estimator) -> Candidate:
+    """Return a way with its memory, and what one replica of it does at most."""
+    length = traffic.input_tokens + traffic.output_tokens / 2 if traffic else None
+    held = memory(model, way.serving, way.gpu, tokens_per_sequence=length)
+    candidate = Candidate(way.gpu.name, way.serving, held, way.problem)
+    if way.problem:
+        return candidate
+    if not held.fits:
+        return replace(candidate, problem=_misfit(held))
+    if traffic is None:
+        return candidate
+    try:
+        times = estimate(model, way.serving, way.gpu)
+        return replace(candidate, throughput=throughput(times, model, way.serving, held, traffic))
+    except UsageError as problem:
+        return replace(candidate, problem=problem.message)
+
+
+def _misfit(held: Memory) -> str:
+    needed = held.gpu_bytes - held.free_bytes.value
+    largest = max(held.parts, key=lambda part: part.bytes.value)
+    return (
+        f"does not fit: {needed / GIB:,.1f} GiB are needed of {held.gpu_bytes / GIB:,.1f}, "
+        f"{largest.bytes.value / GIB:,.1f} of them for {largest.name}"
+    )
+
+
+def _judge(
+    looked_at: Sequence[Candidate],
+    model: LanguageModel,
+    wishes: Wishes,
+    traffic: Traffic,
+    estimate: Estimator,
+    told: Callable[[int, int, str], None],
+) -> Iterator[Candidate]:
+    """Yield candidates with replicas and costs, those first that can be the cheapest."""
+    yield from (one for one in looked_at if one.throughput is None)
+    possible = sorted((one for one in looked_at if one.throughput), key=lambda one: _bound(one, wishes, traffic))
+    best, simulated = math.inf, 0
+    for one in possible:
+        if simulated >= MOST_SIMULATED or _bound(one, wishes, traffic)[0] > FAR * best:
+            yield replace(one, problem=f"not simulated: it takes {_least_gpus(one, wishes, traffic)} GPUs at least")
+            continue
+        told(simulated, min(MOST_SIMULATED, len(possible)), name_of(one))
+        simulated += 1
+        done = _with_replicas(one, model, wishes, traffic, estimate)
+        best = min(best, _size(done, wishes)[0] if done.replicas else math.inf)
+        yield done
+
+
+def _with_replicas(
+    one: Candidate, model: LanguageModel, wishes: Wishes, traffic: Traffic, estimate: Estimator
+) -> Candidate:
+    """Return a candidate with its replicas and what they cost; with a problem where none are enough."""
+    gpu, full = GPUS[one.gpu], one.throughput
+    assert full is not None, "only what has a throughput is simulated"
+    try:
+        found = replicas(
+            estimate(model, one.serving, gpu),
+            one.serving,
+            one.memory,
+            traffic,
+            wishes.objectives,
+            spare=wishes.spare,
+            error=full.tokens_per_s.high / full.tokens_per_s.value - 1,
+            seed=wishes.seed,
+        )
+    except AnswerIsNo as no:
+        return replace(one, problem=no.message)
+    done = replace(one, replicas=found)
+    per_s = traffic.rate_per_s * tokens_per_request(traffic)
+    tokens = Figure(per_s, per_s, per_s, "asked for")
+    done = replace(done, joules_per_token=joules_per_token(gpu, done.gpus, found.tails_all_up.utilisation, tokens))
+    if not wishes.prices:
+        return done
+    cost = cost_of(found, one.serving.spread.gpus, wishes.prices[one.gpu], traffic)
+    return replace(
+        done,
+        cost_per_hour=cost.per_hour,
+        cost_per_million_tokens=cost.per_million_tokens,
+        cost_per_million_requests=cost.per_million_requests,
+    )
+
+
+def _bound(one: Candidate, wishes: Wishes, traffic: Traffic) -> tuple[float, ...]:
+    """Return the least that a candidate can cost, as `_size` counts."""
+    gpus = _least_gpus(one, wishes, traffic)
+    return gpus * _price(one, wishes), float(one.serving.spread.gpus)
+
+
+def _least_gpus(one: Candidate, wishes: Wishes, traffic: Traffic) -> int:
+    assert one.throughput is not None, "asked of candidates that have one"
+    working = math.ceil(traffic.rate_per_s / one.throughput.requests_per_s.value - 1e-9)
+    return (working + wishes.spare) * one.serving.spread.gpus
+
+
+def _price(one: Candidate, wishes: Wishes) -> float:
+    return (wishes.prices or {}).get(one.gpu, 1.0)
+
+
+def _size(one: Candidate, wishes: Wishes) -> tuple[float, ...]:
+    """Return what a candidate costs: a price per hour, or a number of GPUs; then what breaks at once with one of them."""
+    gpus = one.gpus or one.serving.spread.gpus
+    return gpus * _price(one, wishes), float(one.serving.spread.gpus)
+
+
+def _rank(one: Candidate, wishes: Wishes) -> tuple[float, ...]:
+    """Return by what candidates are ordered: can it be, its cost, the size of a replica, its tails."""
+    if one.replicas is None:
+        return (1.0 if one.throughput else 2.0 if one.memory.fits else 3.0, *_size(one, wishes), 0.0)
+    tails = one.replicas.tails
+    return (0.0, *_size(one, wishes), tails.latency_ms.get(0.99, math.inf))
+
+
+def _reason(ordered: Sequence[Candidate], wishes: Wishes) -> str:
+    """Return why the first is picked, ties explained."""
+    good = [one for one in ordered if one.replicas is not None]
+    what = "costs the least" if wishes.prices else "takes the fewest GPUs"
+    count = f"of {len(good)} ways that meet what is asked" if len(good) > 1 else "the only way that meets what is asked"
+    words = f"{what} {count}" if len(good) > 1 else count
+    ties = [one for one in good[1:] if _size(one, wishes)[0] == _size(good[0], wishes)[0]]
+    if not ties:
+        return words
+    larger = [one for one in ties if one.serving.spread.gpus > good[0].serving.spread.gpus]
+    why = "fewer GPUs are lost with one replica" if len(larger) == len(ties) else "its slowest answers are faster"
+    return f"{words}; {', '.join(map(name_of, ties))} would {'cost' if wishes.prices else 'take'} as much, but {why}"
+
+
+def name_of(one: Candidate) -> str:
+    """Return a candidate in a few words: "H100-SXM-80GB TP2 fp8, KV fp8"."""
+    return f"{one.gpu} {one.serving.spread} {one.serving.weight_type}, KV {one.serving.cache_type}"
+
+
+def misfits(found: Iterable[Candidate]) -> list[Candidate]:
+    """Return the candidates that fail for memory alone, the one that lacks least first."""
+    short = [one for one in found if not one.memory.fits and one.problem.startswith("does not fit")]
+    return sorted(short, key=lambda one: -one.memory.free_bytes.value)
+
+
+def would_fit(model: LanguageModel, wishes: Wishes, found: Iterable[Candidate]) -> Iterator[str]:
+    """Yield which quantisations would fit where the files' own types do not, each on the fewest GPUs."""
+    tokens = wishes.traffic.input_tokens + wishes.traffic.output_tokens if wishes.traffic else 1
+    told: set[str] = set()
+    for one in sorted(misfits(found), key=lambda one: one.serving.spread.gpus):
+        for serving in quantisations_that_fit(model, one.serving, GPUS[one.gpu], tokens=tokens):
+            if serving.weight_type not in told and serving.weight_type != one.serving.weight_type:
+                told.add(serving.weight_type)
+                cache = f" --kv-cache {serving.cache_type}" if serving.cache_type == "fp8" else ""
+                yield f"would fit: --weights {serving.weight_type}{cache}, {serving.spread} of {one.gpu}"
