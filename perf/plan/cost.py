@@ -1,0 +1,81 @@
+"""What a fleet costs and takes: per hour, per million tokens or requests, joules for a token."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tritonsmith.generator.catalog.gpus import Gpu
+from tritonsmith.generator.errors import UsageError
+from tritonsmith.perf.cost import cost_per_million
+from tritonsmith.perf.plan.arrivals import traffic_rate_per_s
+from tritonsmith.perf.plan.core import Figure, Replicas, Traffic
+
+# Shares of the board's limit that GPUs drew, idle and while they generated text in batches of 1 to 128: H100 267-680 W
+# of 700, H200 80 W idle, 517 W at 128 and 593 W at most of 700, B200 452-943 W of 1000.
+# Source: api.serialalice.pt/alice-benchmark (June 2026).
+IDLE, BUSY, LEAST_BUSY, MOST_BUSY = 0.11, 0.74, 0.38, 0.97
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a fleet costs while it answers a traffic all the time, in the currency of its price.
+
+    Tokens are those generated. Ends of intervals are the fleets that the ends of `rate_per_replica` need; a high end is
+    infinite where replicas may be too slow for the objectives, however many there are.
+    """
+
+    per_hour: Figure
+    per_million_tokens: Figure
+    per_million_requests: Figure
+
+
+def cost_of(found: Replicas, gpus_per_replica: int, price_per_gpu_hour: float, traffic: Traffic) -> Cost:
+    """Return what the replicas of a traffic cost, spare ones included, a roll-out's surge not.
+
+    Raises: UsageError for a price of 0 or less.
+    """
+    if price_per_gpu_hour <= 0:
+        raise UsageError(f"a price of {price_per_gpu_hour:g} per GPU and hour is none", hint="give one above 0")
+    rate_per_s = traffic_rate_per_s(traffic)
+    replica_price = gpus_per_replica * price_per_gpu_hour
+    ends = [_total(found, rate_per_s, end) for end in (found.rate_per_replica.high, found.rate_per_replica.low)]
+    source = f"{gpus_per_replica} GPUs a replica at {price_per_gpu_hour:g} per GPU and hour"
+    per_hour = Figure(found.total * replica_price, ends[0] * replica_price, ends[1] * replica_price, source)
+    return Cost(
+        per_hour,
+        _per_million(per_hour, rate_per_s * tokens_per_request(traffic)),
+        _per_million(per_hour, rate_per_s),
+    )
+
+
+def joules_per_token(gpu: Gpu, gpus: int, utilisation: float, tokens_per_s: Figure) -> Figure:
+    """Return what so many GPUs take for a generated token, all of the fleet's tokens being `tokens_per_s`.
+
+    `utilisation` is the share of what they can do at most. Boards only: hosts, fans and losses come on top.
+    """
+    value_w, low_w, high_w = (
+        gpus * gpu.power_w * (IDLE + (busy - IDLE) * min(1.0, utilisation)) for busy in (BUSY, LEAST_BUSY, MOST_BUSY)
+    )
+    source = (
+        f"{gpus} boards of at most {gpu.power_w:g} W, {IDLE:.0%} of that idle, {LEAST_BUSY:.0%}-{MOST_BUSY:.0%} busy"
+    )
+    return Figure(value_w / tokens_per_s.value, low_w / tokens_per_s.high, high_w / tokens_per_s.low, source)
+
+
+def tokens_per_request(traffic: Traffic) -> float:
+    """Return the tokens that an answer has on average."""
+    if traffic.arrivals:
+        return sum(outputs for _, _, outputs in traffic.arrivals) / len(traffic.arrivals)
+    return traffic.output_tokens
+
+
+def _total(found: Replicas, rate_per_s: float, rate_per_replica: float) -> float:
+    if rate_per_replica <= 0:
+        return math.inf
+    return math.ceil(rate_per_s / rate_per_replica - 1e-9) + found.spare
+
+
+def _per_million(per_hour: Figure, rate_per_s: float) -> Figure:
+    values = [cost_per_million(price, rate_per_s) or 0.0 for price in (per_hour.value, per_hour.low, per_hour.high)]
+    return Figure(*values, source=f"{per_hour.source}, {rate_per_s:,.4g} of them a second")
