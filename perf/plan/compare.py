@@ -1,4 +1,4 @@
-"""Ways to serve, side by side: a table, and a drawing of cost against the slowest answers with the limit and the pick."""
+"""Ways to serve, side by side: a table, and a drawing of cost against the slowest answers, the limit, the pick."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _p99(found: Replicas, name: str) -> str:
 
 
 def drawing(plan: Plan) -> str:
-    """Draw what each way costs over its p99, with the spare replicas down and with all up; "" where nothing would do."""
+    """Draw what each way costs over its p99, with the spare replicas down and with all up; "" where none would do."""
     good = [one for one in plan.candidates if one.replicas is not None]
     if not good:
         return ""

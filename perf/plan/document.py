@@ -1,4 +1,4 @@
-"""The document of a plan: what was asked, all ways that were looked at, the pick. Written by rename, validated when read."""
+"""The document of a plan: what was asked, all ways, the pick. Written by rename, validated when read."""
 
 from __future__ import annotations
 

@@ -182,7 +182,7 @@ def _price(one: Candidate, wishes: Wishes) -> float:
 
 
 def _size(one: Candidate, wishes: Wishes) -> tuple[float, ...]:
-    """Return what a candidate costs: a price per hour, or a number of GPUs; then what breaks at once with one of them."""
+    """Return what a candidate costs: a price per hour, or a number of GPUs; then how many are lost with one."""
     gpus = one.gpus or one.serving.spread.gpus
     return gpus * _price(one, wishes), float(one.serving.spread.gpus)
 

@@ -1,4 +1,4 @@
-"""A plan as a person reads it: the answer first, then where memory goes, what a replica does, what it costs, and why."""
+"""A plan as a person reads it: the answer first, then where memory goes, what a replica does, what it costs, why."""
 
 from __future__ import annotations
 
@@ -39,10 +39,8 @@ def plan_text(plan: Plan) -> str:
 def _head(plan: Plan) -> str:
     model = plan.model
     experts = f", {model.experts_per_token} of {model.experts} experts a token" if model.experts else ""
-    lines = [
-        f"{model.name}: {_billions(model.parameters.value)} parameters in {model.weight_type}, "
-        f"{model.layer_count} layers{experts} ({plan.path})"
-    ]
+    size = f"{_billions(model.parameters.value)} parameters in {model.weight_type}, {model.layer_count} layers"
+    lines = [f"{model.name}: {size}{experts} ({plan.path})"]
     if plan.traffic is not None:
         lines.append(f"asked: {asked(plan.traffic)}; {wanted(plan.objectives)}")
     return "\n".join(lines)
@@ -146,7 +144,7 @@ def _tails_text(down: Tails, all_up: Tails, each: tuple[float, float], objective
         values = [significant(one[share]) if share in one else "-" for share in QUANTILES]
         rows.append([name, *values, limit, significant(other[0.99])])
     words = (
-        f"with the spare ones down each answers {significant(each[0])} requests/s, {down.utilisation:.0%} of what it can, "
+        f"with the spare ones down each answers {significant(each[0])}/s, {down.utilisation:.0%} of what it can, "
         f"{down.share_within:.2%} within the limits; all up {significant(each[1])}/s, {all_up.utilisation:.0%}"
     )
     return f"{console.table(header, rows)}\n{words}"
