@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tritonsmith.generator.catalog.releases import EMBEDDED, NEWEST, RELEASES, Release
@@ -17,9 +17,11 @@ from tritonsmith.generator.manifests.launch import Launch, plan_launch
 from tritonsmith.generator.manifests.openai import EXIT_S
 from tritonsmith.generator.manifests.openai import OPENAI_PORT as OPENAI_PORT
 from tritonsmith.generator.manifests.server import PORTS
+from tritonsmith.generator.manifests.sharing.share import WHOLE, resource_of
 from tritonsmith.generator.repository.core import Repository
 from tritonsmith.generator.spec.deploy import Deploy
 from tritonsmith.generator.spec.settings import Hardware, Server
+from tritonsmith.generator.spec.sharing import Sharing
 
 Manifest = dict[str, Any]  # one Kubernetes object, as YAML's data
 MIB = 1 << 20
@@ -44,6 +46,7 @@ class Workload:
     deploy: Deploy
     needs: Needs
     launch: Launch | None = None
+    sharing: Sharing = field(default_factory=Sharing)
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -69,6 +72,12 @@ class Workload:
         Source: lws: pkg/utils/controller/controller_utils.go (CreateHeadlessServiceIfNotExists).
         """
         return self.name if self.needs.nodes == 1 else f"{self.name}-group"
+
+    @property
+    def gpu_resource(self) -> str:
+        """What a pod asks the device plugin for: as `deploy` says it, else the share or slice of `sharing`."""
+        said = self.deploy.gpus.resource
+        return said if said != WHOLE or not self.sharing.is_shared else resource_of(self.sharing)
 
     @property
     def scale_target(self) -> Manifest:
@@ -174,6 +183,7 @@ def plan_workload(repository: Repository) -> Workload:
         deploy=Deploy.model_validate(settings.get("deploy", {})),
         needs=needs_of(repository, hardware, launch),
         launch=launch,
+        sharing=Sharing.model_validate(settings.get("sharing", {})),
     )
 
 

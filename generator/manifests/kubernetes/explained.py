@@ -17,8 +17,11 @@ from tritonsmith.generator.manifests.kubernetes.picker import PICKER_IMAGE, SMAL
 from tritonsmith.generator.manifests.kubernetes.placement import products
 from tritonsmith.generator.manifests.kubernetes.probes import STARTUP_PERIOD_S
 from tritonsmith.generator.manifests.kubernetes.scaling import pod_metric, prometheus_address, quantity
+from tritonsmith.generator.manifests.kubernetes.security import USER
+from tritonsmith.generator.manifests.kubernetes.sharing import is_claimed, share, sharing_commands
 from tritonsmith.generator.manifests.kubernetes.sources import is_fetched
 from tritonsmith.generator.manifests.kubernetes.spill import DEPTH, FRACTION, MOST
+from tritonsmith.generator.manifests.sharing.advice import TRAITS
 
 FILE = "README.md"
 _TEMPLATE = Path(__file__).with_name(f"{FILE}.j2")
@@ -26,6 +29,7 @@ _TEMPLATE = Path(__file__).with_name(f"{FILE}.j2")
 ABOUT = {
     "base/service_account.yaml": "the pods' account; it has no rights, and no token is mounted",
     "base/ranks.yaml": "the scripts that start an engine's ranks",
+    "base/resource_claim_template.yaml": "the GPUs that each pod claims",
     "base/deployment.yaml": "the servers",
     "base/leader_worker_set.yaml": "the servers: a group of pods is one replica",
     "base/service.yaml": "their address, and a headless one for gRPC clients that balance themselves",
@@ -39,6 +43,10 @@ ABOUT = {
     "gateway/route.yaml": "what the gateway lets in, and where it goes",
     "gateway/inference_pool.yaml": "the pods that a prompt may go to",
     "gateway/picker.yaml": "who chooses among them, by prefix, queue and KV cache",
+    "sharing/config_map.yaml": "how the GPU operator is to share GPUs; in its own namespace, by an administrator",
+    "sharing/cluster_policy.patch.yaml": "the patch of its ClusterPolicy that makes it do so",
+    "sharing/device_plugin.config.yaml": "the same for a device plugin without an operator",
+    "sharing/mig_parted.config.yaml": "the slices, for nvidia-mig-parted without an operator",
     "kserve/supports.yaml": "what KServe's pods need beside",
     "kserve/serving_runtime.yaml": "KServe: how it is served",
     "kserve/inference_service.yaml": "KServe: what is served, in place of base, scaling and gateway",
@@ -81,6 +89,9 @@ def explained(workload: Workload, files: Collection[str]) -> dict[str, bytes]:
         # NVIDIA's front end sets itself no limit (uvicorn's timeout_graceful_shutdown), so that the kubelet's holds
         answer_s=workload.drain_s if workload.deploy.openai else workload.exit_s,
         is_group=workload.needs.nodes > 1,
+        sharing_commands=sharing_commands(workload),
+        traits=TRAITS[workload.sharing.mode],
+        user=USER,
         is_fetched=is_fetched(workload),
         by_prefix=routes_by_prefix(workload),
         smallest_block=SMALLEST_BLOCK,
@@ -99,13 +110,18 @@ def prerequisites(workload: Workload) -> Iterator[tuple[str, str]]:
     scalers = {found.by for found in scaled if found is not None}
     yield f"Kubernetes {deploy.kubernetes} or newer, kubectl of 1.21 or newer", "kubectl version"
     yield f"the namespace {deploy.namespace}", f"kubectl create namespace {deploy.namespace}"
-    if workload.needs.gpus:
+    if is_claimed(workload):
+        yield (
+            "NVIDIA's DRA driver with GPUs turned on (gpuResourcesEnabledOverride), not yet supported officially",
+            "kubectl get deviceclass gpu.nvidia.com mig.nvidia.com",
+        )
+    elif workload.needs.gpus:
         on = f" on {' or '.join(products(workload))}" if products(workload) else ""
         yield (
-            f"nodes with {deploy.gpus.resource}{on}, labelled by NVIDIA's GPU operator",
+            f"nodes with {workload.gpu_resource}{on}, labelled by NVIDIA's GPU operator",
             ("kubectl get nodes -L nvidia.com/gpu.product"),
         )
-    if products(workload):
+    if products(workload) and not is_claimed(workload):
         yield (
             (
                 "that label as it is named here: a shared GPU's ends with -SHARED, and MIG's single strategy adds the "
@@ -194,7 +210,11 @@ def numbers(workload: Workload) -> Iterator[Number]:
     if needs.gpus:
         ranks = f"{workload.launch.world_size} ranks / " if workload.launch and needs.nodes > 1 else ""
         of = f"{ranks}{needs.nodes} nodes" if ranks else "what a replica's models name"
-        yield Number(f"GPUs of a pod ({deploy.gpus.resource})", str(needs.gpus), of)
+        yield Number(f"GPUs of a pod ({workload.gpu_resource})", str(needs.gpus), of)
+    found = share(workload)
+    if found is not None and workload.sharing.is_shared:
+        rule = "more is refused" if found.is_enforced else "which nobody enforces"
+        yield Number("GPU memory of a pod", f"{found.memory_bytes // MIB} MiB", f"{found.arithmetic}; {rule}")
     if needs.nodes > 1:
         yield Number("pods of a replica", str(needs.nodes), "ranks / GPUs of a node")
     if deploy.autoscale is not None:

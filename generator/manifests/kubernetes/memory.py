@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 
 from tritonsmith.generator.manifests.kubernetes.core import MIB, Manifest, Workload
+from tritonsmith.generator.manifests.kubernetes.sharing import is_claimed
+from tritonsmith.generator.manifests.sharing.claims import REQUEST
 
 SERVER_MIB = 1024  # tritonserver itself, its pinned pool of 256 MiB included
 PYTHON_MIB = 300  # an interpreter with its imports
@@ -61,12 +63,13 @@ def copies_repository(workload: Workload) -> bool:
 def resources(workload: Workload) -> Manifest:
     """Return the container's requests and limits; no limit on processors, which would only slow bursts down."""
     memory = {"memory": f"{memory_mib(workload)}Mi"}
-    gpus = {workload.deploy.gpus.resource: str(workload.needs.gpus)} if workload.needs.gpus else {}
+    claims = {"claims": [{"name": REQUEST}]} if is_claimed(workload) else {}
+    gpus = {workload.gpu_resource: str(workload.needs.gpus)} if workload.needs.gpus and not claims else {}
     requests = {"cpu": _quantity(cpus(workload)), **memory, **gpus}
     if copies_repository(workload):
         copy = math.ceil(workload.needs.repository_bytes * 1.1 / MIB)
         requests["ephemeral-storage"] = f"{copy + SPARE_DISK_MIB}Mi"
-    return {"requests": requests, "limits": {**memory, **gpus}}
+    return {"requests": requests, "limits": {**memory, **gpus}, **claims}
 
 
 def _quantity(count: float) -> str:

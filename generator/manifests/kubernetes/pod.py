@@ -12,6 +12,7 @@ from tritonsmith.generator.manifests.kubernetes.placement import placement, spre
 from tritonsmith.generator.manifests.kubernetes.probes import probes
 from tritonsmith.generator.manifests.kubernetes.ranks import FOLDER, has_ranks, rank_environment, ranks_argv
 from tritonsmith.generator.manifests.kubernetes.security import account_name, container_security, pod_security
+from tritonsmith.generator.manifests.kubernetes.sharing import brings_shm, pod_claims
 from tritonsmith.generator.manifests.kubernetes.shutdown import lifecycle
 from tritonsmith.generator.manifests.kubernetes.sources import (
     credentials,
@@ -66,7 +67,7 @@ def container(workload: Workload) -> Manifest:
         **probes(workload),
         "lifecycle": lifecycle(workload),
         "securityContext": container_security(),
-        "volumeMounts": [*mounts(workload), *_scratch(), SHM, *_scripts(workload)],
+        "volumeMounts": [*mounts(workload), *_scratch(), *_shm(workload), *_scripts(workload)],
     }
 
 
@@ -84,7 +85,8 @@ def command(workload: Workload) -> list[str]:
 def _pod(workload: Workload, serving: Manifest, waiting: list[Manifest]) -> Manifest:
     fetching = fetch_containers(workload, _variables(HOME), _scratch())
     shm = {"medium": "Memory", "sizeLimit": f"{shm_mib(workload)}Mi"}
-    shared = [{"name": "tmp", "emptyDir": {}}, {"name": "shm", "emptyDir": shm}]
+    shared: list[Manifest] = [{"name": "tmp", "emptyDir": {}}]
+    shared += [] if brings_shm(workload) else [{"name": "shm", "emptyDir": shm}]
     secret = workload.deploy.pull_secret
     if has_ranks(workload):
         shared.append({"name": "ranks", "configMap": {"name": f"{workload.name}-ranks"}})
@@ -98,6 +100,7 @@ def _pod(workload: Workload, serving: Manifest, waiting: list[Manifest]) -> Mani
         **({"initContainers": [*fetching, *waiting]} if fetching or waiting else {}),
         "containers": [serving],
         "volumes": [*volumes(workload), *shared],
+        **pod_claims(workload),
         **placement(workload),
     }
 
@@ -126,6 +129,10 @@ def _variables(values: Mapping[str, str]) -> list[Manifest]:
 
 def _scratch() -> list[Manifest]:
     return [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - the pod's own
+
+
+def _shm(workload: Workload) -> list[Manifest]:
+    return [] if brings_shm(workload) else [SHM]
 
 
 def _scripts(workload: Workload) -> list[Manifest]:

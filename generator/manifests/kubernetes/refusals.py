@@ -8,6 +8,7 @@ from tritonsmith.generator.catalog.releases import NEWEST_WITH_TENSORRT_LLM
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.manifests.kubernetes.core import Workload
 from tritonsmith.generator.manifests.kubernetes.memory import least_mib, shm_mib
+from tritonsmith.generator.manifests.kubernetes.sharing import sharing_refusals
 from tritonsmith.generator.manifests.kubernetes.shutdown import version_of
 from tritonsmith.generator.manifests.kubernetes.sources import is_fetched
 from tritonsmith.generator.manifests.openai import FIRST_RELEASE, only_tokenizer, require_one_process
@@ -61,8 +62,8 @@ def _volume(workload: Workload) -> Iterator[Refusal]:
 
 def _gpus(workload: Workload) -> Iterator[Refusal]:
     needs, launch, hardware = workload.needs, workload.launch, workload.hardware
-    resource = workload.deploy.gpus.resource
-    if needs.gpus > 1 and resource != WHOLE_GPU:
+    resource = workload.gpu_resource
+    if needs.gpus > 1 and resource != WHOLE_GPU and not workload.sharing.is_shared:  # which says so itself
         message = f"a pod needs {needs.gpus} GPUs, and of {resource} a process can use one"
         yield message, f"deploy: {{gpus: {{resource: {WHOLE_GPU}}}}}"
     if launch is None:
@@ -121,4 +122,7 @@ def _front_end(workload: Workload) -> Iterator[Refusal]:
         yield "NVIDIA's OpenAI front end reads tokenizers from files, not from a store", "repository: {fetch: init}"
 
 
-CHECKS: tuple[Callable[[Workload], Iterator[Refusal]], ...] = (_image, _volume, _gpus, _files, _memory, _front_end)
+CHECKS: tuple[Callable[[Workload], Iterator[Refusal]], ...] = (
+    *(_image, _volume, _gpus, sharing_refusals, _files, _memory),
+    _front_end,
+)
