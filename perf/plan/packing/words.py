@@ -1,0 +1,114 @@
+"""A packing as a table with its arithmetic, and as plain data."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tritonsmith.generator import console
+from tritonsmith.perf.plan.packing.core import Card, Fleet, Lying, Packing, Tenant
+from tritonsmith.perf.report.numbers import significant
+
+_GIB = 2**30
+ASSUMED = (
+    "times are bounds for requests that come at random and a GPU that executes one after the other; "
+    "a model on demand is taken to be loaded for every request"
+)
+
+
+def packing_text(packing: Packing, fleet: Fleet) -> str:
+    """Return a table: one row for each model on each GPU, a row of sums where several share one, then the answer."""
+    tenants = {tenant.name: tenant for tenant in fleet.tenants}
+    header = ["GPU", "model", "GiB", "load", "within ms", "limit", ""]
+    rows = [row for card in packing.cards for row in _rows(card, tenants, fleet)]
+    lines = [console.table(header, rows), *_answer(packing, fleet)]
+    return "\n".join(lines)
+
+
+def packing_data(packing: Packing, fleet: Fleet) -> dict[str, Any]:
+    """Return plain data; bytes, seconds, shares of 1."""
+    return {
+        "cards": [_card_data(card) for card in packing.cards],
+        "models": {tenant.name: _model_data(tenant, packing, fleet) for tenant in fleet.tenants},
+        "price_per_hour": packing.price_per_hour,
+        "least_price_per_hour": packing.least_price,
+        "least_cards": packing.least_cards,
+        "is_proven": packing.is_proven,
+        "on_demand": list(packing.on_demand),
+        "most_load": fleet.most_load,
+        "assumed": ASSUMED,
+    }
+
+
+def _rows(card: Card, tenants: dict[str, Tenant], fleet: Fleet) -> list[list[str]]:
+    name = f"{card.kind} {card.number}"
+    rows = [_row(name if not index else "", one, tenants[one.tenant]) for index, one in enumerate(card.lying)]
+    total = f"of {card.memory_bytes / _GIB:.1f}"
+    rows.append(["", "", f"{card.used_bytes / _GIB:.1f}", f"{card.load:.2f}", "", "", f"{total}, {fleet.most_load:g}"])
+    return rows
+
+
+def _row(name: str, one: Lying, tenant: Tenant) -> list[str]:
+    within = "-" if math.isinf(one.within_s) else significant(one.within_s * 1e3)
+    limit = "-" if math.isinf(tenant.limit_s) else f"p{tenant.share * 100:g} {significant(tenant.limit_s * 1e3)}"
+    note = f"on demand, loads in {significant(one.cold_s)} s" if one.is_on_demand else ""
+    load = f"{one.load:.2f}" if one.load else "-"
+    return [name, one.tenant, f"{one.memory_bytes / _GIB:.1f}", load, within, limit, note]
+
+
+def _answer(packing: Packing, fleet: Fleet) -> list[str]:
+    given = sum(kind.count for kind in fleet.kinds)
+    replicas = sum(len(card.lying) for card in packing.cards)
+    count = len(packing.cards)
+    lines = [f"{len(fleet.tenants)} models, {replicas} replicas on {count} of {given} GPUs: {_how_good(packing)}"]
+    if packing.on_demand:
+        names = ", ".join(packing.on_demand)
+        lines.append(f"on demand: {names}; start the server with model control mode explicit and load them by request")
+    return [*lines, ASSUMED]
+
+
+def _how_good(packing: Packing) -> str:
+    if packing.is_proven and packing.least_cards == len(packing.cards):
+        return "none do with fewer"
+    if packing.is_proven:
+        return "none do for less"
+    return f"at least {packing.least_cards} are needed, whether fewer do is not known"
+
+
+def _card_data(card: Card) -> dict[str, Any]:
+    return {
+        "gpu": card.kind,
+        "number": card.number,
+        "memory_bytes": card.memory_bytes,
+        "used_bytes": card.used_bytes,
+        "load": round(card.load, 6),
+        "models": [_lying_data(one) for one in card.lying],
+    }
+
+
+def _lying_data(one: Lying) -> dict[str, Any]:
+    return {
+        "model": one.tenant,
+        "memory_bytes": one.memory_bytes,
+        "load": round(one.load, 6),
+        "within_s": None if math.isinf(one.within_s) else round(one.within_s, 6),
+        "is_on_demand": one.is_on_demand,
+        "cold_s": round(one.cold_s, 6),
+    }
+
+
+def _model_data(tenant: Tenant, packing: Packing, fleet: Fleet) -> dict[str, Any]:
+    places = [(card.kind, card.number) for card in packing.cards for one in card.lying if one.tenant == tenant.name]
+    return {
+        "replicas": len(places),
+        "on": [{"gpu": kind, "number": number} for kind, number in places],
+        "memory": {
+            "value": tenant.memory_bytes.value,
+            "low": tenant.memory_bytes.low,
+            "high": tenant.memory_bytes.high,
+            "source": tenant.memory_bytes.source,
+        },
+        "limit_s": None if math.isinf(tenant.limit_s) else tenant.limit_s,
+        "share": tenant.share,
+        "is_on_demand": tenant.name in packing.on_demand,
+    }

@@ -1,0 +1,142 @@
+"""What may share a GPU, what is loaded on demand, and what is said where nothing fits."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from tritonsmith.generator.errors import AnswerIsNo
+from tritonsmith.perf.plan.core import about, exact
+from tritonsmith.perf.plan.packing import Fleet, Kind, Packing, Tenant, pack
+
+GIB = 1 << 30
+
+
+def tenant(name: str, gib: float, **given: object) -> Tenant:
+    return replace(Tenant(name, exact(gib * GIB, "given")), **given)  # type: ignore[arg-type]
+
+
+def packed(*tenants: Tenant, gpus: int = 4, gib: int = 44, disk: float = 0.0) -> Packing:
+    return pack(Fleet(tenants, (Kind("L40S", gib * GIB, gpus),), disk))
+
+
+def together(packing: Packing) -> list[set[str]]:
+    return [{one.tenant for one in card.lying} for card in packing.cards]
+
+
+def asked(rate_per_s: float, seconds: float, limit_s: float = math.inf) -> dict[str, object]:
+    return {"rate_per_s": rate_per_s, "service_s": {"": seconds}, "limit_s": limit_s}
+
+
+def test_models_that_fit_by_memory_share_a_gpu() -> None:
+    assert together(packed(tenant("a", 20), tenant("b", 24))) == [{"a", "b"}]
+    assert len(packed(tenant("a", 20), tenant("b", 24.1)).cards) == 2
+
+
+def test_the_high_end_of_an_uncertain_size_has_to_fit() -> None:
+    unsure = Tenant("b", about(24 * GIB, 0.1, "estimated"))
+    assert len(packed(tenant("a", 20), unsure).cards) == 2
+
+
+def test_load_adds_up_to_the_most_that_a_gpu_may_be_asked() -> None:
+    half = asked(40, 0.010)
+    assert len(packed(tenant("a", 1, **half), tenant("b", 1, **half)).cards) == 1
+    assert len(packed(tenant("a", 1, **half), tenant("b", 1, **asked(41, 0.010))).cards) == 2
+
+
+def test_a_strict_limit_does_not_share_with_long_requests() -> None:
+    quick = tenant("quick", 1, **asked(10, 0.002, 0.020))
+    assert len(packed(quick, tenant("short", 1, **asked(10, 0.004))).cards) == 1
+    assert len(packed(quick, tenant("long", 1, **asked(1, 0.200))).cards) == 2
+
+
+def test_what_is_promised_is_within_the_limit() -> None:
+    tenants = [tenant(f"m{n}", 2, **asked(20 + n, 0.004, 0.05 + n / 100)) for n in range(12)]
+    limits = {one.name: one.limit_s for one in tenants}
+    lying = [one for card in packed(*tenants).cards for one in card.lying]
+    assert all(one.within_s <= limits[one.tenant] for one in lying)
+
+
+def test_replicas_lie_on_different_gpus() -> None:
+    assert together(packed(tenant("a", 1, replicas=3))) == [{"a"}] * 3
+
+
+def test_a_rate_takes_as_many_replicas_as_it_needs_and_spare_ones_take_none_of_it() -> None:
+    busy = tenant("a", 1, **asked(200, 0.010))
+    assert len(packed(busy).cards) == 3
+    with_spare = packed(replace(busy, spare=1))
+    assert len(with_spare.cards) == 4
+    assert with_spare.cards[0].load == pytest.approx(200 / 3 * 0.010)
+
+
+def test_owners_share_no_gpu_and_who_is_alone_shares_with_nobody() -> None:
+    mine, yours = tenant("a", 1, owner="me"), tenant("b", 1, owner="you")
+    assert together(packed(mine, yours, tenant("c", 1, owner="me"))) == [{"a", "c"}, {"b"}]
+    assert together(packed(tenant("a", 30, is_alone=True), tenant("b", 1))) == [{"a"}, {"b"}]
+
+
+def test_the_cheapest_gpus_are_taken() -> None:
+    kinds = (Kind("H100", 80 * GIB, 4, 3.0), Kind("L4", 22 * GIB, 4, 0.7))
+    small = [tenant(f"m{n}", 10) for n in range(4)]
+    packing = pack(Fleet(tuple(small), kinds))
+    assert [card.kind for card in packing.cards] == ["L4", "L4"]
+    assert [card.kind for card in pack(Fleet((*small, tenant("big", 40)), kinds)).cards] == ["H100"]
+
+
+def test_a_latency_by_gpu_decides_where_a_model_lies() -> None:
+    kinds = (Kind("L4", 22 * GIB, 4, 0.7), Kind("H100", 80 * GIB, 4, 3.0))
+    quick = tenant("quick", 5, rate_per_s=5.0, service_s={"L4": 0.030, "H100": 0.005}, limit_s=0.025)
+    assert [card.kind for card in pack(Fleet((quick,), kinds)).cards] == ["H100"]
+
+
+def test_nothing_is_on_demand_while_everything_fits() -> None:
+    assert packed(tenant("a", 40), tenant("b", 40), gpus=2, disk=2e9).on_demand == ()
+
+
+def test_what_bears_a_cold_load_takes_turns_where_not_everything_fits() -> None:
+    rare = [tenant(f"rare{n}", 20, **asked(0.001, 0.05, 60.0)) for n in range(4)]
+    packing = packed(tenant("hot", 20, **asked(20, 0.01, 0.2)), *rare, gpus=1, disk=2e9)
+    assert packing.on_demand == ("rare0", "rare1", "rare2", "rare3")
+    [card] = packing.cards
+    assert card.used_bytes == 40 * GIB
+    assert all(one.cold_s == pytest.approx(20 * GIB / 2e9) for one in card.lying if one.is_on_demand)
+    assert all(one.within_s <= 60 for one in card.lying)
+
+
+def test_as_few_as_needed_are_on_demand_those_that_are_asked_least() -> None:
+    tenants = [tenant(f"m{n}", 11, **asked(0.001 * (n + 1), 0.05, 120.0)) for n in range(5)]
+    assert packed(*tenants, gpus=1, disk=2e9).on_demand == ("m0", "m1")
+
+
+def test_a_limit_below_its_cold_load_keeps_a_model_resident() -> None:
+    quick = [tenant(f"m{n}", 30, **asked(1, 0.01, 5.0)) for n in range(2)]
+    with pytest.raises(AnswerIsNo, match="1 L40S do not hold everything: m1 left over") as told:
+        packed(*quick, gpus=1, disk=2e9)
+    assert "2 L40S would hold everything" in told.value.hint
+    assert "no model bears" in told.value.hint
+
+
+def test_without_a_disk_rate_it_is_said_what_one_would_allow() -> None:
+    with pytest.raises(AnswerIsNo) as told:
+        packed(tenant("a", 30), tenant("b", 30), gpus=1)
+    assert "disk: 2GB/s" in told.value.hint
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (tenant("a", 45), "45.0 GiB do not fit on one GPU, which has room for 44.0"),
+        (tenant("a", 1, **asked(1, 0.1, 0.1)), "longer than its limit of 100 ms"),
+        (tenant("a", 1, replicas=2, **asked(200, 0.01)), "2 replicas cannot answer 200 requests/s"),
+    ],
+)
+def test_what_fits_nowhere_is_named_with_its_reason(wrong: Tenant, words: str) -> None:
+    with pytest.raises(AnswerIsNo, match=words):
+        packed(wrong)
+
+
+def test_best_fit_alone_is_improved_upon_and_the_optimum_is_proven() -> None:
+    sizes = [0.35, 0.34, 0.31, 0.4, 0.33, 0.27, 0.5, 0.26, 0.24, 0.45, 0.29, 0.26]  # four GPUs, each filled to the brim
+    packing = packed(*(tenant(f"m{n}", size * 100) for n, size in enumerate(sizes)), gib=100, gpus=12)
+    assert len(packing.cards) == 4
+    assert packing.is_proven

@@ -1,0 +1,83 @@
+"""From a fleet's file to what is printed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tritonsmith.generator.errors import AnswerIsNo, SpecError, UsageError
+from tritonsmith.perf.plan.packing.cli import PackOptions, answer
+from tritonsmith.perf.plan.packing.fleet_file import read_fleet
+
+FLEET = """\
+gpus: {l40s: 4}
+disk: 2GB/s
+models:
+  detector: {memory: 6GiB, rate: 40, latency: 12ms, varies: 20%, slo: p99=120ms, replicas: 2}
+  embedder: {memory: 3GiB, rate: 100, latency: 2ms, slo: p99=50ms}
+  ranker: {memory: 20GiB, rate: 5, latency: 30ms}
+  chat: {memory: 30GiB, alone: true}
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "fleet.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_fleet_is_read_with_its_units(tmp_path: Path) -> None:
+    fleet = read_fleet(written(tmp_path, FLEET))
+    [kind] = fleet.kinds
+    assert (kind.name, kind.count, kind.memory_bytes) == ("L40S", 4, (46068 << 20) - (1 << 30))
+    detector = fleet.tenants[0]
+    assert (detector.memory_bytes.value, detector.rate_per_s, detector.replicas) == (6 << 30, 40, 2)
+    assert detector.variation == 0.2
+    assert (detector.service_s, detector.limit_s, detector.share) == ({"": 0.012}, 0.12, 0.99)
+    assert fleet.disk_bytes_per_s == 2e9
+
+
+def test_the_table_ends_with_the_answer(tmp_path: Path) -> None:
+    lines = answer(PackOptions(written(tmp_path, FLEET)), is_json=False).splitlines()
+    assert any(line.startswith("4 models, 5 replicas on 3 of 4 GPUs: none do with fewer") for line in lines)
+    assert lines[-1].startswith("times are bounds")
+
+
+def test_the_document_has_what_the_table_has(tmp_path: Path) -> None:
+    document = json.loads(answer(PackOptions(written(tmp_path, FLEET)), is_json=True))
+    assert document["is_proven"]
+    assert document["models"]["detector"]["replicas"] == 2
+    assert sum(len(card["models"]) for card in document["cards"]) == 5
+    assert all(card["used_bytes"] <= card["memory_bytes"] for card in document["cards"])
+
+
+def test_a_fleet_that_does_not_fit_is_a_no(tmp_path: Path) -> None:
+    path = written(tmp_path, "gpus: {L4: 1}\nmodels: {a: {memory: 20GiB}, b: {memory: 20GiB}}\n")
+    with pytest.raises(AnswerIsNo, match="1 L4 do not hold everything"):
+        answer(PackOptions(path), is_json=False)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("gpus: {X9: 1}\nmodels: {a: {memory: 1GiB}}", "no GPU 'X9'"),
+        ("gpus: {L40S: 1}\nmodels: {a: {memory: 1}}", "number above 0 with a unit"),
+        ("gpus: {L40S: 1}\nmodels: {a: {memory: 1GiB, ratee: 3}}", "Did you mean 'rate'"),
+        ("gpus: {L40S: 1}\nmodels: {a: {memory: 1GiB, rate: 3}}", "a rate needs a latency"),
+        ("gpus: {L40S: 1}\nmodels: {a: {}}", "give one of memory and file"),
+        ("gpus: {L40S: 1}\nmodels: {a: {memory: 1GiB, rate: 1, latency: {H100: 1ms}}}", "latency on 'H100'"),
+        ("gpus: {L40S: 1}\nmodels: {a: {memory: 1GiB, rate: 1, latency: 1ms, slo: p42=1ms}}", "'p42' is nothing"),
+        ("gpus: {L40S: 1}\nreserve: 60GiB\nmodels: {a: {memory: 1GiB}}", "leaves nothing"),
+        ("models: {a: {memory: 1GiB}}", "gpus"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, wrong: str, words: str) -> None:
+    with pytest.raises(SpecError) as told:
+        read_fleet(written(tmp_path, wrong))
+    assert words in str(told.value)
+    assert "fleet.yaml:" in str(told.value)
+
+
+def test_a_file_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no file"):
+        read_fleet(tmp_path / "none.yaml")
