@@ -16,8 +16,8 @@ MOST_LOAD = 0.8  # of a GPU's time: what is asked of it may rise by a quarter be
 class Tenant:
     """A model that is to lie on GPUs beside others.
 
-    A replica has `rate_per_s / (replicas - spare)` requests to answer, since `spare` of them may be lost; `share` of all
-    requests is to be answered within `limit_s`. `service_s` is how long one request keeps a GPU busy, by kind, in the
+    A replica has `rate_per_s / (replicas - spare)` requests to answer, since `spare` of them may be lost; `share` of
+    all requests is to be answered within `limit_s`. `service_s` is how long one request keeps a GPU busy, by kind, in the
     mean; `variation` its standard deviation over that.
     """
 
@@ -44,12 +44,13 @@ class Tenant:
 
 @dataclass(frozen=True)
 class Kind:
-    """GPUs that are alike. `memory_bytes` is what models may take of each; `price_per_hour` is of one."""
+    """GPUs that are alike. `memory_bytes` is what models may take of each, `source` how that comes about."""
 
     name: str
     memory_bytes: int
     count: int
-    price_per_hour: float = 1.0
+    price_per_hour: float = 1.0  # of one
+    source: str = ""
 
 
 @dataclass(frozen=True)

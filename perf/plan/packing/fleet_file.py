@@ -10,18 +10,19 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from tritonsmith.generator.catalog.gpus import gpu_named
+from tritonsmith.generator.catalog.gpus import Gpu, gpu_named
 from tritonsmith.generator.errors import SpecError, UsageError
 from tritonsmith.generator.findings import Finding, error
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.settings import Flag, Settings, read_settings
 from tritonsmith.perf.limits import MEMORY_UNITS_MIB, TIME_UNITS_MS, parse_limit
 from tritonsmith.perf.plan.core import Figure, exact
+from tritonsmith.perf.plan.overheads import driver_part
 from tritonsmith.perf.plan.packing.core import ANY, MOST_LOAD, Fleet, Kind, Tenant
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 # Below 500 MB where nothing is loaded, of which the pool takes 64 MiB; and the kernels of what is loaded.
-# Source: https://github.com/triton-inference-server/server/issues/8368, tritonserver --help (cuda-memory-pool-byte-size)
+# Source: https://github.com/triton-inference-server/server/issues/8368; tritonserver --help: cuda-memory-pool-byte-size
 RESERVE_BYTES = 2**30
 MOST_VARIATION = 2.0
 _QUANTITY = re.compile(r"([0-9]*\.?[0-9]+) ?([A-Za-z]+)(/s)?")
@@ -143,18 +144,37 @@ def _kinds(written: FleetWritten, root: tree.Mapping, findings: list[Finding]) -
     kinds = {}
     for name, given in written.gpus.items():
         try:
-            known = name if given.memory else gpu_named(name).name
-            memory = given.memory or gpu_named(name).memory_bytes
+            kinds[name] = _kind(name, given, written.reserve)
         except UsageError as problem:
-            remedy = f"{problem.hint}; or say its memory: {{{name}: {{count: {given.count}, memory: 48GB}}}}"
-            findings.append(error(problem.message, _place(root, "gpus", name), key=f"gpus.{name}", remedy=remedy))
-            continue
-        left = math.floor(memory - written.reserve)
-        if left <= 0:
-            message = f"a reserve of {written.reserve / 2**30:.1f} GiB leaves nothing of {memory / 2**30:.1f} GiB"
-            findings.append(error(message, _place(root, "gpus", name), key=f"gpus.{name}"))
-        kinds[name] = Kind(known, left, given.count, given.price_per_hour)
+            place = _place(root, "gpus", name)
+            findings.append(error(problem.message, place, key=f"gpus.{name}", remedy=problem.hint))
     return kinds
+
+
+def _kind(name: str, given: GpusWritten, reserve_bytes: float) -> Kind:
+    """Return a kind of GPU with what models may take of it.
+
+    Raises: UsageError for a name that is not known and has no memory, or where nothing is left.
+    """
+    if given.memory:
+        known, total, driver = name, given.memory, 0.0
+    else:
+        gpu = _known_gpu(name)
+        known, total, driver = gpu.name, float(gpu.memory_bytes), driver_part(gpu).bytes.high
+    left = math.floor(total - driver - reserve_bytes)
+    terms = " - ".join(f"{size / 2**30:.2f}" for size in (total, driver, reserve_bytes))
+    source = f"{terms} = {left / 2**30:.2f} GiB: nvidia-smi's total less the driver's less the reserve"
+    if left <= 0:
+        raise UsageError(f"nothing is left for models: {source}", hint="take a larger GPU, or a smaller `reserve`")
+    return Kind(known, left, given.count, given.price_per_hour, source)
+
+
+def _known_gpu(name: str) -> Gpu:
+    try:
+        return gpu_named(name)
+    except UsageError as problem:
+        hint = f"{problem.hint}; or say its memory: {{{name}: {{count: 1, memory: 48GB}}}}"
+        raise UsageError(problem.message, hint=hint) from None
 
 
 def _refuse_unknown_gpus(

@@ -34,7 +34,7 @@ def search(copies: Sequence[Copy], kinds: Sequence[Kind], most_load: float, look
     first = best_fit(copies, kinds, most_load)
     fewest = least_cards(copies, kinds, most_load)
     cheapest = least_price(fewest, kinds)
-    if not first.left_over and first.price_per_hour <= cheapest + _SLACK or len(copies) > MOST_COPIES:
+    if (not first.left_over and first.price_per_hour <= cheapest + _SLACK) or len(copies) > MOST_COPIES:
         return Answer(first, cheapest, fewest)
     descent = _Descent(by_size(copies, kinds, most_load), kinds, most_load, cheapest, looks, first)
     descent.descend(0)

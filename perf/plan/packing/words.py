@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 from tritonsmith.generator import console
@@ -28,6 +29,7 @@ def packing_text(packing: Packing, fleet: Fleet) -> str:
 def packing_data(packing: Packing, fleet: Fleet) -> dict[str, Any]:
     """Return plain data; bytes, seconds, shares of 1."""
     return {
+        "gpus": [asdict(kind) for kind in fleet.kinds],
         "cards": [_card_data(card) for card in packing.cards],
         "models": {tenant.name: _model_data(tenant, packing, fleet) for tenant in fleet.tenants},
         "price_per_hour": packing.price_per_hour,
@@ -64,6 +66,7 @@ def _answer(packing: Packing, fleet: Fleet) -> list[str]:
     if packing.on_demand:
         names = ", ".join(packing.on_demand)
         lines.append(f"on demand: {names}; start the server with model control mode explicit and load them by request")
+    lines += [f"a {kind.name}: {kind.source}" for kind in fleet.kinds if kind.source]
     return [*lines, ASSUMED]
 
 
