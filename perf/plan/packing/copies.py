@@ -16,7 +16,7 @@ GPU_SHARE = 0.1  # a GPU is waited for during milliseconds, the room of those on
 
 @dataclass(frozen=True)
 class Claim:
-    """What a replica takes of a kind of GPU: its time and, on demand, of the time of the room where models take turns."""
+    """What a replica takes of a kind of GPU's time and, on demand, of the room's where models take turns."""
 
     time: Demand
     turn: Demand | None = None

@@ -17,8 +17,8 @@ class Tenant:
     """A model that is to lie on GPUs beside others.
 
     A replica has `rate_per_s / (replicas - spare)` requests to answer, since `spare` of them may be lost; `share` of
-    all requests is to be answered within `limit_s`. `service_s` is how long one request keeps a GPU busy, by kind, in the
-    mean; `variation` its standard deviation over that.
+    all requests is to be answered within `limit_s`. `service_s` is how long one request keeps a GPU busy, by kind, in
+    the mean; `variation` its standard deviation over that.
     """
 
     name: str
