@@ -39,10 +39,11 @@ def ways(
     for gpu in gpus:
         for weight in weights or (model.weight_type,):
             for cache in caches or (cache_of(weight, model, gpu),):
-                barred = bar_of_types(gpu, weight, cache)
+                if barred := bar_of_types(gpu, weight, cache):
+                    yield Way(gpu, Serving(Spread(), weight, cache), barred)
+                    continue
                 for spread in spreads(model, max_gpus):
-                    problem = barred or bar_of_spread(model, gpu, spread, max_gpus)
-                    yield Way(gpu, Serving(spread, weight, cache), problem)
+                    yield Way(gpu, Serving(spread, weight, cache), bar_of_spread(model, gpu, spread, max_gpus))
 
 
 def cache_of(weight: WeightType, model: LanguageModel, gpu: Gpu) -> CacheType:
@@ -88,10 +89,9 @@ def bar_of_spread(model: LanguageModel, gpu: Gpu, spread: Spread, max_gpus: int)
         return f"EP{spread.expert} does not divide {model.experts} experts"
     if 1 < gpu.domain < together:
         return f"{together} GPUs exceed the NVLink domain of {gpu.domain}: sums would cross the network at each layer"
-    if spread.pipeline > 1 and gpu.domain > 1:
-        wider = [size for size in SIZES if together < size <= min(gpu.domain, max_gpus) and not model.heads % size]
-        if wider:
-            return f"stages inside one NVLink domain: TP{wider[0]} answers sooner from as many GPUs"
+    wider = [size for size in SIZES if together < size <= min(gpu.domain, max_gpus) and not model.heads % size]
+    if spread.pipeline > 1 and wider:
+        return "stages inside one NVLink domain: tensor parallelism answers sooner from as many GPUs"
     return ""
 
 

@@ -31,7 +31,7 @@ def make_plan(options: PlanOptions) -> Plan:
     model = read_model(path)
     estimate, source = estimator_of(options, wishes)
     with console.progress(f"planning {model.name}") as shown:
-        found = find(model, wishes, estimate, lambda done, total, name: shown.update(done, f"of {total}: {name}"))
+        found = find(model, wishes, estimate, told=lambda name: shown.update(text=name))
     plan = Plan(
         path=str(path),
         model=model,

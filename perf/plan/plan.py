@@ -60,9 +60,9 @@ def find(
     model: LanguageModel,
     wishes: Wishes,
     estimate: Estimator = RooflineTimes,
-    told: Callable[[int, int, str], None] = lambda done, total, name: None,
+    told: Callable[[str], None] = lambda name: None,
 ) -> Found:
-    """Return all ways of serving a model, judged; `told` hears how many of them are simulated.
+    """Return all ways of serving a model, judged; `told` hears which of them is simulated.
 
     Raises: UsageError for a traffic that no replica of this model could take, however large.
     """
@@ -72,7 +72,9 @@ def find(
         if (one := _look_at(way, model, wishes.traffic, estimate)) is not None
     ]
     if wishes.traffic is None:
-        ordered = sorted(looked_at, key=lambda one: (bool(one.problem), *_size(one, wishes)))
+        ordered = sorted(
+            looked_at, key=lambda one: (bool(one.problem), *_size(one, wishes), one.serving.spread.pipeline)
+        )
         is_any = not ordered[0].problem
         return Found(tuple(ordered), is_any, "the fewest GPUs that hold it; no traffic was given" if is_any else "")
     judged = _judge(looked_at, model, wishes, wishes.traffic, estimate, told)
@@ -114,7 +116,7 @@ def _judge(
     wishes: Wishes,
     traffic: Traffic,
     estimate: Estimator,
-    told: Callable[[int, int, str], None],
+    told: Callable[[str], None],
 ) -> Iterator[Candidate]:
     """Yield candidates with replicas and costs, those first that can be the cheapest."""
     yield from (one for one in looked_at if one.throughput is None)
@@ -124,7 +126,7 @@ def _judge(
         if simulated >= MOST_SIMULATED or _bound(one, wishes, traffic)[0] > FAR * best:
             yield replace(one, problem=f"not simulated: it takes {_least_gpus(one, wishes, traffic)} GPUs at least")
             continue
-        told(simulated, min(MOST_SIMULATED, len(possible)), name_of(one))
+        told(name_of(one))
         simulated += 1
         done = _with_replicas(one, model, wishes, traffic, estimate)
         best = min(best, _size(done, wishes)[0] if done.replicas else math.inf)
@@ -214,10 +216,14 @@ def name_of(one: Candidate) -> str:
     return f"{one.gpu} {one.serving.spread} {one.serving.weight_type}, KV {one.serving.cache_type}"
 
 
+def is_misfit(one: Candidate) -> bool:
+    """Whether memory alone keeps a candidate out."""
+    return not one.memory.fits and one.problem.startswith("does not fit")
+
+
 def misfits(found: Iterable[Candidate]) -> list[Candidate]:
     """Return the candidates that fail for memory alone, the one that lacks least first."""
-    short = [one for one in found if not one.memory.fits and one.problem.startswith("does not fit")]
-    return sorted(short, key=lambda one: -one.memory.free_bytes.value)
+    return sorted(filter(is_misfit, found), key=lambda one: -one.memory.free_bytes.value)
 
 
 def would_fit(model: LanguageModel, wishes: Wishes, found: Iterable[Candidate]) -> Iterator[str]:

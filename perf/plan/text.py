@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tritonsmith.generator import console
 from tritonsmith.perf.plan.confirm import confirming_rates, sweep_command
-from tritonsmith.perf.plan.core import Candidate, Figure, Memory, Objectives, Tails, Traffic
+from tritonsmith.perf.plan.core import Candidate, Figure, Memory, Objectives, Replicas, Tails, Traffic
 from tritonsmith.perf.plan.document import Plan
-from tritonsmith.perf.plan.plan import GIB, misfits, name_of
+from tritonsmith.perf.plan.plan import GIB, is_misfit, misfits, name_of
 from tritonsmith.perf.report.numbers import significant
 
-MOST_OTHERS = 8  # ways beside the pick
+MOST_OTHERS = 8  # ways beside the pick, or reasons
+MOST_NAMES = 10  # of ways that a reason keeps out
 QUANTILES = (0.5, 0.95, 0.99)
 
 
@@ -24,7 +25,7 @@ def plan_text(plan: Plan) -> str:
         blocks.append(memory_text(pick.memory))
         blocks += [block for block in (replica_text(plan, pick), cost_text(pick)) if block]
     elif short := misfits(plan.candidates):
-        blocks.append(f"{name_of(short[0])} lacks the least:\n{memory_text(short[0].memory)}")
+        blocks += [memory_text(short[0].memory)] if all(one.throughput is None for one in plan.candidates) else []
     blocks.append(others_text(plan))
     if plan.notes or plan.times:
         blocks.append("\n".join(([f"times: {plan.times}"] if plan.times else []) + [f"note: {n}" for n in plan.notes]))
@@ -70,12 +71,13 @@ def limits_of(objectives: Objectives) -> Mapping[str, float]:
 
 def no_text(plan: Plan) -> str:
     """Return why nothing is picked, and what would help."""
-    short, slow = misfits(plan.candidates), [one for one in plan.candidates if one.memory.fits and one.problem]
+    slow = [one for one in plan.candidates if one.throughput is not None]
     if slow:
-        lines = [f"NO: nothing meets what is asked; {name_of(slow[0])}: {slow[0].problem}"]
-    else:
-        lines = [f"NO: {short[0].problem}" if short else f"NO: {plan.candidates[0].problem}"]
-    return "\n".join([*lines, *plan.would_fit])
+        hint = "allow more time, or look at faster GPUs, at more for a replica, at --weights in fewer bits"
+        return f"NO: nothing meets what is asked; {name_of(slow[0])}: {slow[0].problem}\n  hint: {hint}"
+    short = misfits(plan.candidates)
+    best = short[0] if short else plan.candidates[0]
+    return "\n  ".join([f"NO: {name_of(best)} {best.problem}", *plan.would_fit])
 
 
 def pick_text(plan: Plan, pick: Candidate) -> str:
@@ -86,10 +88,21 @@ def pick_text(plan: Plan, pick: Candidate) -> str:
         return f"YES: {spread} on {_gpus(spread.gpus, pick.gpu)}, {types}\n  {plan.reason}"
     spare = f", {found.spare} of them may be down" if found.spare else ""
     surge = f"; a roll-out takes {found.surge * spread.gpus} GPUs more while it lasts" if found.surge else ""
-    return (
-        f"YES: {_gpus(pick.gpus, pick.gpu)}: {_replicas(found.total)} of {spread}{spare}, {types}{surge}\n"
-        f"  why: {plan.reason}"
+    lines = [f"YES: {_gpus(pick.gpus, pick.gpu)}: {_replicas(found.total)} of {spread}{spare}, {types}{surge}"]
+    if (ends := replicas_between(plan, found)) is not None:
+        lines.append(f"  80 % between: {ends[0]} and {ends[1] or 'no number of'} replicas; calibrated times narrow it")
+    return "\n".join([*lines, f"  why: {plan.reason}"])
+
+
+def replicas_between(plan: Plan, found: Replicas) -> tuple[int, int] | None:
+    """Return how many replicas the ends of a replica's rate need, 0 where none are enough; None where both agree."""
+    if plan.traffic is None:
+        return None
+    rate = found.rate_per_replica
+    low, high = (
+        math.ceil(plan.traffic.rate_per_s / end - 1e-9) + found.spare if end > 0 else 0 for end in (rate.high, rate.low)
     )
+    return (low, high) if low != high else None
 
 
 def memory_text(memory: Memory) -> str:
@@ -170,23 +183,25 @@ def others_text(plan: Plan) -> str:
     """Return the other ways: those that would do, with their cost; those that would not, with the reason."""
     others = plan.candidates[1:] if plan.is_pick else plan.candidates
     good = [one for one in others if not one.problem]
+    if plan.traffic is None:
+        good = [one for place, one in enumerate(good) if one.gpu not in {other.gpu for other in good[:place]}]
     lines: list[str] = []
     if good:
         lines.append("other ways that would do:")
         lines += [f"  {name_of(one)}: {short_cost(one)}" for one in good[:MOST_OTHERS]]
-        lines += _more(len(good) - MOST_OTHERS)
+        lines += [f"  {words}: --compare shows all" for words in _more(len(good) - MOST_OTHERS)]
     reasons = _by_reason([one for one in others if one.problem])
     if reasons:
         lines.append("not:")
         lines += [f"  {', '.join(names)}: {reason}" for reason, names in reasons[:MOST_OTHERS]]
-        lines += _more(len(reasons) - MOST_OTHERS)
+        lines += [f"  {words} reasons: --compare shows all" for words in _more(len(reasons) - MOST_OTHERS)]
     return "\n".join(lines) or "no other way was looked at"
 
 
 def short_cost(one: Candidate) -> str:
     """Return what a candidate takes: its GPUs, replicas and price."""
     if one.replicas is None:
-        return _gpus(one.serving.spread.gpus, one.gpu)
+        return f"{_gpus(one.serving.spread.gpus, one.gpu)}, {one.memory.kv_tokens.value:,.0f} tokens of KV cache"
     price = f", {significant(one.cost_per_hour.value)} per hour" if one.cost_per_hour else ""
     ttft = one.replicas.tails.ttft_ms.get(0.99, math.nan)
     return f"{one.gpus} GPUs in {_replicas(one.replicas.total)}{price}, TTFT p99 {significant(ttft)} ms"
@@ -199,13 +214,15 @@ def _by_reason(found: Sequence[Candidate]) -> list[tuple[str, list[str]]]:
     for one in found:
         words = [*([one.gpu] if len(kinds) > 1 else []), str(one.serving.spread)]
         words += [one.serving.weight_type] if len(types) > 1 else []
-        reasons.setdefault(one.problem, []).append(" ".join(words))
-    return list(reasons.items())
+        if is_misfit(one):
+            words.append(f"({-one.memory.free_bytes.value / GIB:,.1f} GiB)")
+        reasons.setdefault("lacks memory" if is_misfit(one) else one.problem, []).append(" ".join(words))
+    return [(reason, [*names[:MOST_NAMES], *_more(len(names) - MOST_NAMES)]) for reason, names in reasons.items()]
 
 
 def _more(count: int) -> Iterator[str]:
     if count > 0:
-        yield f"  and {count} more: --compare shows all"
+        yield f"and {count} more"
 
 
 def _cells(figure: Figure) -> list[str]:

@@ -92,7 +92,7 @@ def has_weights(folder: Path) -> bool:
 
 def _settings(plan: Plan, pick: Candidate, folder: Path) -> dict[str, Any]:
     source = Path(plan.path)
-    settings: dict[str, Any] = {"target": "llmapi", "max_batch_size": pick.serving.max_batch_size}
+    settings: dict[str, Any] = {"target": "llmapi", "max_batch_size": rank_batch(pick.serving)}
     if "from" not in _engine(plan, pick.serving, folder):
         home = source if source.is_dir() else source.parent
         if (home / "tokenizer.json").is_file():
@@ -100,6 +100,11 @@ def _settings(plan: Plan, pick: Candidate, folder: Path) -> dict[str, Any]:
         else:
             settings["tokenizer_dir"] = engine_path(plan, pick.serving)
     return {**settings, "llm": llm_arguments(pick.serving)}
+
+
+def rank_batch(serving: Serving) -> int:
+    """Return the batch of LLM's max_batch_size: with attention's data parallelism it is a rank's."""
+    return max(1, serving.max_batch_size // serving.spread.data)
 
 
 def llm_arguments(serving: Serving) -> dict[str, Any]:
