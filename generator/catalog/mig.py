@@ -140,10 +140,10 @@ def mig_profile(gpu: str, name: str) -> MigProfile:
     profiles = MIG.get(known, {})
     if not profiles:
         cut = ", ".join(MIG)
-        raise UsageError(f"a {known} cannot be cut into MIG slices", hint=f"sharing: mps; those that can: {cut}")
+        raise UsageError(f"{known} GPUs cannot be cut into MIG slices", hint=f"sharing: mps; those that can: {cut}")
     if name not in profiles:
-        hint = f"it can be cut into {', '.join(profiles)}"
-        raise UsageError(f"a {known} has no slice {name}.{did_you_mean(name, profiles)}", hint=hint)
+        hint = f"they can be cut into {', '.join(profiles)}"
+        raise UsageError(f"{known} GPUs have no slice {name}.{did_you_mean(name, profiles)}", hint=hint)
     return profiles[name]
 
 

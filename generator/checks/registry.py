@@ -36,6 +36,7 @@ SUBJECTS = (
     "rules.responses",  # TS451
     "rules.instances",  # TS500
     "rules.rate_limiter",  # TS520
+    "rules.sharing",  # TS540
     "rules.ensembles.configuration",  # TS600
     "rules.ensembles.graph",  # TS611
     "rules.ensembles.dependencies",  # TS620

@@ -121,7 +121,7 @@ def _mig(wish: Wish, gpu: Gpu) -> tuple[str, str]:
         return "", "nothing asks for it: no strangers, no promised tail"
     profile = smallest_slice(wish, gpu)
     if gpu.name not in MIG:
-        return "", f"a {gpu.name} cannot be cut"
+        return "", f"{gpu.name} GPUs cannot be cut"
     if profile is None:
         return "", f"no slice of less than a whole {gpu.name} has {_mib(wish.memory_bytes)} and enough processors"
     return f"mig:{profile.name}", ""

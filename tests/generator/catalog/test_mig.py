@@ -92,7 +92,7 @@ def test_a_gpu_without_mig_is_refused_with_what_to_do(gpu: str) -> None:
 
 
 def test_a_slice_of_another_gpu_is_refused_with_those_there_are() -> None:
-    with pytest.raises(UsageError, match=r"has no slice 1g\.18gb\. Did you mean '1g\.10gb'") as refused:
+    with pytest.raises(UsageError, match=r"have no slice 1g\.18gb\. Did you mean '1g\.10gb'") as refused:
         mig_profile("H100-SXM-80GB", "1g.18gb")
     assert "7g.80gb" in (refused.value.hint or "")
 

@@ -169,9 +169,9 @@ def test_from_1_34_pods_may_claim_gpus_and_slices(sharing: dict[str, Any], count
     [
         (WAYS["mps"], {"gpus": 4}, "a pod needs 4 GPUs, and sharing: mps of 4 gives it less than one"),
         (WAYS["mig"], {"gpus": 2}, "a pod needs 2 GPUs, and sharing: mig:1g.10gb gives it less than one"),
-        (WAYS["mig"], {"hardware": {"gpu": "L40S"}}, "a L40S cannot be cut into MIG slices"),
+        (WAYS["mig"], {"hardware": {"gpu": "L40S"}}, "L40S GPUs cannot be cut into MIG slices"),
         (WAYS["mig"], {"hardware": {"gpu": "X1"}}, "no GPU 'X1' is known"),
-        ({"mode": "mig", "profile": "1g.18gb"}, {}, r"a H100-SXM-80GB has no slice 1g\.18gb"),
+        ({"mode": "mig", "profile": "1g.18gb"}, {}, r"H100-SXM-80GB GPUs have no slice 1g\.18gb"),
         (WAYS["mps"], {"claimed": True, "kubernetes": "1.34"}, "a claim is one pod's"),
         (WAYS["time-slicing"], {"claimed": True, "kubernetes": "1.34"}, "shares a GPU between pods"),
         ({}, {"claimed": True, "kubernetes": "1.33"}, r"Kubernetes 1\.33 has no claims"),
