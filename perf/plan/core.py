@@ -84,12 +84,13 @@ class LanguageModel:
     def active_parameters(self) -> float:
         """Parameters that one token is multiplied with, input table excluded as it is only looked up."""
         share = self.experts_per_token / self.experts if self.experts else 0.0
-        return self.parameters.value - self.expert_parameters.value * (1 - share)
+        looked_up = max(0.0, self.embedding_parameters.value - self.vocab_size * self.hidden_size)
+        return self.parameters.value - looked_up - self.expert_parameters.value * (1 - share)
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How one replica is spread over GPUs. `data` is attention's data parallelism, inside one replica, with `expert`."""
+    """How one replica is spread over GPUs. `data` is attention's data parallelism inside a replica, with `expert`."""
 
     tensor: int = 1
     pipeline: int = 1
@@ -129,7 +130,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Memory:
-    """What lies in the memory of the fullest GPU of a replica; `free_bytes` is before the KV cache takes its fraction."""
+    """What lies in the memory of a replica's fullest GPU; `free_bytes` is before the KV cache takes its fraction."""
 
     gpu_bytes: float
     parts: tuple[Part, ...]
@@ -146,7 +147,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Traffic:
-    """What is asked: requests per second and their lengths in tokens; `bursts` 1 is Poisson, above it comes in bursts."""
+    """What is asked: requests per second, their lengths in tokens; `bursts` 1 is Poisson, above it comes in bursts."""
 
     rate_per_s: float
     input_tokens: int
