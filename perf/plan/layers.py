@@ -61,7 +61,7 @@ def first_of(config: JsonObject, *names: str, default: int | None = None) -> int
 
 def read_sizes(config: JsonObject) -> Sizes:
     """Return the shared sizes; what is missing is added to the file's findings."""
-    hidden = first_of(config, "hidden_size", "n_embd")
+    hidden = first_of(config, "hidden_size", "n_embd", "n_embed")
     heads = max(1, first_of(config, "num_attention_heads", "n_head"))
     dense = first_of(config, "intermediate_size_mlp", "intermediate_size", "n_inner", "ffn_dim", default=4 * hidden)
     moe = config.below("moe")  # a checkpoint's or engine's

@@ -9,13 +9,11 @@ from math import ceil, sqrt
 from tritonsmith.generator.catalog.gpus import Gpu
 from tritonsmith.perf.plan.core import CacheType, Figure, LanguageModel, LayerGroup, Memory, Part, Serving, exact
 from tritonsmith.perf.plan.overheads import driver_part, runtime_parts, working_parts
-from tritonsmith.perf.plan.precisions import CACHE_BYTES, WEIGHT_BYTES, can_calculate, is_smaller
+from tritonsmith.perf.plan.precisions import CACHE_BYTES, WEIGHT_BYTES, can_calculate, is_quantised_from
 from tritonsmith.perf.plan.weights import weight_parts
 
 
-def memory(
-    model: LanguageModel, serving: Serving, gpu: Gpu, *, tokens_per_sequence: float | None = None
-) -> Memory:
+def memory(model: LanguageModel, serving: Serving, gpu: Gpu, *, tokens_per_sequence: float | None = None) -> Memory:
     """Return what lies in the memory of the fullest GPU, and how many tokens the KV cache of a replica then holds.
 
     `tokens_per_sequence` is the mean length of a sequence in flight. Layers with a window keep no more than that of
@@ -102,7 +100,7 @@ def quantisations_that_fit(
     """
     found = []
     for weights in sorted(WEIGHT_BYTES, key=lambda kind: -WEIGHT_BYTES[kind]):
-        if not is_smaller(weights, model.weight_type):
+        if not is_quantised_from(weights, model.weight_type):
             continue
         caches: tuple[CacheType, ...] = ("bf16", "fp8") if WEIGHT_BYTES[weights] <= 1 else ("bf16",)
         for cache in caches:

@@ -96,5 +96,7 @@ def type_of(config: JsonObject) -> ModelType:
 def refused(config: JsonObject, key: str, message: str) -> SpecError:
     """Return the error that tells which key of a model is not understood."""
     place = ".".join(part for part in (config.key, key) if part)
-    hint = f"understood are {', '.join(sorted(MODEL_TYPES))}" if key == "model_type" else "plan it by its measured memory"
+    hint = (
+        f"understood are {', '.join(sorted(MODEL_TYPES))}" if key == "model_type" else "plan it by its measured memory"
+    )
     return SpecError(message, where=f"{config.path}: {place}", hint=hint)

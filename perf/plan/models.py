@@ -9,7 +9,6 @@ from pathlib import Path
 from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.inspect.checkpoint import sum_weights
 from tritonsmith.generator.inspect.json_file import JsonObject, read_json
-from tritonsmith.generator.inspect.safetensors_file import Weights
 from tritonsmith.perf.plan.core import Figure, LanguageModel, LayerGroup, exact
 from tritonsmith.perf.plan.layers import Layer, first_of, read_layers, read_sizes
 from tritonsmith.perf.plan.model_types import ModelType, type_of

@@ -39,6 +39,6 @@ def can_calculate(gpu: Gpu, weights: WeightType, cache: CacheType = "fp16") -> b
     return gpu.compute_capability >= max(_LEAST[weights], _LEAST[cache])
 
 
-def is_smaller(weights: WeightType, stored: WeightType) -> bool:
-    """Whether weights can be quantised from a stored type to another: nothing is gained by widening them."""
-    return weights == stored or WEIGHT_BYTES[weights] < WEIGHT_BYTES[stored]
+def is_quantised_from(weights: WeightType, stored: WeightType) -> bool:
+    """Whether weights are quantised from a stored type to another: none are widened, and none to MXFP4 afterwards."""
+    return weights == stored or (weights != "mxfp4" and WEIGHT_BYTES[weights] < WEIGHT_BYTES[stored])

@@ -49,7 +49,9 @@ def stored_type(found: JsonObject, config: JsonObject, folder: Path) -> WeightTy
     written = read_json(beside, beside.name).below("quantization") if is_named_so else config.below("quantization")
     if algorithm := written.text("quant_algo", ""):
         return _algorithm(written, algorithm)
-    quantised = found.below("quantization_config") if "quantization_config" in found else config.below("quantization_config")
+    quantised = (
+        found.below("quantization_config") if "quantization_config" in found else config.below("quantization_config")
+    )
     if quantised.values:
         return _quantised(quantised)
     named = (place.text(key, "") for key in ("dtype", "torch_dtype") for place in (found, config))
