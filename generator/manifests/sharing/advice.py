@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tritonsmith.generator.catalog.gpus import Gpu
 from tritonsmith.generator.catalog.mig import MIB, MIG, MigProfile
-from tritonsmith.generator.spec.sharing import LEAST_SHARES, MOST_MPS_SHARES, Mode
+from tritonsmith.generator.spec.sharing import LEAST_SHARES, MOST_MPS_SHARES, Mode, Sharing
 
-_BUSY = 0.8  # of a GPU's time, all servers together: above it who shares waits for others most of the time
+BUSY = 0.8  # of a GPU's time, all servers together: above it who shares waits for others most of the time
+_IDLE = 0.1
 
 
 @dataclass(frozen=True)
@@ -69,131 +70,147 @@ class Wish:
 
 @dataclass(frozen=True)
 class Advice:
-    """The setting, as a spec says it, why, and why none of the others."""
+    """The setting, why, and why none of those that were looked at before it."""
 
-    sharing: str
+    sharing: Sharing
     reason: str
-    others: tuple[tuple[str, str], ...] = ()
+    others: tuple[tuple[Mode, str], ...] = ()
 
     @property
     def traits(self) -> Traits:
         """What the chosen way is like."""
-        return next(traits for mode, traits in TRAITS.items() if self.sharing.startswith(mode))
+        return TRAITS[self.sharing.mode]
 
 
 def advice(wish: Wish, gpu: Gpu) -> Advice:
     """Return how servers should share a GPU: the first way, of the strictest need first, that nothing speaks against.
 
-    Whoever needs isolation or a tail gets MIG; models of one owner one server; servers that trust one another MPS; what
-    is hardly used time-slicing; else a GPU each.
+    Whoever needs isolation, a tail or an engine's bandwidth gets a MIG slice; models of one owner one server; servers
+    that trust one another MPS; what is hardly used time-slicing; else a GPU each.
     """
-    others: list[tuple[str, str]] = []
-    for mode, judge in _WAYS:
-        setting, objection = judge(wish, gpu)
-        if not objection:
-            return Advice(setting, _reason(mode, wish, gpu, setting), tuple(others))
-        others.append((mode, objection))
-    return Advice("none", _reason("none", wish, gpu, "none"), tuple(others))
-
-
-def _whole(wish: Wish, gpu: Gpu) -> tuple[str, str]:
     if wish.gpus > 1:
-        return "none", ""
+        return Advice(
+            Sharing(), f"a server needs {wish.gpus} GPUs, and no engine spans shares: they do not reach others"
+        )
     if wish.servers == 1:
-        return "none", ""
-    return "none", "a GPU each costs most: the others are looked at first"
+        return Advice(Sharing(), "there is nobody to share with")
+    others: list[tuple[Mode, str]] = []
+    for judge in (_mig, _instances, _mps, _time_slicing):
+        sharing, reason = judge(wish, gpu)
+        if sharing is not None:
+            return Advice(sharing, reason, tuple(others))
+        others.append((_MODES[judge], reason))
+    return Advice(Sharing(), "every way of sharing has something against it", tuple(others))
 
 
-def _instances(wish: Wish, gpu: Gpu) -> tuple[str, str]:
-    if not wish.is_one_repository:
-        return "", "the models are not one server's"
-    if wish.has_strangers:
-        return "", "one process keeps nobody apart"
-    if wish.memory_bytes * wish.servers > gpu.memory_bytes:
-        return "", f"{_mib(wish.memory_bytes * wish.servers)} are more than the GPU's {_mib(gpu.memory_bytes)}"
-    if wish.load * wish.servers > _BUSY:
-        return "", _too_busy(wish)
-    return "instances", ""
+_Judged = tuple[Sharing | None, str]  # the setting and its reason, or None and what speaks against it
 
 
-def _mig(wish: Wish, gpu: Gpu) -> tuple[str, str]:
-    if not (wish.has_strangers or wish.has_tail or wish.is_llm):
-        return "", "nothing asks for it: no strangers, no promised tail"
-    profile = smallest_slice(wish, gpu)
+def _mig(wish: Wish, gpu: Gpu) -> _Judged:
+    needs = {
+        "they belong to strangers": wish.has_strangers,
+        "a tail is promised": wish.has_tail,
+        "engines live by the memory's bandwidth": wish.is_llm,
+    }
+    asked = " and ".join(words for words, is_so in needs.items() if is_so)
+    if not asked:
+        return None, "nothing asks for it: no strangers, no promised tail, no engine"
     if gpu.name not in MIG:
-        return "", f"{gpu.name} GPUs cannot be cut"
+        return None, f"{gpu.name} GPUs cannot be cut"
+    profile = smallest_slice(wish, gpu)
     if profile is None:
-        return "", f"no slice of less than a whole {gpu.name} has {_mib(wish.memory_bytes)} and enough processors"
-    return f"mig:{profile.name}", ""
+        return (
+            None,
+            f"no part of a {gpu.name} has {_mib(wish.memory_bytes)} and processors for {wish.load:.0%} of its load",
+        )
+    sharing = Sharing(mode="mig", profile=profile.name)
+    return sharing, f"{asked}; of {profile.name}, the smallest that does, a GPU has {profile.most}"
 
 
-def _mps(wish: Wish, gpu: Gpu) -> tuple[str, str]:
-    fit = int(gpu.memory_bytes // max(wish.memory_bytes, 1))
+def _instances(wish: Wish, gpu: Gpu) -> _Judged:
+    if not wish.is_one_repository:
+        return None, "the models are not one server's"
     if wish.has_strangers:
-        return "", "a fault of one client can end the others"
-    if fit < LEAST_SHARES:
-        return "", f"two of {_mib(wish.memory_bytes)} are more than the GPU's {_mib(gpu.memory_bytes)}"
-    if wish.load * LEAST_SHARES > _BUSY:
-        return "", _too_busy(wish)
-    if wish.load * wish.servers < _BUSY / 8 and not wish.has_tail and not wish.is_llm:
-        return "", "so little is asked that turns do"
-    by_load = int(_BUSY / wish.load) if wish.load else fit
-    return f"mps of {max(LEAST_SHARES, min(fit, by_load, wish.servers, MOST_MPS_SHARES))}", ""
-
-
-def _time_slicing(wish: Wish, gpu: Gpu) -> tuple[str, str]:
-    if wish.has_strangers:
-        return "", "it keeps nobody apart"
+        return None, "one process keeps nobody apart"
     if wish.is_llm:
-        return "", "an engine takes nine tenths of the memory that is free, and leaves the next nothing"
+        return None, _HUNGER
+    if wish.memory_bytes * wish.servers > gpu.memory_bytes:
+        return None, f"{_mib(wish.memory_bytes * wish.servers)} are more than the GPU's {_mib(gpu.memory_bytes)}"
+    if wish.load * wish.servers > BUSY:
+        return None, _too_busy(wish, wish.servers)
+    return Sharing(mode="instances"), f"one owner, {_busy(wish, wish.servers)}: one server batches for all"
+
+
+def _mps(wish: Wish, gpu: Gpu) -> _Judged:
+    if wish.has_strangers:
+        return None, "a fault of one client can end the others"
+    if wish.is_llm:
+        return None, "engines live by the memory's bandwidth, which it does not part"
+    count, objection = _shares(wish, gpu)
+    if objection:
+        return None, objection
+    if wish.load * wish.servers < _IDLE and not wish.has_tail:
+        return None, "so little is asked that turns do, and it is experimental"
+    count = min(count, MOST_MPS_SHARES)
+    return Sharing(mode="mps", replicas=count), f"they trust one another, {_busy(wish, count)}, {_room(wish)}"
+
+
+def _time_slicing(wish: Wish, gpu: Gpu) -> _Judged:
+    if wish.has_strangers:
+        return None, "it keeps nobody apart"
+    if wish.is_llm:
+        return None, _HUNGER
     if wish.has_tail:
-        return "", "a promised tail does not survive others' turns"
-    fit = int(gpu.memory_bytes // max(wish.memory_bytes, 1))
-    if fit < LEAST_SHARES:
-        return "", f"two of {_mib(wish.memory_bytes)} are more than the GPU's {_mib(gpu.memory_bytes)}"
-    if wish.load * LEAST_SHARES > _BUSY:
-        return "", _too_busy(wish)
-    return f"time-slicing of {max(LEAST_SHARES, min(fit, wish.servers))}", ""
+        return None, "a promised tail does not survive others' turns"
+    count, objection = _shares(wish, gpu)
+    if objection:
+        return None, objection
+    sharing = Sharing(mode="time-slicing", replicas=count)
+    return sharing, f"{_busy(wish, count)}, {_room(wish)}, and no tail is promised"
 
 
-_WAYS = (("none", _whole), ("instances", _instances), ("mig", _mig), ("mps", _mps), ("time-slicing", _time_slicing))
+_HUNGER = "an engine takes nine tenths of the memory that is free, and leaves the next nothing"
+_MODES: Mapping[Callable[[Wish, Gpu], _Judged], Mode] = {
+    _mig: "mig",
+    _instances: "instances",
+    _mps: "mps",
+    _time_slicing: "time-slicing",
+}
 
 
 def smallest_slice(wish: Wish, gpu: Gpu) -> MigProfile | None:
-    """Return the smallest slice, of which a GPU has two at least, with a server's memory and processors for its load.
-
-    Of two with as much memory the one with more processors fits less often, and the one that fits more often is taken.
-    """
+    """Return the slice of which a GPU has most, two at least, with a server's memory and processors for its load."""
     enough = [
         profile
         for profile in MIG.get(gpu.name, {}).values()
         if profile.most >= LEAST_SHARES and profile.memory_bytes >= wish.memory_bytes
-        if profile.compute_share * _BUSY >= wish.load
+        if profile.compute_share * BUSY >= wish.load
     ]
     return min(enough, key=lambda profile: (-profile.most, profile.memory, profile.compute), default=None)
 
 
-def _reason(mode: Mode, wish: Wish, gpu: Gpu, setting: str) -> str:
-    if mode == "none" and wish.gpus > 1:
-        return f"a server needs {wish.gpus} GPUs, and no engine spans shares: they do not reach each other"
-    if mode == "none":
-        return "there is nobody to share with" if wish.servers == 1 else "nothing else will do"
-    if mode == "mig":
-        needs = {"strangers share it": wish.has_strangers, "a tail is promised": wish.has_tail}
-        asked = " and ".join(word for word, is_so in needs.items() if is_so)
-        asked = asked or "an engine takes nine tenths of the memory that it sees"
-        return f"{asked}; {setting.removeprefix('mig:')} is the smallest slice with {_mib(wish.memory_bytes)}"
-    busy = f"together they are busy for {min(wish.load * wish.servers, 1):.0%} of the time"
-    return {
-        "instances": f"one owner, and {busy}: one server batches for all",
-        "mps": f"they trust one another, each has room for {_mib(wish.memory_bytes)}, and {busy}",
-        "time-slicing": f"{busy}, and no tail is promised",
-    }[mode]
+def _shares(wish: Wish, gpu: Gpu) -> tuple[int, str]:
+    """Return how many servers share a GPU: as many as fit by memory and by load; 0 and why where two do not."""
+    by_memory = int(gpu.memory_bytes // wish.memory_bytes) if wish.memory_bytes else wish.servers
+    by_load = int(BUSY / wish.load) if wish.load else wish.servers
+    if by_memory < LEAST_SHARES:
+        return 0, f"two of {_mib(wish.memory_bytes)} are more than the GPU's {_mib(gpu.memory_bytes)}"
+    if by_load < LEAST_SHARES:
+        return 0, _too_busy(wish, LEAST_SHARES)
+    return max(LEAST_SHARES, min(by_memory, by_load, wish.servers)), ""
 
 
-def _too_busy(wish: Wish) -> str:
-    return f"each is busy for {wish.load:.0%} of a GPU's time: who shares would wait most of it"
+def _busy(wish: Wish, count: int) -> str:
+    return f"{count} are busy for {wish.load * count:.0%} of a GPU's time"
+
+
+def _too_busy(wish: Wish, count: int) -> str:
+    return f"{_busy(wish, count)}, and above {BUSY:.0%} they mostly wait for each other"
+
+
+def _room(wish: Wish) -> str:
+    return f"each has room for {_mib(wish.memory_bytes)}"
 
 
 def _mib(size: float) -> str:
-    return f"{size / MIB:,.0f} MiB".replace(",", " ")
+    return f"{size / MIB:.0f} MiB"

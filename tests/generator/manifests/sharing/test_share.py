@@ -60,7 +60,7 @@ def test_engines_that_take_turns_fit_together_with_the_fraction_of_their_share(c
     resident = 6 * GB
     fraction = kv_fraction(share, resident)
     assert 0 < fraction < 1 / count
-    free = H100.memory_bytes
+    free = float(H100.memory_bytes)
     for _ in range(count):  # each takes its part of what it finds free, the weights being there
         free -= resident
         assert free > 0
