@@ -22,7 +22,7 @@ from tritonsmith.perf.simulate.from_sweep import times_in
 from tritonsmith.perf.simulate.predict import Question, system_of
 from tritonsmith.perf.statistics import median, relative_spread
 
-REQUESTS = 10_000  # of one simulation: 90 beyond a p99
+REQUESTS = 5_000  # of one simulation: 45 beyond a p99
 LEAST_ERROR = 0.03  # of execution times from a sweep: what an execution takes besides is not in them
 KEEPS_UP = 0.97  # of the time that instances may be busy where no latency is asked for
 MOST = 4096  # instances, or replicas

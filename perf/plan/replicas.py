@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.perf.plan.arrivals import traffic_rate_per_s
 from tritonsmith.perf.plan.core import Figure, Memory, Objectives, Replicas, Serving, StepTimes, Traffic
-from tritonsmith.perf.plan.replica import Replica, highest_rate, most_per_s, tails_at
+from tritonsmith.perf.plan.replica import TOLERANCE, Replica, highest_rate, most_per_s, tails_at
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ def replicas(
     working = math.ceil(rate_per_s / highest - 1e-9)
     down = tails_at(replica, traffic, objectives, rate_per_s / working, most, seed)
     while down.share_within < objectives.share:  # a lower rate met a worse moment
+        highest = rate_per_s / working * (1 - TOLERANCE)
         working += 1
         down = tails_at(replica, traffic, objectives, rate_per_s / working, most, seed)
     all_up = tails_at(replica, traffic, objectives, rate_per_s / (working + spare), most, seed) if spare else down

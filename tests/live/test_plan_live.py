@@ -47,7 +47,7 @@ def calibrate(server: Server, folder: Path) -> Sweep:
 
 def test_one_sweep_says_how_many_instances_loads_need(write_model: Callable[..., Path], tmp_path: Path) -> None:
     write_model(tmp_path / "models", "waiting", WAITING)
-    with embedded_server(tmp_path / "models", ServerOptions(allow_metrics=False)) as server:
+    with embedded_server(tmp_path / "models", ServerOptions(allow_metrics=False, exit_timeout_secs=1)) as server:
         sweep = calibrate(server, tmp_path / "sweep")
         configs = ready_configs(server.control)
         for needed, load in LOADS.items():
@@ -60,7 +60,7 @@ def test_one_sweep_says_how_many_instances_loads_need(write_model: Callable[...,
                 "waiting",
                 server.grpc_url,
                 Load("request_rate", rate_per_s),
-                window_ms=500,
+                window_ms=400,
                 input_data=tmp_path / "sweep" / "input.json",
             )
             profile = run_analyzer(find_analyzer(), task, tmp_path).profile

@@ -1,5 +1,6 @@
 """A traffic split over regions: who is served where, and what the loss of a region does."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import pytest
@@ -30,6 +31,14 @@ class Linear:
 
 
 REPLICA = Replica(Linear(), Serving(Spread(), "bf16", "bf16", max_batch_size=8, max_num_tokens=1000), 10_000)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_requests() -> Iterator[None]:
+    """Simulate fewer requests than usual: what is tested here does not hang on the last per cent."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tritonsmith.perf.plan.replica.REQUESTS", 2000)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,12 @@ class Linear:
 REPLICA = Replica(Linear(), SERVING, 10_000)
 
 
+@pytest.fixture(autouse=True)
+def few_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulate fewer requests than usual: what is tested here does not hang on the last per cent."""
+    monkeypatch.setattr("tritonsmith.perf.plan.replica.REQUESTS", 2000)
+
+
 def test_a_full_replica_does_what_its_steps_allow() -> None:
     # of 8 sequences each begins with a step that reads, in which the other seven go on, and has 49 more steps
     by_hand = 8 / (8 * (0.010 + 0.010 + 0.006) + (49 - 7) * 0.018)
@@ -60,7 +66,7 @@ def test_replicas_keep_to_the_objectives_with_the_spare_one_down() -> None:
     found = replicas(Linear(), SERVING, ROOM, TRAFFIC, Objectives(ttft_ms=200, tpot_ms=22))
     assert found.working == math.ceil(20 / found.rate_per_replica.value)
     assert (found.spare, found.surge, found.total) == (1, 0, found.working + 1)
-    assert found.tails.share_within >= 0.985  # simulated anew, at a lower rate
+    assert found.tails.share_within >= 0.99
     assert found.tails_all_up.ttft_ms[0.99] <= found.tails.ttft_ms[0.99] <= 200
     assert found.tails_all_up.utilisation < found.tails.utilisation < 1
 
