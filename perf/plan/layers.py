@@ -29,7 +29,7 @@ STATE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer. `parameters` are those that every token is multiplied with, `expert_parameters` the routed experts'."""
+    """One layer: what every token is multiplied with is in `parameters`, routed experts in `expert_parameters`."""
 
     kept: LayerGroup
     parameters: int

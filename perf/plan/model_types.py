@@ -44,7 +44,8 @@ MODEL_TYPES = {
     "opt": ModelType(matrices=2, is_tied=True, positions="max_position_embeddings"),
 }
 
-# A checkpoint's or engine's `architecture` as Hugging Face's type. Source: TensorRT-LLM: models/__init__.py (MODEL_MAP).
+# A checkpoint's or engine's `architecture` as Hugging Face's type.
+# Source: TensorRT-LLM: models/__init__.py (MODEL_MAP).
 ARCHITECTURES = {
     "LlamaForCausalLM": "llama",
     "MistralForCausalLM": "mistral",
@@ -96,7 +97,7 @@ def type_of(config: JsonObject) -> ModelType:
 def refused(config: JsonObject, key: str, message: str) -> SpecError:
     """Return the error that tells which key of a model is not understood."""
     place = ".".join(part for part in (config.key, key) if part)
-    hint = (
-        f"understood are {', '.join(sorted(MODEL_TYPES))}" if key == "model_type" else "plan it by its measured memory"
-    )
+    hint = "a fleet (plan --pack) takes its measured memory instead"
+    if key == "model_type":
+        hint = f"understood are {', '.join(sorted(MODEL_TYPES))}"
     return SpecError(message, where=f"{config.path}: {place}", hint=hint)

@@ -63,7 +63,7 @@ def _body(model: LanguageModel, serving: Serving) -> Part:
 
 
 def _copied(model: LanguageModel, tensor: int) -> float:
-    """Return the parameters that a GPU holds beyond its part: keys' and values' heads fewer than GPUs, MLA's latents."""
+    """Return what a GPU holds beyond its part: heads of keys and values where they are too few, MLA's latents."""
     beyond = 0.0
     for group in model.layers:
         if group.attention == "mla":
