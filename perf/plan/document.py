@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from tritonsmith.perf.documents import Kind
 from tritonsmith.perf.plan.core import Candidate, LanguageModel, Objectives, Traffic
@@ -22,6 +22,8 @@ class Plan:
     `prices` are per GPU and hour; `spare` replicas may be down. `path` is where the model was read, `times` what the
     durations of steps follow from, `would_fit` what would make the model fit where it does not.
     """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"ser_json_inf_nan": "strings"}  # an interval may have no end
 
     path: str
     model: LanguageModel

@@ -1,0 +1,101 @@
+"""The pick: the cheapest way that meets what is asked, the others with their reasons."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.perf.plan.small_models import DENSE, LARGE, quick, write_config
+from tritonsmith.perf.plan.core import LanguageModel, Objectives, Traffic
+from tritonsmith.perf.plan.models import read_model
+from tritonsmith.perf.plan.options import Wishes
+from tritonsmith.perf.plan.plan import Found, find, would_fit
+
+TRAFFIC = Traffic(20, 200, 20)
+WISHES = Wishes(("H100-SXM-80GB",), TRAFFIC, Objectives(ttft_ms=500))
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> LanguageModel:
+    return read_model(write_config(tmp_path, DENSE))
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> LanguageModel:
+    return read_model(write_config(tmp_path, LARGE))
+
+
+def gpus_of(found: Found) -> list[int]:
+    return [one.gpus for one in found.candidates if one.replicas]
+
+
+def test_the_pick_takes_the_fewest_gpus_of_all_that_meet_what_is_asked(small: LanguageModel) -> None:
+    found = find(small, WISHES, quick)
+    assert found.pick is not None
+    assert found.pick.gpus == min(gpus_of(found))
+    assert gpus_of(found) == sorted(gpus_of(found))
+    assert found.pick.serving.spread.gpus == 1  # of ways that cost as much, that with the smallest replica
+    assert "the fewest GPUs" in found.reason
+
+
+def test_prices_decide_between_gpus(small: LanguageModel) -> None:
+    both = replace(WISHES, gpus=("H100-SXM-80GB", "L40S"), max_gpus=1)
+    cheap_l40s = find(small, replace(both, prices={"H100-SXM-80GB": 3.0, "L40S": 1.0}), quick)
+    cheap_h100 = find(small, replace(both, prices={"H100-SXM-80GB": 1.0, "L40S": 3.0}), quick)
+    assert cheap_l40s.pick is not None and cheap_l40s.pick.gpu == "L40S"
+    assert cheap_h100.pick is not None and cheap_h100.pick.gpu == "H100-SXM-80GB"
+    assert cheap_h100.pick.cost_per_hour is not None
+    assert cheap_h100.pick.cost_per_hour.value == cheap_h100.pick.gpus * 1.0
+    tokens_per_hour = TRAFFIC.rate_per_s * TRAFFIC.output_tokens * 3600
+    assert cheap_h100.pick.cost_per_million_tokens is not None
+    assert cheap_h100.pick.cost_per_million_tokens.value == pytest.approx(cheap_h100.pick.gpus * 1e6 / tokens_per_hour)
+
+
+def test_a_tie_is_told_with_what_decided_it(small: LanguageModel) -> None:
+    idle = replace(WISHES, traffic=replace(TRAFFIC, rate_per_s=0.1), gpus=("H100-SXM-80GB", "H200-SXM-141GB"))
+    reason = find(small, replace(idle, max_gpus=1), quick).reason
+    assert "would take as much, but its slowest answers are faster" in reason
+
+
+def test_a_spare_replica_is_on_top_of_those_that_answer(small: LanguageModel) -> None:
+    with_spare, without = (find(small, replace(WISHES, spare=spare), quick).pick for spare in (1, 0))
+    assert with_spare is not None and with_spare.replicas is not None
+    assert without is not None and without.replicas is not None
+    assert with_spare.replicas.total == without.replicas.total + 1
+
+
+def test_a_model_that_does_not_fit_says_what_lacks_and_what_would_fit(large: LanguageModel) -> None:
+    wishes = replace(WISHES, max_gpus=1)
+    found = find(large, wishes, quick)
+    assert found.pick is None
+    (only,) = found.candidates
+    assert only.problem.startswith("does not fit: 13")
+    hints = list(would_fit(large, wishes, found.candidates))
+    assert any(hint.startswith("would fit: --weights int4") for hint in hints)
+    assert find(large, replace(wishes, weights=("int4",)), quick).pick is not None
+
+
+def test_objectives_that_no_replica_meets_are_a_no_with_the_time(small: LanguageModel) -> None:
+    found = find(small, replace(WISHES, objectives=Objectives(tpot_ms=1), max_gpus=2), quick)
+    assert not found.is_pick
+    assert all("TPOT" in one.problem and "exceeds 1 ms" in one.problem for one in found.candidates if one.throughput)
+
+
+def test_without_a_traffic_the_fewest_gpus_that_hold_the_model_are_told(large: LanguageModel) -> None:
+    found = find(large, Wishes(("L4", "H100-SXM-80GB"), None, Objectives()), quick)
+    assert found.pick is not None
+    assert (found.pick.gpu, found.pick.serving.spread.tensor) == ("H100-SXM-80GB", 2)
+    assert found.pick.replicas is None
+
+
+def test_what_can_only_cost_much_more_is_not_simulated_but_said(small: LanguageModel) -> None:
+    told: list[str] = []
+    found = find(small, replace(WISHES, traffic=replace(TRAFFIC, rate_per_s=1)), quick, told.append)
+    skipped = [one for one in found.candidates if "not simulated" in one.problem]
+    assert {one.serving.spread.tensor for one in skipped} == {4, 8}
+    assert len(told) == len(gpus_of(found))
+
+
+def test_the_same_question_has_the_same_answer(small: LanguageModel) -> None:
+    wishes = replace(WISHES, max_gpus=1)
+    assert find(small, wishes, quick) == find(small, wishes, quick)

@@ -1,0 +1,132 @@
+"""The verb from end to end: a model and its traffic in, an answer, a document, a page and a spec out."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.perf.plan.small_models import DENSE, LARGE, write_config
+from tritonsmith.ensembles.build import build_repository
+from tritonsmith.generator.cli import cli as command_line
+from tritonsmith.generator.errors import AnswerIsNo
+from tritonsmith.perf.plan import cli
+from tritonsmith.perf.plan.compare import HEADER, compare_text, drawing
+from tritonsmith.perf.plan.core import Figure
+from tritonsmith.perf.plan.document import PLANS, Plan
+from tritonsmith.perf.plan.page import render_page
+from tritonsmith.perf.plan.text import plan_text
+from tritonsmith.perf.report.documents import report_on
+
+ASKED = ("--gpu", "H100-SXM-80GB", "--rate", "20", "--input", "256", "--output", "32", "--max-gpus", "2")
+
+
+def run(*words: object) -> int:
+    """Run the command line and return its exit status."""
+    try:
+        command_line.main(list(map(str, words)), prog_name="tritonsmith", standalone_mode=False)
+    except AnswerIsNo as no:
+        return no.exit_code
+    return 0
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """A plan, made once."""
+    folder = tmp_path_factory.mktemp("plan")
+    options = cli.PlanOptions(
+        model=write_config(folder, DENSE),
+        gpus=("H100-SXM-80GB",),
+        rate=20.0,
+        input=256,
+        output=32,
+        slo=("ttft=500ms,tpot=50ms",),
+        prices=("2.5",),
+        max_gpus=2,
+        folder=folder / "plan",
+    )
+    made = cli.make_plan(options)
+    assert PLANS.read(folder / "plan") == made
+    return made
+
+
+def test_from_a_model_to_a_spec_that_build_accepts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, spec = write_config(tmp_path / "model", DENSE), tmp_path / "out" / "tritonsmith.yaml"
+    slo = ("--slo", "ttft=500ms,tpot=50ms")
+    assert run("plan", config, *ASKED, *slo, "--write", spec, "--compare", "--into", tmp_path / "plan") == 0
+    answer = capsys.readouterr().out
+    assert "YES: 2 H100-SXM-80GB: 2 replicas of TP1, 1 of them may be down" in answer
+    assert "tritonsmith sweep chat" in answer
+    assert (tmp_path / "plan" / "plan.html").read_text().startswith("<!doctype html>")
+    assert build_repository(spec, tmp_path / "repository").report
+
+
+def test_a_model_that_does_not_fit_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write_config(tmp_path, LARGE)
+    assert run("plan", config, *ASKED, "--gpu", "L4", "--into", tmp_path / "plan", "--write", tmp_path / "spec") == 0
+    (tmp_path / "spec").unlink()
+    small = ("--gpu", "L4", "--max-gpus", "1", "--into", tmp_path / "plan", "--write", tmp_path / "spec")
+    assert run("plan", config, *small) == 1
+    answer = capsys.readouterr().out
+    assert "NO: L4 TP1 bf16, KV bf16 does not fit: 13" in answer
+    assert "lacking" in answer
+    assert not (tmp_path / "spec").exists()
+
+
+def test_the_document_is_what_json_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write_config(tmp_path, DENSE)
+    assert run("plan", config, "--gpu", "L4", "--json", "--into", tmp_path / "plan") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((tmp_path / "plan" / "plan.json").read_text())
+    assert printed["schema"] == "tritonsmith.plan/1"
+    assert {part["name"] for part in printed["candidates"][0]["memory"]["parts"]} >= {"activations", "logits"}
+
+
+def test_an_interval_without_an_end_survives_the_disk(plan: Plan, tmp_path: Path) -> None:
+    pick = replace(plan.candidates[0], cost_per_hour=Figure(5.0, 2.5, math.inf, "test"))
+    endless = replace(plan, candidates=(pick,))
+    PLANS.write(endless, tmp_path)
+    assert PLANS.read(tmp_path) == endless
+    assert "2.50 and no limit" in plan_text(endless)
+
+
+def test_every_number_of_a_pick_says_where_it_comes_from(plan: Plan) -> None:
+    pick = plan.pick
+    assert pick is not None and pick.throughput is not None and pick.replicas is not None
+    figures = [part.bytes for part in pick.memory.parts]
+    figures += [pick.memory.kv_tokens, pick.throughput.tokens_per_s, pick.replicas.rate_per_replica]
+    figures += [one for one in (pick.cost_per_hour, pick.cost_per_million_tokens, pick.joules_per_token) if one]
+    assert len(figures) > 8
+    assert all(figure.source and figure.low <= figure.value <= figure.high for figure in figures)
+
+
+def test_the_parts_of_memory_add_up_to_the_gpu(plan: Plan) -> None:
+    held = plan.candidates[0].memory
+    assert sum(part.bytes.value for part in held.parts) + held.free_bytes.value == pytest.approx(held.gpu_bytes)
+
+
+def test_the_table_marks_the_pick_and_has_costs_only_with_prices(plan: Plan) -> None:
+    lines = compare_text(plan).splitlines()
+    assert "per million tokens" in lines[0]
+    assert [line for line in lines if line.startswith("* ")] == [lines[1]]
+    without = compare_text(replace(plan, prices={}))
+    assert "per million tokens" not in without
+    assert HEADER[5] in without
+
+
+def test_the_drawing_has_the_limit_the_pick_and_every_way_that_would_do(plan: Plan) -> None:
+    drawn = drawing(plan)
+    ways = [one for one in plan.candidates if one.replicas]
+    assert drawn.count("<g>") == len(ways) > 1
+    assert ">limit 50 ms<" in drawn or ">limit 500 ms<" in drawn
+    assert ">pick: TP1 bf16<" in drawn
+    assert drawing(replace(plan, candidates=tuple(one for one in plan.candidates if not one.replicas))) == ""
+
+
+def test_report_makes_the_page_of_a_plan(plan: Plan, tmp_path: Path) -> None:
+    PLANS.write(plan, tmp_path)
+    page = Path(report_on(tmp_path, ""))
+    assert page.name == "plan.html"
+    assert page.read_text() == render_page(plan)
+    assert "What is against the others" not in render_page(replace(plan, candidates=plan.candidates[:1]))
