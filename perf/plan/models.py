@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tritonsmith.generator.errors import SpecError
+from tritonsmith.generator.findings import Finding
 from tritonsmith.generator.inspect.checkpoint import sum_weights
 from tritonsmith.generator.inspect.json_file import JsonObject, read_json
 from tritonsmith.perf.plan.core import Figure, LanguageModel, LayerGroup, exact
@@ -85,7 +86,8 @@ def _parameters(file: Path, computed: int, experts: int) -> Figure:
     paths = sorted(file.parent.glob("*.safetensors")) if file.name == "config.json" else []
     if not paths:
         return follows
-    weights = sum_weights(paths, problems := [])
+    problems: list[Finding] = []
+    weights = sum_weights(paths, problems)
     if problems:
         raise SpecError("the weights cannot be read", where=str(file.parent), findings=problems)
     # More lies there than is served: layers that predict several tokens, copies in another form.

@@ -19,8 +19,8 @@ def weight_bytes(model: LanguageModel, weights: WeightType) -> Figure:
     body = body_bytes(model, weights)
     figure, rest = model.parameters, experts + tables
     known = model.expert_parameters.value + model.embedding_parameters.value
-    values = (body * (count - known) + rest for count in (figure.value, figure.low, figure.high))
-    return Figure(*values, source=f"{figure.source}; {weights}")
+    value, low, high = (body * (count - known) + rest for count in (figure.value, figure.low, figure.high))
+    return Figure(value, low, high, f"{figure.source}; {weights}")
 
 
 def body_bytes(model: LanguageModel, weights: WeightType) -> float:
