@@ -10,7 +10,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tritonsmith.generator import console
 from tritonsmith.perf.bench.record import write_result
@@ -26,7 +26,7 @@ def main() -> None:
     """Pack all fleets, find their optima, and write both."""
     packings, seconds = zip(*(_timed(random_fleet(seed)) for seed in SEEDS), strict=True)
     used = [len(packing.cards) for packing in packings]
-    fewest = [fewest_gpus(random_fleet(seed).tenants) for seed in SEEDS]
+    fewest = [fewest_gpus(random_fleet(seed)) for seed in SEEDS]
     more = [one - least for one, least in zip(used, fewest, strict=True)]
     result = {
         "fleets": len(used),
@@ -59,18 +59,29 @@ def _tenant(name: str, sort: int, draw: random.Random) -> Tenant:
     return Tenant(name, memory, rate_per_s, {"": seconds}, limit_s=limit_s)
 
 
+def random_priced_fleet(seed: int) -> Fleet:
+    """Return a random fleet for two kinds of GPU with prices, of which not all can be of the cheaper kind."""
+    fleet = random_fleet(seed)
+    kinds = (
+        Kind("L40S", GPU_BYTES, len(fleet.tenants), 1.0),
+        Kind("A30", GPU_BYTES // 2, len(fleet.tenants) // 2, 0.4),
+    )
+    return replace(fleet, kinds=kinds)
+
+
 @dataclass(frozen=True)
 class OnOne:
     """Whether models fit on one GPU together, by their numbers."""
 
     tenants: Sequence[Tenant]
+    gpu_bytes: int = GPU_BYTES
 
     def __call__(self, chosen: Sequence[int]) -> bool:
         """Return whether memory, load and limits allow it."""
         models = [self.tenants[number] for number in chosen]
         seconds = [model.service_s.get("", 0.0) for model in models]
         load = sum(model.rate_per_s * each for model, each in zip(models, seconds, strict=True))
-        if sum(model.memory_bytes.value for model in models) > GPU_BYTES or load > MOST_LOAD:
+        if sum(model.memory_bytes.value for model in models) > self.gpu_bytes or load > MOST_LOAD:
             return False
         decay = max(math.log(100) / (model.limit_s - each) for model, each in zip(models, seconds, strict=True))
         terms = (m.rate_per_s * (math.exp(decay * each) - 1) for m, each in zip(models, seconds, strict=True))
@@ -87,19 +98,34 @@ def sets_that_fit(count: int, fits: Callable[[Sequence[int]], bool]) -> Iterator
             stack += [(*chosen, number) for number in range(chosen[-1] + 1, count)]
 
 
-def fewest_gpus(tenants: Sequence[Tenant]) -> int:
-    """Return the exact optimum: the fewest sets that have every model in one of them."""
+def least_price(fleet: Fleet) -> float:
+    """Return the exact optimum: the cheapest sets, each on a GPU, that have every model in one of them."""
     import numpy as np
     from scipy.optimize import Bounds, LinearConstraint, milp
-    from scipy.sparse import csc_array
+    from scipy.sparse import csc_array, vstack
 
-    sets = list(sets_that_fit(len(tenants), OnOne(tenants)))
-    rows = [number for chosen in sets for number in chosen]
-    columns = [place for place, chosen in enumerate(sets) for _ in chosen]
-    has = csc_array((np.ones(len(rows)), (rows, columns)), shape=(len(tenants), len(sets)))
-    found = milp(np.ones(len(sets)), constraints=LinearConstraint(has, 1, np.inf), integrality=1, bounds=Bounds(0, 1))
+    count = len(fleet.tenants)
+    columns = [
+        (place, chosen)
+        for place, kind in enumerate(fleet.kinds)
+        for chosen in sets_that_fit(count, OnOne(fleet.tenants, kind.memory_bytes))
+    ]
+    cells = [(row, column) for column, (_, chosen) in enumerate(columns) for row in chosen]
+    has = csc_array((np.ones(len(cells)), tuple(zip(*cells, strict=True))), shape=(count, len(columns)))
+    kind_of = np.array([[place == one for place, _ in columns] for one in range(len(fleet.kinds))], float)
+    least = [1.0] * count + [0.0] * len(fleet.kinds)
+    most = [np.inf] * count + [float(kind.count) for kind in fleet.kinds]
+    limits = LinearConstraint(vstack([has, csc_array(kind_of)]), least, most)
+    prices = [fleet.kinds[place].price_per_hour for place, _ in columns]
+    found = milp(prices, constraints=limits, integrality=1, bounds=Bounds(0, 1))
     assert found.success, found.message
-    return round(found.fun)
+    price: float = found.fun
+    return price
+
+
+def fewest_gpus(fleet: Fleet) -> int:
+    """Return the exact optimum where all GPUs cost 1."""
+    return round(least_price(fleet))
 
 
 def _timed(fleet: Fleet) -> tuple[Packing, float]:

@@ -24,10 +24,16 @@ def least_cards(copies: Sequence[Copy], kinds: Sequence[Kind], most_load: float)
     return max(*map(_least, dimensions), _excluding(copies, sure))
 
 
-def least_price(count: int, kinds: Sequence[Kind]) -> float:
-    """Return what so many GPUs cost at the least."""
+def least_price(count: int, copies: Sequence[Copy], kinds: Sequence[Kind], most_load: float) -> float:
+    """Return what so many GPUs cost at the least, or the memory or time of all replicas, each where that is cheapest."""
     prices = sorted(itertools.chain.from_iterable([kind.price_per_hour] * kind.count for kind in kinds))
-    return sum(prices[:count])
+    memory = load = 0.0
+    for copy in copies:
+        possible = [(kind, claim.time) for kind, claim in zip(kinds, copy.claims, strict=True) if claim is not None]
+        load += min(kind.price_per_hour * time.load / most_load for kind, time in possible)
+        if not copy.is_on_demand:
+            memory += min(kind.price_per_hour * copy.memory_bytes / kind.memory_bytes for kind, _ in possible)
+    return max(sum(prices[:count]), memory, load)
 
 
 def _least(sizes: Sequence[float]) -> int:

@@ -31,6 +31,7 @@ class Copy:
     claims: tuple[Claim | None, ...]
     owner: str = ""
     is_alone: bool = False
+    has_rate: bool = False
 
     @property
     def is_on_demand(self) -> bool:
@@ -56,7 +57,7 @@ def _copy(tenant: Tenant, count: int, fleet: Fleet, *, on_demand: bool) -> Copy:
     rate_per_s = tenant.rate_per_s / (count - tenant.spare)
     claims = tuple(_claim(tenant, rate_per_s, kind, fleet, on_demand=on_demand) for kind in fleet.kinds)
     memory_bytes = math.ceil(tenant.memory_bytes.high)
-    return Copy(tenant.name, memory_bytes, claims, tenant.owner, tenant.is_alone)
+    return Copy(tenant.name, memory_bytes, claims, tenant.owner, tenant.is_alone, tenant.rate_per_s > 0)
 
 
 def _claim(tenant: Tenant, rate_per_s: float, kind: Kind, fleet: Fleet, *, on_demand: bool) -> Claim | None:

@@ -16,9 +16,10 @@ MOST_LOAD = 0.8  # of a GPU's time: what is asked of it may rise by a quarter be
 class Tenant:
     """A model that is to lie on GPUs beside others.
 
-    A replica has `rate_per_s / (replicas - spare)` requests to answer, since `spare` of them may be lost; `share` of
-    all requests is to be answered within `limit_s`. `service_s` is how long one request keeps a GPU busy, by kind, in
-    the mean; `variation` its standard deviation over that.
+    Without a rate its load is not known, and nobody who has a limit shares with it. A replica has
+    `rate_per_s / (replicas - spare)` requests to answer, since `spare` of them may be lost; `share` of all requests is
+    to be answered within `limit_s`. `service_s` is how long one request keeps a GPU busy, by kind, in the mean;
+    `variation` its standard deviation over that.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Tenant:
     owner: str = ""  # no GPU is shared by models of two owners
     is_alone: bool = False  # it shares its GPUs with nobody
     is_resident: bool = False  # it may not be loaded on demand
+    note: str = ""  # what it has to be given so that it takes no more than this
 
     def seconds_on(self, kind: str) -> float:
         """Return how long a request keeps a GPU of this kind busy; infinite where that is not known."""
@@ -69,20 +71,30 @@ class Lying:
 
     tenant: str
     memory_bytes: int
-    load: float  # of the GPU's time
+    rate_per_s: float  # of this replica
+    busy_s: float  # of the GPU, for one request
     within_s: float  # an upper bound; infinite where no rate is known
     is_on_demand: bool = False
     cold_s: float = 0.0  # of `within_s`, for a load that every request is taken to need
 
+    @property
+    def load(self) -> float:
+        """The share of the GPU's time that it takes."""
+        return self.rate_per_s * self.busy_s
+
 
 @dataclass(frozen=True)
 class Card:
-    """One GPU and what lies on it. Models on demand take turns in the room of the largest of them."""
+    """One GPU and what lies on it. Models on demand take turns in the room of the largest of them.
+
+    Of all requests a share of exp(-decay_per_s x t) waits longer than t, at most; see tails.
+    """
 
     kind: str
     number: int  # among those of its kind, from 0
     memory_bytes: int
     lying: tuple[Lying, ...]
+    decay_per_s: float
 
     @property
     def used_bytes(self) -> int:

@@ -16,7 +16,8 @@ class Filling:
 
     The rules: memory adds up, of models on demand only the largest; the terms of their times add up to 1 at most (see
     tails), so do those of the turns on demand; no two replicas of one model; no two owners; who is alone shares with
-    nobody; models on demand that have a limit do not take turns with those that have none, whose turns may be long.
+    nobody; who has a limit shares with none whose rate is not known; models on demand that have a limit do not take
+    turns with those that have none, whose turns may be long.
     """
 
     def __init__(self, place: int, kind: Kind, most_load: float) -> None:
@@ -45,7 +46,7 @@ class Filling:
     def state(self) -> tuple[object, ...]:
         """What decides, beside the names on it, what else fits."""
         owner = self.copies[0].owner if self.copies else None
-        return self.place, owner, self.resident_bytes, self._weight, self._decay, self.load
+        return self.place, owner, self._has_unknown, self.resident_bytes, self._weight, self._decay, self.load
 
     def demands(self) -> list[Demand]:
         """Return what is asked of its time."""
@@ -90,7 +91,21 @@ class Filling:
         first = self.copies[0]
         if copy.is_alone or first.is_alone or copy.owner != first.owner:
             return False
-        return all(other.tenant != copy.tenant for other in self.copies)
+        if any(other.tenant == copy.tenant for other in self.copies):
+            return False
+        return (not self._has_limit or copy.has_rate) and (not self._has_unknown or not self._is_limited(copy))
+
+    @property
+    def _has_limit(self) -> bool:
+        return self._decay > 0
+
+    @property
+    def _has_unknown(self) -> bool:
+        return any(not copy.has_rate for copy in self.copies)
+
+    def _is_limited(self, copy: Copy) -> bool:
+        claim = copy.claims[self.place]
+        return claim is not None and claim.time.decay_per_s > 0
 
     def _weight_with(self, demand: Demand) -> float:
         if demand.decay_per_s <= self._decay:

@@ -16,9 +16,10 @@ from tritonsmith.generator.findings import Finding, error
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.settings import Flag, Settings, read_settings
 from tritonsmith.perf.limits import MEMORY_UNITS_MIB, TIME_UNITS_MS, parse_limit
-from tritonsmith.perf.plan.core import Figure, exact
+from tritonsmith.perf.plan.core import exact
 from tritonsmith.perf.plan.overheads import driver_part
 from tritonsmith.perf.plan.packing.core import ANY, MOST_LOAD, Fleet, Kind, Tenant
+from tritonsmith.perf.plan.packing.file_memory import Needs, needs_of
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 # Below 500 MB where nothing is loaded, of which the pool takes 64 MiB; and the kernels of what is loaded.
@@ -83,7 +84,8 @@ class ModelWritten(Settings):
     """A model: its memory or its file, how often it is asked, how long a request keeps the GPU busy, its limit."""
 
     memory: Bytes | None = Field(None, description="of the GPU, of one replica, the server's own aside")
-    file: str = Field("", description="an ONNX or TensorRT model, relative to the fleet's file")
+    file: str = Field("", description="its file or folder, relative to the fleet's file")
+    kv_tokens: int = Field(0, ge=0, description="a language model's cache; without it the engine takes what is left")
     rate: float = Field(0.0, ge=0, description="requests per second, of all replicas together")
     latency: SecondsByKind = Field({}, description="12ms, or by GPU {L4: 30ms, H100: 8ms}: one request, alone")
     varies: Share = Field(0.0, description="20%: the latency's standard deviation over it")
@@ -100,9 +102,11 @@ class ModelWritten(Settings):
     def _makes_sense(self) -> ModelWritten:
         if (self.memory is None) == (not self.file):
             raise ValueError("give one of memory and file")
+        if self.kv_tokens and not self.file:
+            raise ValueError("kv_tokens needs the language model's file")
         if self.rate and not self.latency:
             raise ValueError("a rate needs a latency: how long one request keeps the GPU busy, alone")
-        if self.slo and not self.latency:
+        if self.slo and not (self.rate and self.latency):
             raise ValueError("an slo needs a rate and a latency")
         if self.replicas and self.spare >= self.replicas:
             raise ValueError(f"{self.spare} spare replicas of {self.replicas} leave none")
@@ -194,26 +198,27 @@ def _place(root: tree.Mapping, section: str, name: str) -> Any:
 
 
 def _tenant(name: str, model: ModelWritten, kinds: Mapping[str, Kind], path: Path) -> Tenant:
-    memory, load_bytes = _memory(model, path)
+    needs = _needs(name, model, path)
     limit = parse_limit(model.slo, "slo", tuple(QUANTILES)) if model.slo else None
     return Tenant(
         name,
-        memory,
-        model.rate,
-        {kinds[gpu].name if gpu else ANY: seconds for gpu, seconds in model.latency.items()},
-        model.varies,
-        limit.at_most / 1e3 if limit else math.inf,
-        QUANTILES[limit.metric.removesuffix("_ms")] if limit else 0.99,
-        model.replicas,
-        model.spare,
-        load_bytes,
-        model.owner,
-        model.alone,
-        model.resident,
+        needs.memory_bytes,
+        rate_per_s=model.rate,
+        service_s={kinds[gpu].name if gpu else ANY: seconds for gpu, seconds in model.latency.items()},
+        variation=model.varies,
+        limit_s=limit.at_most / 1e3 if limit else math.inf,
+        share=QUANTILES[limit.metric.removesuffix("_ms")] if limit else 0.99,
+        replicas=model.replicas,
+        spare=model.spare,
+        load_bytes=needs.load_bytes,
+        owner=model.owner,
+        is_alone=model.alone or needs.takes_the_rest,
+        is_resident=model.resident,
+        note=needs.note,
     )
 
 
-def _memory(model: ModelWritten, path: Path) -> tuple[Figure, float]:
-    """Return a model's bytes on its GPU, and those that are read to load it."""
-    assert model.memory is not None
-    return exact(model.memory, f"{path.name}: memory"), 0.0
+def _needs(name: str, model: ModelWritten, path: Path) -> Needs:
+    if model.memory is not None:
+        return Needs(exact(model.memory, f"{path.name}: models.{name}.memory"), model.memory)
+    return needs_of(path.parent / model.file, name, model.kv_tokens)

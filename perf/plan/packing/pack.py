@@ -103,7 +103,7 @@ def _packing(fleet: Fleet, found: Answer, on_demand: tuple[str, ...]) -> Packing
 
 def _card(fleet: Fleet, kind: Kind, number: int, filling: Filling) -> Card:
     lying = sorted(_lying(fleet, filling), key=lambda one: (one.is_on_demand, -one.memory_bytes, one.tenant))
-    return Card(kind.name, number, kind.memory_bytes, tuple(lying))
+    return Card(kind.name, number, kind.memory_bytes, tuple(lying), decay_reached(filling.demands()))
 
 
 def _lying(fleet: Fleet, filling: Filling) -> Iterator[Lying]:
@@ -116,12 +116,13 @@ def _lying(fleet: Fleet, filling: Filling) -> Iterator[Lying]:
         seconds, load = claim.time.busy_s, claim.time.load
         if claim.turn is None:
             within_s = answered_within_s(decay, tenant.share, seconds, tenant.variation) if load else float("inf")
-            yield Lying(copy.tenant, copy.memory_bytes, load, within_s)
+            yield Lying(copy.tenant, copy.memory_bytes, claim.time.rate_per_s, seconds, within_s)
         else:
             each, cold_s = each_half(tenant.share), cold_seconds(tenant, fleet)
             here_s = answered_within_s(decay, each, seconds, tenant.variation)
             within_s = cold_s + here_s + answered_within_s(turns_decay, each) if load else float("inf")
-            yield Lying(copy.tenant, copy.memory_bytes, load, within_s, is_on_demand=True, cold_s=cold_s)
+            rate_per_s = claim.time.rate_per_s
+            yield Lying(copy.tenant, copy.memory_bytes, rate_per_s, seconds, within_s, is_on_demand=True, cold_s=cold_s)
 
 
 def _names(filling: Filling) -> tuple[str, ...]:

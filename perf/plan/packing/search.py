@@ -33,7 +33,7 @@ def search(copies: Sequence[Copy], kinds: Sequence[Kind], most_load: float, look
     """Return the cheapest packing of all replicas that was found, and what none can be better than."""
     first = best_fit(copies, kinds, most_load)
     fewest = least_cards(copies, kinds, most_load)
-    cheapest = least_price(fewest, kinds)
+    cheapest = least_price(fewest, copies, kinds, most_load)
     if (not first.left_over and first.price_per_hour <= cheapest + _SLACK) or len(copies) > MOST_COPIES:
         return Answer(first, cheapest, fewest)
     descent = _Descent(by_size(copies, kinds, most_load), kinds, most_load, cheapest, looks, first)

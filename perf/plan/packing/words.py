@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -18,12 +19,13 @@ ASSUMED = (
 
 
 def packing_text(packing: Packing, fleet: Fleet) -> str:
-    """Return a table: one row for each model on each GPU, a row of sums where several share one, then the answer."""
+    """Return a table, a row for each replica and one of each GPU's sums, then the answer and what it rests on."""
     tenants = {tenant.name: tenant for tenant in fleet.tenants}
-    header = ["GPU", "model", "GiB", "load", "within ms", "limit", ""]
+    header = ["GPU", "model", "GiB", "requests/s", "x ms", "= load", "within ms", "asked", ""]
     rows = [row for card in packing.cards for row in _rows(card, tenants, fleet)]
-    lines = [console.table(header, rows), *_answer(packing, fleet)]
-    return "\n".join(lines)
+    kept = [place for place in range(len(header)) if place < len(header) - 1 or any(row[place] for row in rows)]
+    table = console.table([header[place] for place in kept], [[row[place] for place in kept] for row in rows])
+    return "\n".join([table, *_answer(packing, fleet)])
 
 
 def packing_data(packing: Packing, fleet: Fleet) -> dict[str, Any]:
@@ -42,40 +44,51 @@ def packing_data(packing: Packing, fleet: Fleet) -> dict[str, Any]:
     }
 
 
-def _rows(card: Card, tenants: dict[str, Tenant], fleet: Fleet) -> list[list[str]]:
+def _rows(card: Card, tenants: Mapping[str, Tenant], fleet: Fleet) -> list[list[str]]:
     name = f"{card.kind} {card.number}"
-    rows = [_row(name if not index else "", one, tenants[one.tenant]) for index, one in enumerate(card.lying)]
-    total = f"of {card.memory_bytes / _GIB:.1f}"
-    rows.append(["", "", f"{card.used_bytes / _GIB:.1f}", f"{card.load:.2f}", "", "", f"{total}, {fleet.most_load:g}"])
-    return rows
+    rows = [_row("" if index else name, one, tenants[one.tenant]) for index, one in enumerate(card.lying)]
+    memory = f"{card.used_bytes / _GIB:.1f} of {card.memory_bytes / _GIB:.1f}"
+    return [*rows, ["", "", memory, "", "", f"{card.load:.2f} of {fleet.most_load:g}", "", "", ""]]
 
 
 def _row(name: str, one: Lying, tenant: Tenant) -> list[str]:
-    within = "-" if math.isinf(one.within_s) else significant(one.within_s * 1e3)
-    limit = "-" if math.isinf(tenant.limit_s) else f"p{tenant.share * 100:g} {significant(tenant.limit_s * 1e3)}"
+    asked = "-" if math.isinf(tenant.limit_s) else f"p{tenant.share * 100:g} {significant(tenant.limit_s * 1e3)}"
     note = f"on demand, loads in {significant(one.cold_s)} s" if one.is_on_demand else ""
-    load = f"{one.load:.2f}" if one.load else "-"
-    return [name, one.tenant, f"{one.memory_bytes / _GIB:.1f}", load, within, limit, note]
+    start = [name, one.tenant, f"{one.memory_bytes / _GIB:.1f}"]
+    if not one.load:
+        return [*start, "-", "-", "-", "-", asked, note]
+    return [
+        *start,
+        significant(one.rate_per_s),
+        significant(one.busy_s * 1e3),
+        f"{one.load:.2f}",
+        significant(one.within_s * 1e3),
+        asked,
+        note,
+    ]
 
 
 def _answer(packing: Packing, fleet: Fleet) -> list[str]:
     given = sum(kind.count for kind in fleet.kinds)
     replicas = sum(len(card.lying) for card in packing.cards)
     count = len(packing.cards)
-    lines = [f"{len(fleet.tenants)} models, {replicas} replicas on {count} of {given} GPUs: {_how_good(packing)}"]
+    price = "" if packing.price_per_hour == count else f", {packing.price_per_hour:.2f} per hour"
+    start = f"{len(fleet.tenants)} models, {replicas} replicas on {count} of {given} GPUs{price}"
+    lines = [f"{start}: {_how_good(packing)}"]
     if packing.on_demand:
         names = ", ".join(packing.on_demand)
         lines.append(f"on demand: {names}; start the server with model control mode explicit and load them by request")
+    lines += [tenant.note for tenant in fleet.tenants if tenant.note]
     lines += [f"a {kind.name}: {kind.source}" for kind in fleet.kinds if kind.source]
     return [*lines, ASSUMED]
 
 
 def _how_good(packing: Packing) -> str:
-    if packing.is_proven and packing.least_cards == len(packing.cards):
-        return "none do with fewer"
     if packing.is_proven:
-        return "none do for less"
-    return f"at least {packing.least_cards} are needed, whether fewer do is not known"
+        return "fewer would not do" if packing.least_cards == len(packing.cards) else "none would do for less"
+    if packing.least_price == packing.least_cards:
+        return f"at least {packing.least_cards} are needed"
+    return f"at least {packing.least_price:.2f} per hour is needed"
 
 
 def _card_data(card: Card) -> dict[str, Any]:
@@ -85,6 +98,7 @@ def _card_data(card: Card) -> dict[str, Any]:
         "memory_bytes": card.memory_bytes,
         "used_bytes": card.used_bytes,
         "load": round(card.load, 6),
+        "decay_per_s": None if math.isinf(card.decay_per_s) else round(card.decay_per_s, 6),
         "models": [_lying_data(one) for one in card.lying],
     }
 
@@ -93,6 +107,8 @@ def _lying_data(one: Lying) -> dict[str, Any]:
     return {
         "model": one.tenant,
         "memory_bytes": one.memory_bytes,
+        "rate_per_s": round(one.rate_per_s, 6),
+        "busy_s": one.busy_s,
         "load": round(one.load, 6),
         "within_s": None if math.isinf(one.within_s) else round(one.within_s, 6),
         "is_on_demand": one.is_on_demand,
@@ -105,12 +121,7 @@ def _model_data(tenant: Tenant, packing: Packing, fleet: Fleet) -> dict[str, Any
     return {
         "replicas": len(places),
         "on": [{"gpu": kind, "number": number} for kind, number in places],
-        "memory": {
-            "value": tenant.memory_bytes.value,
-            "low": tenant.memory_bytes.low,
-            "high": tenant.memory_bytes.high,
-            "source": tenant.memory_bytes.source,
-        },
+        "memory_bytes": asdict(tenant.memory_bytes),
         "limit_s": None if math.isinf(tenant.limit_s) else tenant.limit_s,
         "share": tenant.share,
         "is_on_demand": tenant.name in packing.on_demand,

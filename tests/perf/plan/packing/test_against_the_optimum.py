@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tritonsmith.perf import bench
-from tritonsmith.perf.bench.packing import SEEDS, OnOne, fewest_gpus, random_fleet
+from tritonsmith.perf.bench.packing import SEEDS, OnOne, fewest_gpus, least_price, random_fleet, random_priced_fleet
 from tritonsmith.perf.plan.packing import Packing, pack
 
 COMMITTED = Path(bench.__path__[0]) / "results" / "packing.json"
@@ -25,7 +25,7 @@ def fewest() -> list[int]:
 
 @pytest.mark.parametrize("seed", SEEDS[3::13])
 def test_the_committed_optima_are_those_that_highs_finds(seed: int, fewest: list[int]) -> None:
-    assert fewest_gpus(random_fleet(seed).tenants) == fewest[seed]
+    assert fewest_gpus(random_fleet(seed)) == fewest[seed]
 
 
 def test_at_most_one_gpu_or_a_tenth_more_than_the_fewest(packings: list[Packing], fewest: list[int]) -> None:
@@ -33,6 +33,14 @@ def test_at_most_one_gpu_or_a_tenth_more_than_the_fewest(packings: list[Packing]
     rows = list(zip(SEEDS, used, fewest, strict=True))
     assert [row for row in rows if not row[2] <= row[1] <= max(row[2] + 1, row[2] * 1.1)] == []
     assert sum(count > least for _, count, least in rows) <= 4
+
+
+@pytest.mark.parametrize("seed", range(1, 40, 5))
+def test_two_kinds_of_gpu_cost_at_most_one_gpu_or_a_tenth_more_than_the_least(seed: int) -> None:
+    fleet = random_priced_fleet(seed)
+    packing, least = pack(fleet), least_price(fleet)
+    assert least - 1e-6 <= packing.price_per_hour <= max(least * 1.1, least + 0.4) + 1e-6
+    assert packing.least_price <= least + 1e-6
 
 
 def test_what_is_said_to_be_needed_at_least_is(packings: list[Packing], fewest: list[int]) -> None:

@@ -75,6 +75,12 @@ def test_owners_share_no_gpu_and_who_is_alone_shares_with_nobody() -> None:
     assert together(packed(tenant("a", 30, is_alone=True), tenant("b", 1))) == [{"a"}, {"b"}]
 
 
+def test_who_has_a_limit_shares_with_none_whose_rate_is_not_known() -> None:
+    unknown, limited = tenant("a", 1), tenant("b", 1, **asked(1, 0.01, 0.1))
+    assert together(packed(unknown, limited)) == [{"a"}, {"b"}]
+    assert together(packed(unknown, tenant("b", 1, **asked(1, 0.01)))) == [{"a", "b"}]
+
+
 def test_the_cheapest_gpus_are_taken() -> None:
     kinds = (Kind("H100", 80 * GIB, 4, 3.0), Kind("L4", 22 * GIB, 4, 0.7))
     small = [tenant(f"m{n}", 10) for n in range(4)]

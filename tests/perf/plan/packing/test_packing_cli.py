@@ -41,7 +41,7 @@ def test_a_fleet_is_read_with_its_units(tmp_path: Path) -> None:
 
 def test_the_table_ends_with_the_answer(tmp_path: Path) -> None:
     lines = answer(PackOptions(written(tmp_path, FLEET)), is_json=False).splitlines()
-    assert any(line.startswith("4 models, 5 replicas on 3 of 4 GPUs: none do with fewer") for line in lines)
+    assert any(line.startswith("4 models, 5 replicas on 3 of 4 GPUs: fewer would not do") for line in lines)
     assert lines[-1].startswith("times are bounds")
 
 
