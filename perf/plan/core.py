@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import Literal, Protocol
 
 WeightType = Literal["fp32", "fp16", "bf16", "fp8", "int8", "int4", "nvfp4", "mxfp4"]
@@ -126,6 +127,15 @@ class Part:
     name: str
     bytes: Figure
     arithmetic: str
+
+
+def total(parts: Iterable[Part], source: str) -> Figure:
+    """Return the bytes of several parts; errors that are independent add up by their squares."""
+    found = [part.bytes for part in parts]
+    value = sum(figure.value for figure in found)
+    less = sqrt(sum((figure.value - figure.low) ** 2 for figure in found))
+    more = sqrt(sum((figure.high - figure.value) ** 2 for figure in found))
+    return Figure(value, value - less, value + more, source)
 
 
 @dataclass(frozen=True)

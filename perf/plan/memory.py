@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from math import ceil, sqrt
+from math import ceil
 
 from tritonsmith.generator.catalog.gpus import Gpu
-from tritonsmith.perf.plan.core import CacheType, Figure, LanguageModel, LayerGroup, Memory, Part, Serving, exact
+from tritonsmith.perf.plan.core import CacheType, Figure, LanguageModel, LayerGroup, Memory, Part, Serving, exact, total
 from tritonsmith.perf.plan.overheads import driver_part, runtime_parts, working_parts
 from tritonsmith.perf.plan.precisions import CACHE_BYTES, WEIGHT_BYTES, can_calculate, is_quantised_from
 from tritonsmith.perf.plan.weights import weight_parts
@@ -73,12 +73,8 @@ def _state_parts(serving: Serving, states: float) -> Iterable[Part]:
 
 
 def _left(gpu_bytes: float, parts: Iterable[Part]) -> Figure:
-    """Return what is left; errors that are independent add up by their squares."""
-    found = [part.bytes for part in parts]
-    value = gpu_bytes - sum(figure.value for figure in found)
-    more = sqrt(sum((figure.value - figure.low) ** 2 for figure in found))
-    less = sqrt(sum((figure.high - figure.value) ** 2 for figure in found))
-    return Figure(value, value - less, value + more, "the GPU's memory less all parts")
+    taken = total(parts, "the GPU's memory less all parts")
+    return Figure(gpu_bytes - taken.value, gpu_bytes - taken.high, gpu_bytes - taken.low, taken.source)
 
 
 def _tokens(free: Figure, per_token: float, serving: Serving) -> Figure:

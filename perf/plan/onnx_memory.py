@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import sqrt
 from pathlib import Path
 
 from tritonsmith.generator.catalog.gpus import Gpu
 from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.inspect.onnx_size import OnnxSizes, read_onnx_sizes
-from tritonsmith.perf.plan.core import Figure, Memory, Part, Spread, exact
+from tritonsmith.perf.plan.core import Figure, Memory, Part, Spread, exact, total
 from tritonsmith.perf.plan.overheads import driver_part, runtime_parts
 
 _PLANS = (".plan", ".engine", ".trt")
@@ -54,23 +53,9 @@ def onnx_memory(
         *runtime_parts(Spread()),
         driver_part(gpu),
     )
-    taken = total(parts)
-    free = Figure(
-        gpu.memory_bytes - taken.value,
-        gpu.memory_bytes - taken.high,
-        gpu.memory_bytes - taken.low,
-        "the GPU's memory less all parts",
-    )
-    return Memory(gpu.memory_bytes, parts, 0.0, 0.0, exact(0, "it keeps no KV cache"), free)
-
-
-def total(parts: tuple[Part, ...]) -> Figure:
-    """Return the bytes of several parts; errors that are independent add up by their squares."""
-    found = [part.bytes for part in parts]
-    value = sum(figure.value for figure in found)
-    less = sqrt(sum((figure.value - figure.low) ** 2 for figure in found))
-    more = sqrt(sum((figure.high - figure.value) ** 2 for figure in found))
-    return Figure(value, value - less, value + more, "; ".join(dict.fromkeys(figure.source for figure in found)))
+    taken, whole = total(parts, "the GPU's memory less all parts"), gpu.memory_bytes
+    free = Figure(whole - taken.value, whole - taken.high, whole - taken.low, taken.source)
+    return Memory(whole, parts, 0.0, 0.0, exact(0, "it keeps no KV cache"), free)
 
 
 def _activations(sizes: OnnxSizes, batch_size: int, instances: int, path: Path) -> Part:

@@ -14,9 +14,10 @@ _DRIVER_BYTES, _DRIVER_SHARE = 450 * _MIB, 0.0015
 # Source: ai-dynamo/aiconfigurator 0.12: systems/*.yaml (nccl_mem).
 _NCCL_BYTES = {1: 0.0, 2: 342 * _MIB}
 _NCCL_MOST_BYTES = 392 * _MIB
-# A context, cuBLAS's work space, kernels' code, CUDA graphs: 551 MB measured by aiconfigurator 0.12 (systems/*.yaml,
-# other_mem), which reserves 3.5 GiB to be safe.
-_RUNTIME_BYTES = Figure(1.5 * _GIB, 0.55 * _GIB, 3.5 * _GIB, "aiconfigurator 0.12: systems/*.yaml (other_mem)")
+_NCCL_LEAST_BYTES, _NCCL_SEEN_BYTES = 200 * _MIB, 2 * _GIB  # 1.8 GiB more on two GPUs: vllm-project/vllm#10511
+# A context, cuBLAS's work space, kernels' code, CUDA graphs: aiconfigurator 0.12 (systems/*.yaml, other_mem) had 551 MB
+# and reserves 3.5 GiB to be safe; vllm-project/vllm#10511 shows 1.8 GiB, NVIDIA/TensorRT-LLM#6335 1.7 beside weights.
+_RUNTIME_BYTES = Figure(1.5 * _GIB, 0.55 * _GIB, 4 * _GIB, "aiconfigurator 0.12: systems/*.yaml (other_mem); logs")
 
 
 def driver_part(gpu: Gpu) -> Part:
@@ -29,12 +30,12 @@ def driver_part(gpu: Gpu) -> Part:
 
 def runtime_parts(spread: Spread) -> tuple[Part, ...]:
     """Return what CUDA and its libraries take, and NCCL where several GPUs work together."""
-    runtime = Part("CUDA, its libraries and graphs", _RUNTIME_BYTES, "1.5 GiB; 0.55 to 3.5 have been seen")
+    runtime = Part("CUDA, its libraries and graphs", _RUNTIME_BYTES, "1.5 GiB; 0.55 to 4 have been seen")
     if spread.gpus == 1:
         return (runtime,)
     value = _NCCL_BYTES.get(spread.gpus, _NCCL_MOST_BYTES)
-    source = "aiconfigurator 0.12: systems/*.yaml (nccl_mem)"
-    return runtime, Part("communication", about(value, 0.5, source), f"NCCL's buffers for {spread.gpus} GPUs")
+    buffers = Figure(value, _NCCL_LEAST_BYTES, _NCCL_SEEN_BYTES, "aiconfigurator 0.12: systems/*.yaml (nccl_mem)")
+    return runtime, Part("communication", buffers, f"NCCL's buffers for {spread.gpus} GPUs")
 
 
 def working_parts(model: LanguageModel, serving: Serving) -> tuple[Part, ...]:

@@ -8,7 +8,8 @@ import pytest
 
 from tritonsmith.generator.catalog.gpus import GPUS
 from tritonsmith.generator.errors import SpecError
-from tritonsmith.perf.plan.onnx_memory import model_parts, onnx_memory, total
+from tritonsmith.perf.plan.core import total
+from tritonsmith.perf.plan.onnx_memory import model_parts, onnx_memory
 
 DIGITS = Path(__file__).parents[3] / "ensembles" / "image_classification" / "demo" / "digits.onnx"
 
@@ -36,7 +37,7 @@ def test_instances_of_a_plan_share_its_weights(tmp_path: Path) -> None:
 
 def test_a_total_is_no_surer_than_its_parts() -> None:
     parts = model_parts(DIGITS, batch_size=64)
-    found = total(parts)
+    found = total(parts, "its parts")
     assert found.value == sum(part.bytes.value for part in parts)
     assert found.high - found.value >= max(part.bytes.high - part.bytes.value for part in parts)
 
