@@ -76,13 +76,17 @@ def serve(
     )
 
 
-def mixed_step_s(times: StepTimes, tokens: float, behind: float, sequences: int, context: float) -> float:
-    """Return how long a step takes that reads prompts and adds a token to sequences: weights are read once for both."""
-    read_s = times.prefill_s(tokens, behind)
+def step_s(times: StepTimes, max_tokens: int, tokens: int, keys: float, sequences: int, context: float) -> float:
+    """Return how long a step keeps a replica busy that reads prompts and adds a token to sequences.
+
+    The prompts' tokens look at `keys` others each, in the mean. Beside sequences, for which the weights are read
+    anyway, they take what they would of a step that is full of them; throughput.py counts the same way.
+    """
+    read_s = times.prefill_s(tokens, keys - tokens / 2)
     if not sequences:
         return read_s
-    decode_s = times.decode_s(sequences, context)
-    return max(decode_s, read_s + max(0.0, decode_s - times.decode_s(1, 1)))
+    full = max(tokens, max_tokens)
+    return max(read_s, times.decode_s(sequences, context) + tokens / full * times.prefill_s(full, keys - full / 2))
 
 
 class _Replica:
@@ -93,9 +97,11 @@ class _Replica:
     ) -> None:
         self._times, self._kv_tokens, self._arrivals = times, kv_tokens, arrivals
         self._max_sequences, self._max_tokens = serving.max_batch_size, serving.max_num_tokens
+        self._spread = serving.spread
         self._prefix_share = prefix_share
         self.first_token_s = [NEVER] * len(arrivals)
         self.answered_s = [NEVER] * len(arrivals)
+        self._behind_s = [0.0] * len(arrivals)  # by how much a request's tokens come after the step that ends
         self.busy_s = self._now_s = 0.0
         self._next = 0  # to arrive
         self._waiting: deque[int] = deque()
@@ -141,35 +147,48 @@ class _Replica:
         """Take one step that reads prompts."""
         sequences = len(self._ends)
         left = max(1, self._max_tokens - sequences)
-        tokens, pairs, done = 0, 0.0, []
+        tokens, largest, pairs, done = 0, 0, 0.0, []
         while self._reading and left:
             part = self._reading[0]
             size = min(part[1], left)
-            pairs += size * (part[2] + size / 2)  # tokens that look at others before them
-            tokens, left = tokens + size, left - size
+            pairs += size * (part[2] + size / 2)  # tokens and those before them that each looks at
+            tokens, largest, left = tokens + size, max(largest, size), left - size
             part[1], part[2] = part[1] - size, part[2] + size
             if part[1]:
                 break
             done.append(self._reading.popleft()[0])
-        behind = max(0.0, pairs / tokens - tokens / 2) if tokens else 0.0
+        keys = pairs / max(1, tokens)
         context = self._context / sequences if sequences else 0.0
-        self._pass(mixed_step_s(self._times, tokens, behind, sequences, context), 1)
+        self._pass(step_s(self._times, self._max_tokens, tokens, keys, sequences, context), 1)
+        behind_s = self._behind(tokens, largest, keys) if done else 0.0
         for request in done:
+            self._behind_s[request] = behind_s
             self._begin(request)
+
+    def _behind(self, tokens: int, largest: int, keys: float) -> float:
+        """Return by how much a prompt's first token comes after the replica can take its next step.
+
+        It passes all stages of a pipeline, and its rank of attention's data parallelism reads it alone.
+        """
+        if self._spread.pipeline == self._spread.data == 1:
+            return 0.0
+        alone = max(tokens, self._spread.data * largest)
+        through_s = self._spread.pipeline * self._times.prefill_s(alone, keys - alone / 2)
+        return max(0.0, through_s - self._times.prefill_s(tokens, keys - tokens / 2))
 
     def _generate(self) -> None:
         """Take steps until a sequence ends or a request comes that may join."""
         sequences = len(self._ends)
         steps = self._ends[0][0] - self._step
         context = self._context / sequences
-        step_s = self._times.decode_s(sequences, context)
+        one_s = self._times.decode_s(sequences, context)
         if not self._waiting and self._next < len(self._arrivals):
             until_s = self._arrivals[self._next][0] - self._now_s
-            if until_s < steps * step_s:
-                steps = max(1, math.ceil(until_s / step_s))
+            if until_s < steps * one_s:
+                steps = max(1, math.ceil(until_s / one_s))
         if steps > 1:
-            step_s = self._times.decode_s(sequences, context + (steps - 1) / 2)
-        self._pass(steps * step_s, steps)
+            one_s = self._times.decode_s(sequences, context + (steps - 1) / 2)
+        self._pass(steps * one_s, steps)
 
     def _pass(self, seconds: float, steps: int) -> None:
         """Let time pass in which every sequence gets so many tokens; those that have all of theirs leave."""
@@ -183,7 +202,7 @@ class _Replica:
     def _begin(self, request: int) -> None:
         """Give a request whose prompt is read its first token."""
         _, inputs, outputs = self._arrivals[request]
-        self.first_token_s[request] = self._now_s
+        self.first_token_s[request] = self._now_s + self._behind_s[request]
         self._context += inputs + 1
         if outputs > 1:
             heappush(self._ends, (self._step + outputs - 1, request))
@@ -193,6 +212,6 @@ class _Replica:
 
     def _end(self, request: int) -> None:
         _, inputs, outputs = self._arrivals[request]
-        self.answered_s[request] = self._now_s
+        self.answered_s[request] = self._now_s + self._behind_s[request]
         self._context -= inputs + outputs
         self._reserved -= inputs + outputs

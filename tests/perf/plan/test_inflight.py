@@ -9,7 +9,7 @@ import pytest
 
 from tritonsmith.perf.plan.arrivals import arrivals_at
 from tritonsmith.perf.plan.core import Serving, Spread, Traffic
-from tritonsmith.perf.plan.inflight import mixed_step_s, serve
+from tritonsmith.perf.plan.inflight import serve, step_s
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,16 @@ def test_a_request_alone_takes_its_prompt_and_a_step_for_each_further_token() ->
 
 def test_a_prompt_joins_between_steps_and_is_read_while_others_generate() -> None:
     served = serve(Linear(), serving(), 10_000, [(0.0, 100, 5), (0.025, 100, 1)])
-    # read until 20 ms, a step until 31; then one that reads and generates: 20 ms, the weights read once
-    assert served.ttft_ms.tolist() == pytest.approx([20, 31 + 20 - 25])
-    assert served.latency_ms.tolist() == pytest.approx([20 + 11 + 20 + 2 * 11, 26])
+    # read until 20 ms, a step until 31, then one that does both: 11 ms and a tenth of a full step's 110
+    assert served.ttft_ms.tolist() == pytest.approx([20, 31 + 22 - 25])
+    assert served.latency_ms.tolist() == pytest.approx([20 + 11 + 22 + 2 * 11, 28])
 
 
 def test_a_long_prompt_is_read_in_parts_and_holds_nobody_up_for_longer_than_one() -> None:
     served = serve(Linear(), serving(tokens=101), 10_000, [(0.0, 10, 20), (0.012, 300, 1)])
-    assert served.ttft_ms[1] == pytest.approx(22 + 3 * 20 - 12)
-    assert served.tpot_ms[0] == pytest.approx((11 + 3 * 20 + 15 * 11) / 19)
+    part_ms = 11 + 100 / 101 * 20.1
+    assert served.ttft_ms[1] == pytest.approx(22 + 3 * part_ms - 12)
+    assert served.tpot_ms[0] == pytest.approx((11 + 3 * part_ms + 15 * 11) / 19)
 
 
 def test_a_request_waits_until_the_cache_has_room_for_all_that_it_may_generate() -> None:
@@ -75,9 +76,24 @@ def test_what_is_in_the_cache_is_not_read_but_takes_room() -> None:
     assert served.ttft_ms[2] > served.latency_ms[0]
 
 
-def test_reading_and_generating_together_reads_the_weights_once() -> None:
-    assert mixed_step_s(Linear(), 100, 0, 10, 50) == pytest.approx(0.010 + 0.010 + 0.009)
-    assert mixed_step_s(Linear(), 1, 0, 50, 50) == pytest.approx(0.060)  # never less than generating alone
+def test_beside_sequences_a_prompt_takes_its_part_of_a_full_step() -> None:
+    full_s = 0.010 + 1000 * 1e-4
+    assert step_s(Linear(), 1000, 100, 0, 10, 50) == pytest.approx(0.020 + 0.1 * full_s)
+    assert step_s(Linear(), 1000, 100, 0, 0, 0) == pytest.approx(0.020)
+    assert step_s(Linear(), 1000, 100, 0, 1, 50) == pytest.approx(max(0.020, 0.011 + 0.1 * full_s))
+
+
+def test_a_pipeline_shows_in_the_first_token_and_not_between_the_others() -> None:
+    limits = Serving(Spread(pipeline=3), "bf16", "bf16", max_batch_size=8, max_num_tokens=1000)
+    served = serve(Linear(), limits, 10_000, [(0.0, 100, 5)])
+    assert served.ttft_ms[0] == pytest.approx(3 * 20)
+    assert served.tpot_ms[0] == pytest.approx(11)
+
+
+def test_a_rank_reads_its_prompt_alone() -> None:
+    limits = Serving(Spread(data=4, expert=4), "bf16", "bf16", max_batch_size=8, max_num_tokens=1000)
+    served = serve(Linear(), limits, 10_000, [(0.0, 100, 5)])
+    assert served.ttft_ms[0] == pytest.approx(10 + 4 * 10)
 
 
 def test_one_sequence_at_a_time_of_one_token_is_a_queue_with_constant_service() -> None:
@@ -129,7 +145,7 @@ def one_by_one(
                 begun.append(part[0])
         context = sum(arrivals[r][1] + n for r, n in generating.items()) / max(1, len(generating))
         if tokens:
-            now_s += mixed_step_s(times, tokens, max(0.0, pairs / tokens - tokens / 2), len(generating), context)
+            now_s += step_s(times, limits.max_num_tokens, tokens, pairs / tokens, len(generating), context)
         else:
             now_s += times.decode_s(len(generating), context)
         for request in [*generating, *begun]:
