@@ -275,7 +275,13 @@ def report(path: Path, **forms: bool) -> None:
 
 @click.command()
 @click.argument("model", required=False, type=click.Path(path_type=Path), metavar="[MODEL]")
-@click.option("--gpu", "gpus", multiple=True, metavar="NAME,..", help="E.g. H100-SXM-80GB.  [default: all known]")
+@click.option(
+    "--gpu",
+    "gpus",
+    multiple=True,
+    metavar="NAME,..",
+    help="E.g. H100-SXM-80GB,L4, or H100-SXM-80GB/mig:3g.40gb.  [default: all]",
+)
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Requests per second.")
 @click.option("--input", type=click.IntRange(1), metavar="TOKENS", help="Of a prompt.")
 @click.option("--output", type=click.IntRange(1), metavar="TOKENS", help="Of an answer.")
@@ -296,6 +302,13 @@ def report(path: Path, **forms: bool) -> None:
 @click.option("--price", "prices", multiple=True, metavar="[GPU=]PRICE", help="Per GPU and hour.")
 @click.option(
     "--calibrate", multiple=True, type=click.Path(path_type=Path), metavar="RESULTS", help="Sweeps that correct times."
+)
+@click.option(
+    "--estimator",
+    type=click.Choice(["roofline", "aiconfigurator"]),
+    default="roofline",
+    show_default=True,
+    help="Of step times; the second in an environment of its own.",
 )
 @click.option("--compare", "is_compared", is_flag=True, help="Show all ways side by side; write plan.html.")
 @click.option("--write", type=click.Path(path_type=Path), metavar="SPEC", help="Write the pick as a spec.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tritonsmith.generator.catalog.gpus import Gpu
 from tritonsmith.perf.plan.core import CacheType, LanguageModel, Serving, Spread, WeightType
+from tritonsmith.perf.plan.shares import is_slice
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)  # of a spread, in GPUs
 # Source: TensorRT-LLM's support matrix: Ampere is the oldest; a T4 serves ONNX and TensorRT models alone.
@@ -81,6 +82,8 @@ def bar_of_types(gpu: Gpu, weight: WeightType, cache: CacheType) -> str:
 def bar_of_spread(model: LanguageModel, gpu: Gpu, spread: Spread, max_gpus: int) -> str:
     """Return why a model is not to be spread so over such GPUs, "" where it may be."""
     together = spread.tensor * spread.data
+    if is_slice(gpu.name) and spread.gpus > 1:
+        return "no MIG slice reaches another: an engine stays in one"
     if model.heads % spread.tensor:
         return f"TP{spread.tensor} does not divide {model.heads} heads"
     if spread.pipeline > model.layer_count:

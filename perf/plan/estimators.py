@@ -33,8 +33,11 @@ class Calibrated:
 def estimator_of(options: PlanOptions, wishes: Wishes) -> tuple[Estimator, str]:
     """Return what says how long steps take, and in words where that comes from.
 
-    Raises: UsageError where sweeps are given without a traffic; what reading them raises.
+    Raises: UsageError where sweeps are given without a traffic, or with another estimator; ToolMissingError where that
+    is not installed; what reading them raises.
     """
+    if options.estimator == "aiconfigurator":
+        return _aiconfigurator(options)
     if not options.calibrate:
         return RooflineTimes, "a roofline of each GPU, fitted on TensorRT-LLM's published throughput"
     if wishes.traffic is None:
@@ -44,3 +47,17 @@ def estimator_of(options: PlanOptions, wishes: Wishes) -> tuple[Estimator, str]:
     sweeps: Sequence[Sweep] = [read_sweep(path) for path in options.calibrate]
     names = ", ".join(str(path) for path in options.calibrate)
     return Calibrated(tuple(sweeps), wishes.traffic.input_tokens), f"a roofline, corrected by what {names} measured"
+
+
+def _aiconfigurator(options: PlanOptions) -> tuple[Estimator, str]:
+    from tritonsmith.perf.plan.aiconfigurator import Aiconfigurator, find_aiconfigurator
+
+    if options.calibrate:
+        hint = "leave one out: sweeps correct the roofline"
+        raise UsageError("--calibrate and --estimator aiconfigurator exclude each other", hint=hint)
+    assert options.model is not None, "a model was read"
+    folder = options.model if options.model.is_dir() else options.model.parent
+    if not (folder / "config.json").is_file():
+        hint = "put it into a folder of its own, as config.json"
+        raise UsageError(f"aiconfigurator reads a folder's config.json, and {folder} has none", hint=hint)
+    return Aiconfigurator(folder, find_aiconfigurator()), "kernels that aiconfigurator has measured"

@@ -13,6 +13,7 @@ from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.suggest import did_you_mean
 from tritonsmith.perf.limits import parse_limits
 from tritonsmith.perf.plan.core import CacheType, Objectives, Traffic, WeightType
+from tritonsmith.perf.plan.shares import gpu_of, named, whole_of
 from tritonsmith.perf.trace import read_trace
 
 LIMITED = ("ttft", "tpot", "p50", "p90", "p95", "p99")  # the last four are of a whole answer, and say the share
@@ -95,12 +96,14 @@ def read_wishes(options: PlanOptions) -> Wishes:
 def read_gpus(texts: Sequence[str]) -> tuple[str, ...]:
     """Return the names of the GPUs meant by "H100-SXM-80GB,L4", each once; without any, all that are known.
 
+    A part of a GPU is `H100-SXM-80GB/mig:3g.40gb`.
+
     Raises: UsageError.
     """
-    named = [gpu_named(word.strip()).name for text in texts for word in text.split(",") if word.strip()]
-    if texts and not named:
+    names = [named(word.strip()) for text in texts for word in text.split(",") if word.strip()]
+    if texts and not names:
         raise UsageError("--gpu names none", hint=f"known: {', '.join(GPUS)}")
-    return tuple(dict.fromkeys(named)) or tuple(GPUS)
+    return tuple(dict.fromkeys(names)) or tuple(GPUS)
 
 
 def read_traffic(options: PlanOptions) -> Traffic | None:
@@ -143,11 +146,12 @@ def read_objectives(texts: Sequence[str]) -> Objectives:
 
 
 def read_prices(texts: Sequence[str], gpus: Sequence[str]) -> dict[str, float]:
-    """Return prices per GPU and hour by GPU: of "H100-SXM-80GB=2.5", or of "2.5" for the only GPU there is.
+    """Return prices per whole GPU and hour by GPU: of "H100-SXM-80GB=2.5", or of "2.5" for the only GPU there is.
 
     Raises: UsageError, also where some of the GPUs have a price and others none.
     """
     prices: dict[str, float] = {}
+    gpus = list(dict.fromkeys(map(whole_of, gpus)))
     for word in (word.strip() for text in texts for word in text.split(",") if word.strip()):
         name, _, value = word.rpartition("=")
         if not name and len(gpus) > 1:
@@ -165,7 +169,7 @@ def read_prices(texts: Sequence[str], gpus: Sequence[str]) -> dict[str, float]:
 
 def gpus_of(wishes: Wishes) -> tuple[Gpu, ...]:
     """Return the GPUs that are asked about."""
-    return tuple(GPUS[name] for name in wishes.gpus)
+    return tuple(map(gpu_of, wishes.gpus))
 
 
 def _recorded(path: Path, prefix_share: float) -> Traffic:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from tritonsmith.generator.catalog.gpus import GPUS, Gpu
+from tritonsmith.generator.catalog.gpus import Gpu
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.perf.plan.candidates import Way, ways
 from tritonsmith.perf.plan.core import (
@@ -24,6 +24,7 @@ from tritonsmith.perf.plan.memory import memory, quantisations_that_fit
 from tritonsmith.perf.plan.options import Wishes, gpus_of
 from tritonsmith.perf.plan.replicas import replicas
 from tritonsmith.perf.plan.roofline import RooflineTimes
+from tritonsmith.perf.plan.shares import gpu_of, per_gpu, whole_of
 from tritonsmith.perf.plan.throughput import throughput
 
 GIB = 2.0**30
@@ -137,7 +138,7 @@ def _with_replicas(
     one: Candidate, model: LanguageModel, wishes: Wishes, traffic: Traffic, estimate: Estimator
 ) -> Candidate:
     """Return a candidate with its replicas and what they cost; with a problem where none are enough."""
-    gpu, full = GPUS[one.gpu], one.throughput
+    gpu, full = gpu_of(one.gpu), one.throughput
     assert full is not None, "only what has a throughput is simulated"
     try:
         found = replicas(
@@ -158,7 +159,7 @@ def _with_replicas(
     done = replace(done, joules_per_token=joules_per_token(gpu, done.gpus, found.tails_all_up.utilisation, tokens))
     if not wishes.prices:
         return done
-    cost = cost_of(found, one.serving.spread.gpus, wishes.prices[one.gpu], traffic)
+    cost = cost_of(found, one.serving.spread.gpus, _price(one, wishes), traffic)
     return replace(
         done,
         cost_per_hour=cost.per_hour,
@@ -180,7 +181,8 @@ def _least_gpus(one: Candidate, wishes: Wishes, traffic: Traffic) -> int:
 
 
 def _price(one: Candidate, wishes: Wishes) -> float:
-    return (wishes.prices or {}).get(one.gpu, 1.0)
+    """Return what one GPU, or slice of one, costs in an hour: its part of the GPU's price; of 1 without prices."""
+    return (wishes.prices or {}).get(whole_of(one.gpu), 1.0) / per_gpu(one.gpu)
 
 
 def _size(one: Candidate, wishes: Wishes) -> tuple[float, ...]:
@@ -231,7 +233,7 @@ def would_fit(model: LanguageModel, wishes: Wishes, found: Iterable[Candidate]) 
     tokens = wishes.traffic.input_tokens + wishes.traffic.output_tokens if wishes.traffic else 1
     told: set[str] = set()
     for one in sorted(misfits(found), key=lambda one: one.serving.spread.gpus):
-        for serving in quantisations_that_fit(model, one.serving, GPUS[one.gpu], tokens=tokens):
+        for serving in quantisations_that_fit(model, one.serving, gpu_of(one.gpu), tokens=tokens):
             if serving.weight_type not in told and serving.weight_type != one.serving.weight_type:
                 told.add(serving.weight_type)
                 cache = f" --kv-cache {serving.cache_type}" if serving.cache_type == "fp8" else ""

@@ -10,6 +10,7 @@ from tritonsmith.perf.plan.confirm import confirming_rates, sweep_command
 from tritonsmith.perf.plan.core import Candidate, Figure, Memory, Objectives, Replicas, Tails, Traffic
 from tritonsmith.perf.plan.document import Plan
 from tritonsmith.perf.plan.plan import GIB, is_misfit, misfits, name_of
+from tritonsmith.perf.plan.shares import is_slice, per_gpu
 from tritonsmith.perf.report.numbers import significant
 
 MOST_OTHERS = 8  # ways beside the pick, or reasons
@@ -249,7 +250,11 @@ def _billions(parameters: float) -> str:
 
 
 def _gpus(count: int, name: str) -> str:
-    return f"{count} {name}"
+    """Return "8 H100-SXM-80GB"; of slices, also how many GPUs are cut for them."""
+    if not is_slice(name):
+        return f"{count} {name}"
+    cut = math.ceil(count / per_gpu(name))
+    return f"{count} {name}, {per_gpu(name)} of a GPU: {cut} GPU{'' if cut == 1 else 's'}"
 
 
 def _replicas(count: int) -> str:

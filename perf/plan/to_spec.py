@@ -17,6 +17,7 @@ from tritonsmith.perf.plan.confirm import NAME, sweep_command
 from tritonsmith.perf.plan.core import Candidate, Serving
 from tritonsmith.perf.plan.document import Plan
 from tritonsmith.perf.plan.plan import name_of
+from tritonsmith.perf.plan.shares import sharing_of, whole_of
 
 ENGINES = "/engines"  # where a server finds what is not on this machine
 NODE_GPUS, TRAY_GPUS = 8, 4  # of an HGX board or a PCIe server; of a tray of GB200 and GB300
@@ -50,7 +51,8 @@ def spec_data(plan: Plan, pick: Candidate, folder: Path) -> dict[str, Any]:
     data: dict[str, Any] = {
         "repository": slug(plan.model.name),
         "triton": NEWEST_WITH_TENSORRT_LLM,
-        "hardware": {"gpu": pick.gpu, "count": min(spread.gpus, per_node)},
+        "hardware": {"gpu": whole_of(pick.gpu), "count": min(spread.gpus, per_node)},
+        "sharing": f"mig:{sharing.profile}" if (sharing := sharing_of(pick.gpu)).profile else sharing.mode,
         "pipelines": {
             NAME: {
                 "use": "text_generation",
@@ -141,7 +143,7 @@ def _head(plan: Plan, pick: Candidate) -> Iterator[str]:
         )
     elif not has_weights(Path(plan.path)):
         yield f"The weights were not here: the server has to find them in {engine_path(plan, pick.serving)}"
-    if products := GPUS[pick.gpu].products:
+    if products := GPUS[whole_of(pick.gpu)].products:
         yield f"Nodes have the label nvidia.com/gpu.product: {' or '.join(products)}"
     if plan.traffic is not None and pick.replicas is not None:
         yield "What confirms it, once a replica runs:"
