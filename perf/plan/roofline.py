@@ -12,16 +12,13 @@ from dataclasses import dataclass, field
 
 from tritonsmith.generator.catalog.gpus import Gpu, Precision
 from tritonsmith.perf.plan.core import LanguageModel, LayerGroup, Serving, WeightType
+from tritonsmith.perf.plan.precisions import CACHE_BYTES, WEIGHT_BYTES
 
-# With the scales of groups: 16 weights share a byte in NVFP4, 32 in MXFP4, 128 two bytes in int4.
-WEIGHT_BYTES: dict[WeightType, float] = {
-    "fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.516, "nvfp4": 0.5625, "mxfp4": 0.53125,
-}  # fmt: skip
 HALF_BYTES = 2.0  # of an activation, and of a weight that is not quantised
-# What multiplies such weights, best first: the first that the GPU has is taken. MXFP4 goes with activations in FP8.
+# What multiplies such weights, best first: the first that the GPU has is taken.
 _ARITHMETIC: dict[WeightType, tuple[Precision, ...]] = {
     "fp32": ("fp16",), "fp16": ("fp16",), "bf16": ("bf16", "fp16"), "fp8": ("fp8", "fp16"), "int8": ("int8", "fp16"),
-    "int4": ("fp16",), "nvfp4": ("fp4", "fp16"), "mxfp4": ("fp4", "fp16"),
+    "int4": ("fp16",), "nvfp4": ("fp4", "fp16"), "mxfp4": ("fp16",),
 }  # fmt: skip
 
 
@@ -33,6 +30,7 @@ class Efficiency:
     fp8: float
     fp4: float
     experts: float  # of the above, where tokens are sorted to experts
+    padding: float  # tokens that each touched expert is given besides its own
     weights: float  # of the memory's bandwidth
     cache: float  # likewise, reading keys and values
     attention: float  # of the arithmetic in fp16, attending to a prompt
@@ -45,14 +43,14 @@ class Efficiency:
 
 
 FITTED = Efficiency(
-    fp16=0.65, fp8=0.55, fp4=0.45, experts=0.6, weights=0.8, cache=0.7, attention=0.4, nvlink=0.5, pcie=0.3,
-    exchange_s=10e-6, layer_s=15e-6, step_s=1e-3, sequence_s=5e-6,
+    fp16=0.646, fp8=0.577, fp4=0.46, experts=0.942, padding=88, weights=0.814, cache=0.788, attention=0.869,
+    nvlink=0.52, pcie=0.436, exchange_s=45.8e-6, layer_s=126e-6, step_s=10e-6, sequence_s=2.94e-6,
 )  # fmt: skip
 
 
 def cache_bytes(group: LayerGroup, serving: Serving, context: float) -> float:
     """Return what one GPU reads of a sequence's cache in a layer of this kind for one more token."""
-    size = 1.0 if serving.cache_type in ("fp8", "int8") else HALF_BYTES
+    size = CACHE_BYTES[serving.cache_type]
     if group.attention == "linear":
         return group.state_bytes / serving.spread.tensor
     if group.attention == "mla":
@@ -123,12 +121,11 @@ class RooflineTimes:
 
     def _layers_s(self, tokens: float, logits: float) -> float:
         """Return what the multiplications and exchanges of a step take through all layers, and the output's table."""
-        layers = self.model.layer_count
         return (
             self._dense_s(tokens, logits)
             + self._experts_s(tokens)
             + self._exchange_s(tokens)
-            + (layers * self.efficiency.layer_s)
+            + self.model.layer_count * self.efficiency.layer_s
         )
 
     def _dense_s(self, tokens: float, logits: float) -> float:
@@ -151,14 +148,18 @@ class RooflineTimes:
         share = model.experts_per_token / model.experts
         touched = 1 - (1 - share) ** max(1.0, tokens)
         weights = model.expert_parameters.value
-        seconds = self._multiply_s(weights * share, tokens, weights * touched, self.serving.weight_type)
+        each = tokens * share + self.efficiency.padding * touched
+        seconds = self._multiply_s(weights, each, weights * touched, self.serving.weight_type)
         return seconds / (spread.tensor * spread.data) / self.efficiency.experts
 
     def _multiply_s(self, used: float, tokens: float, read: float, kind: WeightType) -> float:
         """Return how long one GPU takes that multiplies tokens with `used` weights each and reads `read` of them."""
-        precision = next(name for name in _ARITHMETIC[kind] if name in self.gpu.flops)
+        # MXFP4 is multiplied with activations in FP8 on Blackwell, and widened before.
+        wanted = ("fp8",) if kind == "mxfp4" and "fp4" in self.gpu.flops else _ARITHMETIC[kind]
+        precision = next(name for name in wanted if name in self.gpu.flops)
         reached = {"fp8": self.efficiency.fp8, "int8": self.efficiency.fp8, "fp4": self.efficiency.fp4}
-        compute_s = 2 * used * tokens / (self.gpu.flops[precision] * reached.get(precision, self.efficiency.fp16))
+        share = reached.get(precision, self.efficiency.fp16)
+        compute_s = 2 * used * tokens / (self.gpu.flops[precision] * share)
         return max(compute_s, read * WEIGHT_BYTES[kind] / (self.gpu.bytes_per_s * self.efficiency.weights))
 
     def _exchange_s(self, tokens: float) -> float:

@@ -1,0 +1,124 @@
+"""Fits the roofline's shares and times on published throughput, and says how far off it is on what it has not seen.
+
+Least squares of the logarithms, robust, with each model of the fit weighing the same. The interval comes from models
+that are left out of the fit in turn. Needs scipy.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from tritonsmith.generator import console
+from tritonsmith.perf.bench.published_throughput import (
+    FIT_MODELS,
+    Row,
+    estimate,
+    first_token_ms,
+    read_first_tokens,
+    read_models,
+    read_rows,
+)
+from tritonsmith.perf.bench.record import write_result
+from tritonsmith.perf.plan.core import LanguageModel
+from tritonsmith.perf.plan.roofline import FITTED, Efficiency
+
+NAMES = [field.name for field in fields(Efficiency)]
+# What could be: a share from a tenth to nearly all, times from nothing to what would be seen.
+_BOUNDS = {
+    "exchange_s": (1e-6, 1e-4), "layer_s": (1e-6, 1e-3), "step_s": (1e-5, 2e-2), "sequence_s": (1e-7, 5e-5),
+    "pcie": (0.05, 0.95), "experts": (0.1, 1.0), "padding": (1.0, 128.0),
+}  # fmt: skip
+Models = Mapping[str, LanguageModel]
+
+
+def fit(rows: Sequence[Row], models: Models) -> Efficiency:
+    """Return the constants that come closest to these rows."""
+    counts = Counter(row.model for row in rows)
+    weights = np.array([1 / counts[row.model] ** 0.5 for row in rows])
+    low, high = np.log(np.array([_BOUNDS.get(name, (0.1, 0.95)) for name in NAMES])).T
+
+    first = [row for row in read_first_tokens() if row.fits_constants]
+
+    def residuals(logs: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+        efficiency = _efficiency(logs)
+        off = [np.log(row.first_token_ms / first_token_ms(row, models[row.model], efficiency)) for row in first]
+        return np.concatenate([weights * errors(rows, models, efficiency), np.array(off) / len(first) ** 0.5])
+
+    start = np.clip(np.log([getattr(FITTED, name) for name in NAMES]), low + 1e-3, high - 1e-3)
+    found = least_squares(residuals, start, bounds=(low, high), loss="soft_l1", f_scale=0.02, max_nfev=40)
+    return _efficiency(found.x)
+
+
+def _efficiency(logs: np.ndarray) -> Efficiency:  # type: ignore[type-arg]
+    return Efficiency(**{name: float(value) for name, value in zip(NAMES, np.exp(logs), strict=True)})
+
+
+def errors(rows: Sequence[Row], models: Models, efficiency: Efficiency) -> np.ndarray:  # type: ignore[type-arg]
+    """Return log(published / estimated) of each row; 1.5 where it is told not to fit."""
+    values = [estimate(row, models[row.model], efficiency)[0] for row in rows]
+    return np.array([np.log(r.tokens_per_s / v) if v else 1.5 for r, v in zip(rows, values, strict=True)])
+
+
+def left_out(rows: Sequence[Row], models: Models) -> np.ndarray:  # type: ignore[type-arg]
+    """Return the errors of each model's rows under constants that were fitted on the others', all of them [rows]."""
+    found = np.zeros(len(rows))
+    for name in FIT_MODELS:
+        is_out = np.array([row.model == name for row in rows])
+        constants = fit([row for row in rows if row.model != name], models)
+        found[is_out] = errors([row for row in rows if row.model == name], models, constants)
+    return found
+
+
+def interval_of(rows: Sequence[Row], off: np.ndarray) -> tuple[float, float]:  # type: ignore[type-arg]
+    """Return the shares of an estimate between which four of five rows lie, each model weighing the same.
+
+    Where they are more than a factor of two apart, that factor around their middle: it then holds less often.
+    """
+    counts = Counter(row.model for row in rows)
+    weights = np.array([1 / counts[row.model] for row in rows])
+    order = np.argsort(off)
+    share = np.cumsum(weights[order]) / weights.sum()
+    low, high = (off[order][np.searchsorted(share, level)] for level in (0.1, 0.9))
+    middle, half = (low + high) / 2, min((high - low) / 2, np.log(2) / 2)
+    return float(np.exp(middle - half)), float(np.exp(middle + half))
+
+
+def coverage(rows: Sequence[Row], models: Models, efficiency: Efficiency, ends: tuple[float, float]) -> float:
+    """Return the share of rows that lie between these shares of their estimates."""
+    off = errors(rows, models, efficiency)
+    return float(np.mean((off >= np.log(ends[0])) & (off <= np.log(ends[1]))))
+
+
+def main() -> int:
+    """Fit, judge on what was held out, and write the result."""
+    rows, models = read_rows(), read_models()
+    fitted = [row for row in rows if row.fits_constants]
+    held_out = [row for row in rows if not row.fits_constants]
+    constants = fit(fitted, models)
+    ends = interval_of(fitted, left_out(fitted, models))
+    never = [row for row in held_out if row.model not in FIT_MODELS]
+    groups = {"held out": held_out, "of models never fitted": never}
+    groups |= {name: [row for row in held_out if row.model == name] for name in sorted({r.model for r in held_out})}
+    groups |= {
+        f"release {name}": [r for r in held_out if r.release == name] for name in sorted({r.release for r in rows})
+    }
+    result = {
+        "constants": {name: float(f"{value:.3g}") for name, value in asdict(constants).items()},
+        "interval": [round(end, 3) for end in ends],
+        "rows": {name: len(group) for name, group in ({"fitted": fitted} | groups).items()},
+        "coverage": {n: round(coverage(group, models, constants, ends), 3) for n, group in groups.items() if group},
+    }
+    for key, value in result.items():
+        console.say(f"{key}: {value}")
+    write_result("roofline", result)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,208 @@
+"""Published throughput of language models as data, and what the roofline says of the same runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tritonsmith.generator.catalog.gpus import GPUS
+from tritonsmith.generator.errors import UsageError
+from tritonsmith.perf.plan.core import (
+    CacheType,
+    Figure,
+    LanguageModel,
+    LayerGroup,
+    Memory,
+    Serving,
+    Spread,
+    Traffic,
+    WeightType,
+    exact,
+)
+from tritonsmith.perf.plan.memory import memory
+from tritonsmith.perf.plan.roofline import FITTED, Efficiency, RooflineTimes
+from tritonsmith.perf.plan.throughput import sequences_in_flight, throughput
+
+FOLDER = Path(__file__).parents[2] / "tests" / "data" / "plan" / "throughput"
+# Rows of these releases and models fit the constants, nothing else does.
+FIT_RELEASES = ("0.14", "1.0")
+FIT_MODELS = ("Llama-3.1-8B", "Llama-3.1-70B", "Mixtral-8x7B", "Qwen3-235B-A22B")
+# Times to the first token fit what throughput cannot tell: what a step takes that has little to compute.
+FIRST_TOKEN_MODELS, FIRST_TOKEN_GPUS = ("LLaMA-7B", "Llama-2-70B", "Mixtral-8x7B"), ("A100-SXM-80GB", "H100-SXM-80GB")
+# How many requests a run had, by input and output tokens (sources.json).
+_REQUESTS = {
+    (128, 128): 30000, (128, 2048): 3000, (128, 4096): 1500, (500, 2000): 3000, (1000, 1000): 3000, (1000, 2000): 1500,
+    (1024, 1024): 3000, (1024, 2048): 1500, (1024, 8192): 1500, (1024, 32768): 1000, (2048, 128): 3000,
+    (2048, 2048): 1500, (5000, 500): 1500, (8192, 1024): 1500, (20000, 2000): 1000, (32768, 1024): 1000,
+}  # fmt: skip
+_LEAST_SEQUENCES, _MOST_SEQUENCES = 64, 4096  # of an engine (sources.json: batch)
+_KV_FRACTION = 0.95  # 'in many cases' (0.20 and later), 0.9 where that was too much
+
+
+@dataclass(frozen=True)
+class Row:
+    """One published number: a replica's generated tokens per second. `batch` is 0 where it was in-flight batching."""
+
+    release: str
+    model: str
+    gpu: str
+    weights: WeightType
+    spread: Spread
+    input_tokens: int
+    output_tokens: int
+    batch: int
+    tokens_per_s: float
+
+    @property
+    def fits_constants(self) -> bool:
+        """Whether the constants are fitted on it; all others are held out."""
+        return self.release in FIT_RELEASES and self.model in FIT_MODELS
+
+
+@dataclass(frozen=True)
+class FirstToken:
+    """A published time to the first token of a request that a replica has for itself."""
+
+    model: str
+    gpu: str
+    weights: WeightType
+    tensor: int
+    input_tokens: int
+    first_token_ms: float
+
+    @property
+    def fits_constants(self) -> bool:
+        """Whether the constants are fitted on it."""
+        return self.model in FIRST_TOKEN_MODELS and self.gpu in FIRST_TOKEN_GPUS
+
+
+def read_first_tokens() -> tuple[FirstToken, ...]:
+    """Return all published times to a first token."""
+    with (FOLDER / "first_tokens.csv").open(encoding="utf-8") as file:
+        return tuple(
+            FirstToken(
+                cells["model"],
+                cells["gpu"],
+                cells["weights"],  # type: ignore[arg-type]
+                int(cells["tensor"]),
+                int(cells["input"]),
+                float(cells["first_token_ms"]),
+            )
+            for cells in csv.DictReader(file)
+        )
+
+
+def first_token_ms(row: FirstToken, model: LanguageModel, efficiency: Efficiency = FITTED) -> float:
+    """Return the estimate of a published time to the first token."""
+    serving = Serving(Spread(row.tensor), row.weights, "fp16")
+    return RooflineTimes(model, serving, GPUS[row.gpu], efficiency).prefill_s(row.input_tokens, 0) * 1e3
+
+
+def read_rows() -> tuple[Row, ...]:
+    """Return all published numbers, in the order of the file."""
+    with (FOLDER / "published.csv").open(encoding="utf-8") as file:
+        return tuple(_row(cells) for cells in csv.DictReader(file))
+
+
+def _row(cells: Mapping[str, Any]) -> Row:
+    data = int(cells["data"])
+    return Row(
+        release=cells["release"],
+        model=cells["model"],
+        gpu=cells["gpu"],
+        weights=cells["weights"],
+        spread=Spread(int(cells["tensor"]), int(cells["pipeline"]), data, data),
+        input_tokens=int(cells["input"]),
+        output_tokens=int(cells["output"]),
+        batch=int(cells["batch"] or 0),
+        tokens_per_s=float(cells["tokens_per_s"]),
+    )
+
+
+def read_models() -> dict[str, LanguageModel]:
+    """Return the shapes of the models in the tables."""
+    shapes = json.loads((FOLDER / "models.json").read_text(encoding="utf-8"))
+    return {name: _model(name, shape) for name, shape in shapes.items()}
+
+
+def _model(name: str, shape: Mapping[str, Any]) -> LanguageModel:
+    source, windowed = shape["source"], shape.get("windowed", 0)
+    full = shape["layers"] - windowed
+    if latent := shape.get("latent", 0):
+        layers = [LayerGroup(full, "mla", shape["kv_heads"], shape["head"], latent=latent)]
+    else:
+        layers = [LayerGroup(full, "full", shape["kv_heads"], shape["head"])]
+    if windowed:
+        layers.append(LayerGroup(windowed, "window", shape["kv_heads"], shape["head"], window=shape["window"]))
+    tables = 1 if shape.get("tied") else 2
+    return LanguageModel(
+        name=name,
+        layers=tuple(layers),
+        hidden_size=shape["hidden"],
+        heads=shape["heads"],
+        head_size=shape["head"],
+        intermediate_size=shape["inter"],
+        vocab_size=shape["vocab"],
+        parameters=exact(shape["parameters"], source),
+        expert_parameters=exact(shape["experts_parameters"], source),
+        embedding_parameters=exact(tables * shape["vocab"] * shape["hidden"], source),
+        weight_type="bf16",
+        experts=shape.get("experts", 0),
+        experts_per_token=shape.get("per_token", 0),
+        source=source,
+    )
+
+
+def served(row: Row, model: LanguageModel) -> tuple[Serving, Memory]:
+    """Return how a published run was served, and what its memory holds.
+
+    An engine is built for as many sequences as its cache holds, at least 64 (sources.json: batch); memory for their
+    logits is then taken by each rank of attention's data parallelism. Static batches are known to have fitted.
+    """
+    on_hopper_or_before = GPUS[row.gpu].compute_capability < (10, 0)
+    is_half = row.weights in ("fp16", "bf16") or (row.weights == "mxfp4" and on_hopper_or_before)
+    cache: CacheType = "fp16" if is_half else "fp8"
+    length = row.input_tokens + row.output_tokens
+    serving = Serving(row.spread, row.weights, cache, max_batch_size=_LEAST_SEQUENCES, kv_fraction=_KV_FRACTION)
+    held = memory(model, serving, GPUS[row.gpu], tokens_per_sequence=length)
+    if row.batch:
+        tokens = exact(row.batch * length, "published")
+        return replace(serving, max_batch_size=row.batch), replace(held, kv_tokens=tokens)
+    ranks = row.spread.data
+    fitting = int(held.kv_tokens.value / length / ranks)
+    most = max(_LEAST_SEQUENCES, min(_MOST_SEQUENCES, fitting))
+    held = memory(model, replace(serving, max_batch_size=most), GPUS[row.gpu], tokens_per_sequence=length)
+    return replace(serving, max_batch_size=most * ranks), held
+
+
+def estimate(row: Row, model: LanguageModel, efficiency: Efficiency = FITTED) -> tuple[float, float, float]:
+    """Return tokens per second of a published run, and the interval's ends; zeros where the model is told not to fit.
+
+    A run is over after so many requests: full batches, and a last one that is not full.
+    """
+    gpu, traffic = GPUS[row.gpu], Traffic(1.0, row.input_tokens, row.output_tokens)
+    serving, held = served(row, model)
+    times = RooflineTimes(model, serving, gpu, efficiency)
+    try:
+        sequences = sequences_in_flight(serving, held, traffic)
+        requests = row.batch or _REQUESTS[row.input_tokens, row.output_tokens]
+        seconds = sum(
+            count * size * row.output_tokens / _tokens_per_s(times, model, serving, held, traffic, size).value
+            for count, size in ((requests // sequences, sequences), (1, requests % sequences))
+            if count and size
+        )
+    except UsageError:
+        return 0.0, 0.0, 0.0
+    value = requests * row.output_tokens / seconds
+    figure = _tokens_per_s(times, model, serving, held, traffic, sequences)
+    return value, value * figure.low / figure.value, value * figure.high / figure.value
+
+
+def _tokens_per_s(
+    times: RooflineTimes, model: LanguageModel, serving: Serving, held: Memory, traffic: Traffic, sequences: int
+) -> Figure:
+    return throughput(times, model, replace(serving, max_batch_size=sequences), held, traffic).tokens_per_s
