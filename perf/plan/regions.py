@@ -10,6 +10,7 @@ from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.perf.plan.arrivals import traffic_rate_per_s
 from tritonsmith.perf.plan.core import Objectives, Traffic
 from tritonsmith.perf.plan.inflight import Served
+from tritonsmith.perf.plan.remembered import RememberedTimes
 from tritonsmith.perf.plan.replica import Replica, highest_rate, most_per_s, serve_at, tails_of
 
 RoundTrips = Mapping[str, Mapping[str, float]]  # ms, from users of a region to replicas of a region, their own too
@@ -90,10 +91,11 @@ class _World:
         round_trip_ms: RoundTrips,
         seed: int,
     ) -> None:
-        self._replica, self._traffic, self._objectives = replica, traffic, objectives
+        self._replica = replace(replica, times=RememberedTimes(replica.times))
+        self._traffic, self._objectives = traffic, objectives
         self._rates, self._round_trip_ms, self._seed = rates_per_s, round_trip_ms, seed
         self._served: dict[float, Served] = {}
-        self._most_per_s = most_per_s(replica, traffic)
+        self._most_per_s = most_per_s(self._replica, traffic)
         self.spill_over = {
             home: tuple(sorted((n for n in rates_per_s if n != home), key=lambda n: (round_trip_ms[home][n], n)))
             for home in rates_per_s

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.perf.plan.arrivals import traffic_rate_per_s
 from tritonsmith.perf.plan.core import Figure, Memory, Objectives, Replicas, Serving, StepTimes, Traffic
+from tritonsmith.perf.plan.remembered import RememberedTimes
 from tritonsmith.perf.plan.replica import TOLERANCE, Replica, highest_rate, most_per_s, tails_at
 
 
@@ -54,7 +55,7 @@ def replicas(
     """
     surge = surge_of(spare, surge)
     rate_per_s = traffic_rate_per_s(traffic)
-    replica = Replica(times, serving, memory.kv_tokens.value)
+    replica = Replica(RememberedTimes(times), serving, memory.kv_tokens.value)
     most = most_per_s(replica, traffic)
     highest = highest_rate(replica, traffic, objectives, most, seed)
     working = math.ceil(rate_per_s / highest - 1e-9)

@@ -8,6 +8,7 @@ import pytest
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.perf.plan.arrivals import arrivals_at, traffic_rate_per_s
 from tritonsmith.perf.plan.core import Memory, Objectives, Serving, Spread, Traffic, exact
+from tritonsmith.perf.plan.remembered import RememberedTimes, rounded
 from tritonsmith.perf.plan.replica import KEEPS_UP, Replica, highest_rate, most_per_s, tails_at
 from tritonsmith.perf.plan.replicas import replicas
 
@@ -138,6 +139,22 @@ def test_recorded_arrivals_that_one_replica_answers_need_no_second() -> None:
 def test_the_same_seed_gives_the_same_answer() -> None:
     first, second = (replicas(Linear(), SERVING, ROOM, TRAFFIC, Objectives(ttft_ms=200), seed=5) for _ in range(2))
     assert first == second
+
+
+def test_remembered_times_are_asked_for_once_and_off_by_little() -> None:
+    asked: list[float] = []
+
+    class Times(Linear):
+        def decode_s(self, sequences: float, context: float) -> float:
+            asked.append(context)
+            return sequences * context
+
+    remembered = RememberedTimes(Times())
+    found = [remembered.decode_s(3, context) for context in range(1000, 1100)]
+    assert len(asked) < 10
+    assert found == pytest.approx([3.0 * context for context in range(1000, 1100)], rel=0.008)
+    assert remembered.prefill_s(1000, 0) == Linear().prefill_s(1000, 0)
+    assert [rounded(number) for number in (0.0, 1.0, 64.0, -64.0)] == [0.0, 1.0, 64.0, -64.0]
 
 
 def test_no_traffic_is_refused() -> None:
