@@ -61,6 +61,7 @@ MANIFEST_SUBJECTS = (
     "manifests.rules.shutdown",  # TK220
     "manifests.rules.memory",  # TK240
     "manifests.rules.gpus",  # TK300
+    "manifests.rules.sharing",  # TK310
     "manifests.rules.groups",  # TK330
     "manifests.rules.scaling",  # TK400
     "manifests.rules.metrics",  # TK450

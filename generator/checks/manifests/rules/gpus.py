@@ -44,7 +44,8 @@ def gpus_are_the_ranks(case: Manifests) -> Iterator[Finding]:
     """
     for pod, server in case.servers:
         ranks = server.start.ranks
-        if pod.role or ranks is None or _spawns(server):
+        is_claimed = at(server.node, "resources", "claims") is not None  # whose template says how many
+        if pod.role or ranks is None or _spawns(server) or is_claimed:
             continue
         place, remedy = _gpu_place(server), f"ask for {ranks} GPUs"
         if ranks > max(pod.gpus, 1):
