@@ -77,5 +77,7 @@ def _total(found: Replicas, rate_per_s: float, rate_per_replica: float) -> float
 
 
 def _per_million(per_hour: Figure, rate_per_s: float) -> Figure:
-    values = [cost_per_million(price, rate_per_s) or 0.0 for price in (per_hour.value, per_hour.low, per_hour.high)]
-    return Figure(*values, source=f"{per_hour.source}, {rate_per_s:,.4g} of them a second")
+    value, low, high = (
+        cost_per_million(price, rate_per_s) or 0.0 for price in (per_hour.value, per_hour.low, per_hour.high)
+    )
+    return Figure(value, low, high, f"{per_hour.source}, {rate_per_s:,.4g} of them a second")

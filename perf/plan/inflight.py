@@ -54,8 +54,9 @@ class Served:
         """Mean time between a request's tokens; 0 where it has one only."""
         with np.errstate(invalid="ignore"):
             spans_s = self.answered_s - self.first_token_s
-        spans_s = np.where(np.isinf(self.answered_s), NEVER, spans_s)
-        return spans_s * 1e3 / np.maximum(self.output_tokens - 1, 1)
+        spans_ms: Floats = np.where(np.isinf(self.answered_s), NEVER, spans_s) * 1e3
+        per_token_ms: Floats = spans_ms / np.maximum(self.output_tokens - 1, 1)
+        return per_token_ms
 
 
 def serve(

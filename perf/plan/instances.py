@@ -21,6 +21,7 @@ from tritonsmith.perf.simulate import Traffic as Sent
 from tritonsmith.perf.simulate.from_sweep import times_in
 from tritonsmith.perf.simulate.predict import Question, system_of
 from tritonsmith.perf.statistics import median, relative_spread
+from tritonsmith.perf.variants import Variant
 
 REQUESTS = 5_000  # of one simulation: 45 beyond a p99
 LEAST_ERROR = 0.03  # of execution times from a sweep: what an execution takes besides is not in them
@@ -61,7 +62,7 @@ def instances_for(
     rate_per_s = traffic_rate_per_s(traffic)
 
     def tails(count: int) -> Tails:
-        variant = {f"models.{name}.instance_group.count": count for name in question.computing}
+        variant: Variant = {f"models.{name}.instance_group.count": count for name in question.computing}
         return system_tails(system_of(question, variant), question.model, traffic, objectives, rate_per_s, seed)
 
     count = _fewest(tails, objectives, "instances")
