@@ -312,6 +312,9 @@ def report(path: Path, **forms: bool) -> None:
 )
 @click.option("--compare", "is_compared", is_flag=True, help="Show all ways side by side; write plan.html.")
 @click.option("--write", type=click.Path(path_type=Path), metavar="SPEC", help="Write the pick as a spec.")
+@click.option(
+    "--regions", type=click.Path(path_type=Path), metavar="FILE", help="Split the traffic: shares, latencies."
+)
 @click.option("--pack", type=click.Path(path_type=Path), metavar="FLEET", help="Pack the models of a YAML onto GPUs.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of arrivals.")
 @click.option("--into", "folder", type=click.Path(path_type=Path), default=Path("build/plan"), show_default=True)

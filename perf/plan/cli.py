@@ -10,13 +10,18 @@ from tritonsmith.generator import console
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.perf.files import writing
 from tritonsmith.perf.plan.compare import compare_text
+from tritonsmith.perf.plan.core import LanguageModel
 from tritonsmith.perf.plan.document import PLANS, Plan
 from tritonsmith.perf.plan.estimators import estimator_of
 from tritonsmith.perf.plan.models import read_model
 from tritonsmith.perf.plan.options import PlanOptions, Wishes, read_wishes
 from tritonsmith.perf.plan.packing import cli as packing
 from tritonsmith.perf.plan.page import now, write_page
-from tritonsmith.perf.plan.plan import find, would_fit
+from tritonsmith.perf.plan.plan import Estimator, Found, find, would_fit
+from tritonsmith.perf.plan.regions import RegionalPlan, plan_regions
+from tritonsmith.perf.plan.regions_file import read_regions
+from tritonsmith.perf.plan.replica import Replica
+from tritonsmith.perf.plan.shares import gpu_of
 from tritonsmith.perf.plan.text import plan_text
 from tritonsmith.perf.plan.to_spec import write_spec
 
@@ -44,6 +49,7 @@ def make_plan(options: PlanOptions) -> Plan:
         spare=wishes.spare,
         prices=wishes.prices or {},
         times=source if wishes.traffic else "",
+        regions=_regional(options, model, wishes, found, estimate),
         would_fit=() if found.is_pick else tuple(would_fit(model, wishes, found.candidates)),
         notes=tuple(_notes(wishes)),
         made_at=now(),
@@ -78,6 +84,24 @@ def require_pick(plan: Plan) -> None:
 def _notes(wishes: Wishes) -> Iterator[str]:
     if len(wishes.gpus) > 1 and not wishes.prices:
         yield "different GPUs are compared by their number; --price H100-SXM-80GB=2.5,L4=0.7 compares by cost"
+
+
+def _regional(
+    options: PlanOptions, model: LanguageModel, wishes: Wishes, found: Found, estimate: Estimator
+) -> RegionalPlan | None:
+    """Return the pick in several regions; None where none are named, or nothing is picked."""
+    if options.regions is None:
+        return None
+    if wishes.traffic is None:
+        raise UsageError("--regions split a traffic, and none is given", hint="--rate 20 --input 1024 --output 256")
+    shares, round_trip_ms = read_regions(options.regions)
+    if (pick := found.pick) is None:
+        return None
+    times = estimate(model, pick.serving, gpu_of(pick.gpu))
+    replica = Replica(times, pick.serving, pick.memory.kv_tokens.value)
+    return plan_regions(
+        replica, wishes.traffic, wishes.objectives, shares, round_trip_ms, spare=wishes.spare, seed=wishes.seed
+    )
 
 
 def _required(path: Path | None) -> Path:

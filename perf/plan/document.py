@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, get_args
 
 from tritonsmith.perf.documents import Kind
 from tritonsmith.perf.plan.core import Candidate, LanguageModel, Objectives, Traffic
+from tritonsmith.perf.plan.regions import RegionalPlan
 
 Schema = Literal["tritonsmith.plan/1"]
 SCHEMA: Schema = "tritonsmith.plan/1"
@@ -37,6 +38,7 @@ class Plan:
     prices: Mapping[str, float] = field(default_factory=dict)
     times: str = ""
     would_fit: tuple[str, ...] = ()
+    regions: RegionalPlan | None = None  # of the pick
     notes: tuple[str, ...] = ()
     made_at: str = ""  # UTC, ISO 8601
     tritonsmith: str = field(default_factory=lambda: version("tritonsmith"))

@@ -10,6 +10,7 @@ from tritonsmith.perf.plan.confirm import confirming_rates, sweep_command
 from tritonsmith.perf.plan.core import Candidate, Figure, Memory, Objectives, Replicas, Tails, Traffic
 from tritonsmith.perf.plan.document import Plan
 from tritonsmith.perf.plan.plan import GIB, is_misfit, misfits, name_of
+from tritonsmith.perf.plan.regions_text import regions_text
 from tritonsmith.perf.plan.shares import is_slice, per_gpu
 from tritonsmith.perf.report.numbers import significant
 
@@ -27,6 +28,8 @@ def plan_text(plan: Plan) -> str:
         blocks += [block for block in (replica_text(plan, pick), cost_text(pick)) if block]
     elif short := misfits(plan.candidates):
         blocks += [memory_text(short[0].memory)] if all(one.throughput is None for one in plan.candidates) else []
+    if plan.regions is not None:
+        blocks.append(regions_text(plan.regions))
     blocks.append(others_text(plan))
     if plan.notes or plan.times:
         blocks.append("\n".join(([f"times: {plan.times}"] if plan.times else []) + [f"note: {n}" for n in plan.notes]))

@@ -63,8 +63,16 @@ def spec_data(plan: Plan, pick: Candidate, folder: Path) -> dict[str, Any]:
         },
     }
     if pick.replicas is not None:
-        data["deploy"] = {"replicas": pick.replicas.total}
+        data["deploy"] = {"replicas": pick.replicas.total, **_regions(plan)}
     return data
+
+
+def _regions(plan: Plan) -> dict[str, Any]:
+    """Return each region with its replicas, and the region that takes what waits too long there."""
+    if plan.regions is None:
+        return {}
+    nearest = {name: {"spill_to": others[0]} if others else {} for name, others in plan.regions.spill_over.items()}
+    return {"regions": {name: {"replicas": count, **nearest[name]} for name, count in plan.regions.replicas.items()}}
 
 
 def slug(name: str) -> str:
