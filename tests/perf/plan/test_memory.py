@@ -139,4 +139,4 @@ def lies_between(known: Known) -> bool:
     names = ("weights", "tables", "the driver")
     parts = memory(known.model, known.serving, H100).parts
     found = total([part for part in parts if not part.name.startswith(names)], "measured")
-    return found.low / GIB <= known.fact["gib"] <= found.high / GIB
+    return found.low <= float(known.fact["gib"]) * GIB <= found.high
