@@ -25,7 +25,7 @@ def least_cards(copies: Sequence[Copy], kinds: Sequence[Kind], most_load: float)
 
 
 def least_price(count: int, copies: Sequence[Copy], kinds: Sequence[Kind], most_load: float) -> float:
-    """Return what so many GPUs cost at the least, or the memory or time of all replicas, each where that is cheapest."""
+    """Return what so many GPUs cost at the least, or the memory or time of all replicas where each is cheapest."""
     prices = sorted(itertools.chain.from_iterable([kind.price_per_hour] * kind.count for kind in kinds))
     memory = load = 0.0
     for copy in copies:

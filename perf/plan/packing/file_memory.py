@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.perf.plan.core import Figure, LanguageModel, Serving, Spread
+from tritonsmith.perf.plan.core import CacheType, Figure, LanguageModel, Part, Serving, Spread, exact, total
 from tritonsmith.perf.plan.memory import kv_bytes_per_token, state_bytes_per_sequence
 from tritonsmith.perf.plan.models import read_model
+from tritonsmith.perf.plan.onnx_memory import model_parts
 from tritonsmith.perf.plan.overheads import runtime_parts, working_parts
 from tritonsmith.perf.plan.weights import weight_bytes, weight_parts
 
@@ -29,36 +29,38 @@ class Needs:
     note: str = ""
 
 
-def needs_of(path: Path, name: str, kv_tokens: int) -> Needs:
-    """Return what a model takes of one GPU.
+def needs_of(path: Path, name: str, *, kv_tokens: int = 0, batch_size: int = 1, axes: Mapping[str, int]) -> Needs:
+    """Return what one replica of a model takes of one GPU.
 
-    A language model takes what is left for its KV cache, unless `kv_tokens` bounds that.
+    A language model's engine takes what is left for its KV cache, unless `kv_tokens` bounds that. An ONNX or TensorRT
+    model has one instance, which gets up to `batch_size` rows; `axes` are the sizes of its open axes.
 
-    Raises: UsageError where there is no such file, or it is of no known kind; what reading it raises.
+    Raises: UsageError where there is no such file, kv_tokens are given for what has none, or an axis lacks; what
+    reading it raises.
     """
+    if not path.exists():
+        raise UsageError(f"models.{name}: there is no {path}", hint="name its file or folder, or say its memory: 6GiB")
     if path.is_dir() or path.suffix == ".json":
         return _language_model(read_model(path), name, kv_tokens)
-    raise UsageError(f"models.{name}: {path} is no model whose memory is known", hint="say its memory: 6GiB")
+    if kv_tokens:
+        raise UsageError(f"models.{name}: {path.name} keeps no KV cache", hint="leave kv_tokens out")
+    parts = model_parts(path, batch_size=batch_size, axes=axes)
+    return Needs(total(parts, f"{path.name}: {_words(parts)} GiB"), float(path.stat().st_size))
 
 
 def _language_model(model: LanguageModel, name: str, kv_tokens: int) -> Needs:
-    cache_type = "fp16" if model.weight_type == "fp16" else "bf16"
+    cache_type: CacheType = "fp16" if model.weight_type == "fp16" else "bf16"
     serving = Serving(Spread(), model.weight_type, cache_type)
-    parts = [*weight_parts(model, serving), *working_parts(model, serving), *runtime_parts(serving.spread)]
-    figures = [part.bytes for part in parts]
     per_token = kv_bytes_per_token(model, serving)
-    rest = kv_tokens * per_token / _FREE_SHARE + serving.max_batch_size * state_bytes_per_sequence(model, serving)
-    words = [f"{part.name} {part.bytes.value / _GIB:.2f}" for part in parts]
-    if kv_tokens:
-        words.append(f"{kv_tokens:,} tokens x {per_token:,.0f} B / {_FREE_SHARE:g}: {rest / _GIB:.2f}")
+    states = serving.max_batch_size * state_bytes_per_sequence(model, serving)
+    cache = exact(kv_tokens * per_token / _FREE_SHARE + states, model.source)
+    arithmetic = f"{kv_tokens:,} tokens x {per_token:,.0f} B / {_FREE_SHARE:g}"
+    parts = [*weight_parts(model, serving), *working_parts(model, serving), *runtime_parts(serving.spread)]
+    parts += [Part(f"cache of {arithmetic}:", cache, arithmetic)] if cache.value else []
     note = f"{name}: set max_tokens_in_paged_kv_cache: {kv_tokens}" if kv_tokens else ""
-    source = f"{model.source}: {' + '.join(words)} GiB"
-    return Needs(_summed(figures, rest, source), weight_bytes(model, model.weight_type).value, not kv_tokens, note)
+    memory = total(parts, f"{Path(model.source).name}: {_words(parts)} GiB")
+    return Needs(memory, weight_bytes(model, model.weight_type).value, not kv_tokens, note)
 
 
-def _summed(figures: Sequence[Figure], more: float, source: str) -> Figure:
-    """Return a sum; errors that are independent add up by their squares."""
-    value = more + sum(figure.value for figure in figures)
-    less = math.sqrt(sum((figure.value - figure.low) ** 2 for figure in figures))
-    over = math.sqrt(sum((figure.high - figure.value) ** 2 for figure in figures))
-    return Figure(value, value - less, value + over, source)
+def _words(parts: Sequence[Part]) -> str:
+    return " + ".join(f"{part.name} {part.bytes.value / _GIB:.2f}" for part in parts)

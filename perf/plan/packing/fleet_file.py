@@ -86,6 +86,8 @@ class ModelWritten(Settings):
     memory: Bytes | None = Field(None, description="of the GPU, of one replica, the server's own aside")
     file: str = Field("", description="its file or folder, relative to the fleet's file")
     kv_tokens: int = Field(0, ge=0, description="a language model's cache; without it the engine takes what is left")
+    max_batch_size: int = Field(1, ge=1, description="rows at once of an ONNX or TensorRT model: its activations")
+    axes: dict[str, Annotated[int, Field(ge=1)]] = Field({}, description="{sequence: 512}: sizes of its open axes")
     rate: float = Field(0.0, ge=0, description="requests per second, of all replicas together")
     latency: SecondsByKind = Field({}, description="12ms, or by GPU {L4: 30ms, H100: 8ms}: one request, alone")
     varies: Share = Field(0.0, description="20%: the latency's standard deviation over it")
@@ -102,8 +104,8 @@ class ModelWritten(Settings):
     def _makes_sense(self) -> ModelWritten:
         if (self.memory is None) == (not self.file):
             raise ValueError("give one of memory and file")
-        if self.kv_tokens and not self.file:
-            raise ValueError("kv_tokens needs the language model's file")
+        if not self.file and self.model_fields_set & {"kv_tokens", "max_batch_size", "axes"}:
+            raise ValueError("kv_tokens, max_batch_size and axes say how large a model is whose `file` is given")
         if self.rate and not self.latency:
             raise ValueError("a rate needs a latency: how long one request keeps the GPU busy, alone")
         if self.slo and not (self.rate and self.latency):
@@ -221,4 +223,5 @@ def _tenant(name: str, model: ModelWritten, kinds: Mapping[str, Kind], path: Pat
 def _needs(name: str, model: ModelWritten, path: Path) -> Needs:
     if model.memory is not None:
         return Needs(exact(model.memory, f"{path.name}: models.{name}.memory"), model.memory)
-    return needs_of(path.parent / model.file, name, model.kv_tokens)
+    file = path.parent / model.file
+    return needs_of(file, name, kv_tokens=model.kv_tokens, batch_size=model.max_batch_size, axes=model.axes)

@@ -108,21 +108,19 @@ def _card(fleet: Fleet, kind: Kind, number: int, filling: Filling) -> Card:
 
 def _lying(fleet: Fleet, filling: Filling) -> Iterator[Lying]:
     tenants = {tenant.name: tenant for tenant in fleet.tenants}
-    decay = decay_reached(filling.demands())
     claims = [claim for copy in filling.copies if (claim := copy.claims[filling.place]) is not None]
+    # where a load is not known, nothing is promised
+    decay = decay_reached(filling.demands()) if all(copy.has_rate for copy in filling.copies) else 0.0
     turns_decay = decay_reached(claim.turn for claim in claims if claim.turn is not None)
     for copy, claim in zip(filling.copies, claims, strict=True):
-        tenant = tenants[copy.tenant]
-        seconds, load = claim.time.busy_s, claim.time.load
-        if claim.turn is None:
-            within_s = answered_within_s(decay, tenant.share, seconds, tenant.variation) if load else float("inf")
-            yield Lying(copy.tenant, copy.memory_bytes, claim.time.rate_per_s, seconds, within_s)
-        else:
-            each, cold_s = each_half(tenant.share), cold_seconds(tenant, fleet)
-            here_s = answered_within_s(decay, each, seconds, tenant.variation)
-            within_s = cold_s + here_s + answered_within_s(turns_decay, each) if load else float("inf")
-            rate_per_s = claim.time.rate_per_s
-            yield Lying(copy.tenant, copy.memory_bytes, rate_per_s, seconds, within_s, is_on_demand=True, cold_s=cold_s)
+        tenant, time = tenants[copy.tenant], claim.time
+        each = each_half(tenant.share) if claim.turn else tenant.share
+        within_s = answered_within_s(decay, each, time.busy_s, tenant.variation)
+        cold_s = cold_seconds(tenant, fleet) if claim.turn else 0.0
+        if claim.turn:
+            within_s += cold_s + answered_within_s(turns_decay, each)
+        is_on_demand = claim.turn is not None
+        yield Lying(copy.tenant, copy.memory_bytes, time.rate_per_s, time.busy_s, within_s, is_on_demand, cold_s)
 
 
 def _names(filling: Filling) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ def _row(name: str, one: Lying, tenant: Tenant) -> list[str]:
         significant(one.rate_per_s),
         significant(one.busy_s * 1e3),
         f"{one.load:.2f}",
-        significant(one.within_s * 1e3),
+        "-" if math.isinf(one.within_s) else significant(one.within_s * 1e3),
         asked,
         note,
     ]
@@ -121,6 +121,10 @@ def _model_data(tenant: Tenant, packing: Packing, fleet: Fleet) -> dict[str, Any
     return {
         "replicas": len(places),
         "on": [{"gpu": kind, "number": number} for kind, number in places],
+        # where all GPUs are alike and of one machine, as its spec says it
+        "instance_group": [{"kind": "KIND_GPU", "count": 1, "gpus": sorted(number for _, number in places)}]
+        if len(fleet.kinds) == 1
+        else None,
         "memory_bytes": asdict(tenant.memory_bytes),
         "limit_s": None if math.isinf(tenant.limit_s) else tenant.limit_s,
         "share": tenant.share,

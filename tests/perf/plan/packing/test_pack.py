@@ -78,7 +78,9 @@ def test_owners_share_no_gpu_and_who_is_alone_shares_with_nobody() -> None:
 def test_who_has_a_limit_shares_with_none_whose_rate_is_not_known() -> None:
     unknown, limited = tenant("a", 1), tenant("b", 1, **asked(1, 0.01, 0.1))
     assert together(packed(unknown, limited)) == [{"a"}, {"b"}]
-    assert together(packed(unknown, tenant("b", 1, **asked(1, 0.01)))) == [{"a", "b"}]
+    packing = packed(unknown, tenant("b", 1, **asked(1, 0.01)))
+    assert together(packing) == [{"a", "b"}]
+    assert all(one.within_s == math.inf for one in packing.cards[0].lying)
 
 
 def test_the_cheapest_gpus_are_taken() -> None:

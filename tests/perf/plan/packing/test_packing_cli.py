@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 
 from tritonsmith.generator.errors import AnswerIsNo, SpecError, UsageError
+from tritonsmith.perf.plan.packing import Tenant
 from tritonsmith.perf.plan.packing.cli import PackOptions, answer
 from tritonsmith.perf.plan.packing.fleet_file import read_fleet
 
+ROOT = Path(__file__).parents[4]
+DIGITS = ROOT / "ensembles" / "image_classification" / "demo" / "digits.onnx"
+LLAMA = ROOT / "tests" / "data" / "plan" / "llama-3.1-8b.json"
 FLEET = """\
 gpus: {l40s: 4}
 disk: 2GB/s
@@ -49,6 +53,7 @@ def test_the_document_has_what_the_table_has(tmp_path: Path) -> None:
     document = json.loads(answer(PackOptions(written(tmp_path, FLEET)), is_json=True))
     assert document["is_proven"]
     assert document["models"]["detector"]["replicas"] == 2
+    assert len(document["models"]["detector"]["instance_group"][0]["gpus"]) == 2
     assert sum(len(card["models"]) for card in document["cards"]) == 5
     assert all(card["used_bytes"] <= card["memory_bytes"] for card in document["cards"])
 
@@ -66,6 +71,7 @@ def test_a_fleet_that_does_not_fit_is_a_no(tmp_path: Path) -> None:
         ("gpus: {L40S: 1}\nmodels: {a: {memory: 1}}", "number above 0 with a unit"),
         ("gpus: {L40S: 1}\nmodels: {a: {memory: 1GiB, ratee: 3}}", "Did you mean 'rate'"),
         ("gpus: {L40S: 1}\nmodels: {a: {memory: 1GiB, rate: 3}}", "a rate needs a latency"),
+        ("gpus: {L40S: 1}\nmodels: {a: {memory: 1GiB, kv_tokens: 5}}", "whose `file` is given"),
         ("gpus: {L40S: 1}\nmodels: {a: {}}", "give one of memory and file"),
         ("gpus: {L40S: 1}\nmodels: {a: {memory: 1GiB, rate: 1, latency: {H100: 1ms}}}", "latency on 'H100'"),
         ("gpus: {L40S: 1}\nmodels: {a: {memory: 1GiB, rate: 1, latency: 1ms, slo: p42=1ms}}", "'p42' is nothing"),
@@ -83,3 +89,30 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, wrong: str, words: 
 def test_a_file_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no file"):
         read_fleet(tmp_path / "none.yaml")
+
+
+def file_needs(folder: Path, model: str) -> Tenant:
+    return read_fleet(written(folder, f"gpus: {{H100-SXM-80GB: 2}}\nmodels: {{m: {{file: {model}}}}}")).tenants[0]
+
+
+def test_an_onnx_file_says_its_memory_and_more_rows_take_more(tmp_path: Path) -> None:
+    one, many = (file_needs(tmp_path, f"{DIGITS}, max_batch_size: {rows}") for rows in (1, 64))
+    assert 0 < one.memory_bytes.value < many.memory_bytes.value
+    assert one.load_bytes == DIGITS.stat().st_size
+    assert "weights" in one.memory_bytes.source
+    assert not one.is_alone
+
+
+def test_an_engine_shares_with_nobody_unless_its_cache_is_bounded(tmp_path: Path) -> None:
+    rest, bounded = (file_needs(tmp_path, f"{LLAMA}{tokens}") for tokens in ("", ", kv_tokens: 90000"))
+    assert rest.is_alone and not bounded.is_alone
+    more = bounded.memory_bytes.value - rest.memory_bytes.value
+    assert more == pytest.approx(90_000 * 131_072 / 0.9)  # B a token in bf16; a tenth of what is free is left alone
+    assert bounded.note == "m: set max_tokens_in_paged_kv_cache: 90000"
+
+
+def test_a_model_that_is_not_there_or_keeps_no_cache_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"models\.m: there is no"):
+        file_needs(tmp_path, "none.onnx")
+    with pytest.raises(UsageError, match="keeps no KV cache"):
+        file_needs(tmp_path, f"{DIGITS}, kv_tokens: 100")
