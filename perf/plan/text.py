@@ -12,6 +12,7 @@ from tritonsmith.perf.plan.document import Plan
 from tritonsmith.perf.plan.plan import GIB, is_misfit, misfits, name_of
 from tritonsmith.perf.plan.regions_text import regions_text
 from tritonsmith.perf.plan.shares import is_slice, per_gpu
+from tritonsmith.perf.plan.sharing_advice import sharing_text
 from tritonsmith.perf.report.numbers import significant
 
 MOST_OTHERS = 8  # ways beside the pick, or reasons
@@ -25,7 +26,7 @@ def plan_text(plan: Plan) -> str:
     blocks = [_head(plan), no_text(plan) if pick is None else pick_text(plan, pick)]
     if pick is not None:
         blocks.append(memory_text(pick.memory))
-        blocks += [block for block in (replica_text(plan, pick), cost_text(pick)) if block]
+        blocks += [block for block in (replica_text(plan, pick), cost_text(pick), sharing_text(plan, pick)) if block]
     elif short := misfits(plan.candidates):
         blocks += [memory_text(short[0].memory)] if all(one.throughput is None for one in plan.candidates) else []
     if plan.regions is not None:

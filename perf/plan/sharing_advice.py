@@ -1,0 +1,39 @@
+"""How the pick's replicas might share GPUs, with the reason: what they hold and how busy they are, the plan knows."""
+
+from __future__ import annotations
+
+from tritonsmith.generator.catalog.gpus import GPUS
+from tritonsmith.generator.manifests.sharing.advice import Advice, Wish, advice
+from tritonsmith.perf.plan.core import Candidate, Replicas, Traffic
+from tritonsmith.perf.plan.document import Plan
+from tritonsmith.perf.plan.shares import MARK, is_slice
+
+
+def sharing_text(plan: Plan, pick: Candidate) -> str:
+    """Return the advice in a line; empty where nothing is known of the load, or the pick is of slices already."""
+    if plan.traffic is None or pick.replicas is None or is_slice(pick.gpu):
+        return ""
+    found = sharing_advice(pick, pick.replicas, plan.traffic)
+    text = f"GPU sharing: {found.sharing}: {found.reason}"
+    if found.sharing.mode == "mig":
+        return f"{text}; planned with --gpu {pick.gpu}{MARK}{found.sharing.profile}"
+    return text + "".join(f"; {mode}: {why}" for mode, why in found.others if mode == "mig")
+
+
+def sharing_advice(pick: Candidate, replicas: Replicas, traffic: Traffic) -> Advice:
+    """Return the advice for replicas that all answer, of one owner, each an engine of its own."""
+    load = replicas.tails_all_up.utilisation
+    wish = Wish(replicas.total, needed_bytes(pick, replicas, traffic), load, pick.serving.spread.gpus, is_llm=True)
+    return advice(wish, GPUS[pick.gpu])
+
+
+def needed_bytes(pick: Candidate, replicas: Replicas, traffic: Traffic) -> float:
+    """Return what a replica needs of its GPU: all but the cache, and the cache of the requests that it has in flight.
+
+    So many are in flight as come while the slowest of a hundred is answered (Little's law, on the safe side).
+    """
+    held = sum(part.bytes.value for part in pick.memory.parts)
+    latency_s = replicas.tails_all_up.latency_ms[0.99] / 1000
+    in_flight = traffic.rate_per_s / replicas.total * latency_s
+    per_request = (traffic.input_tokens + traffic.output_tokens) * pick.memory.kv_bytes_per_token
+    return held + max(1.0, in_flight) * (per_request + pick.memory.state_bytes_per_sequence)
