@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tritonsmith.generator.errors import AnswerIsNo
+from tritonsmith.perf.bench.packing import random_fleet
 from tritonsmith.perf.plan.core import about, exact
 from tritonsmith.perf.plan.packing import Fleet, Kind, Packing, Tenant, pack
 
@@ -148,3 +149,15 @@ def test_best_fit_alone_is_improved_upon_and_the_optimum_is_proven() -> None:
     packing = packed(*(tenant(f"m{n}", size * 100) for n, size in enumerate(sizes)), gib=100, gpus=12)
     assert len(packing.cards) == 4
     assert packing.is_proven
+
+
+@pytest.mark.parametrize("seed", range(0, 60, 6))
+def test_half_of_the_gpus_hold_everything_on_demand_and_none_is_overfull(seed: int) -> None:
+    fleet = random_fleet(seed)
+    half = max(1, len(pack(fleet).cards) // 2)
+    packing = pack(replace(fleet, kinds=(replace(fleet.kinds[0], count=half),), disk_bytes_per_s=2e9))
+    assert len(packing.cards) <= half
+    assert all(card.used_bytes <= card.memory_bytes for card in packing.cards)
+    lying = [one for card in packing.cards for one in card.lying]
+    assert sorted(one.tenant for one in lying) == sorted(one.name for one in fleet.tenants)
+    assert {one.tenant for one in lying if one.is_on_demand} == set(packing.on_demand) != set()
