@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tritonsmith.generator.catalog.labels import SHARING_STRATEGY
 from tritonsmith.generator.checks.manifests.case import Manifests
-from tritonsmith.generator.checks.manifests.nodes import entries_at, place_at, typed
+from tritonsmith.generator.checks.manifests.nodes import at, entries_at, items_at, place_at, text_at, texts_at, typed
 from tritonsmith.generator.checks.manifests.pods import Pod
 from tritonsmith.generator.errors import SpecError
 from tritonsmith.generator.findings import Finding, Place, error, warning
 from tritonsmith.generator.manifests.sharing.schemas import File, kind_of_file
-from tritonsmith.generator.spec.tree import Mapping, Node, Scalar, parse_documents
+from tritonsmith.generator.spec.tree import Node, Scalar, parse_documents
 
 METHODS = {"mps": "mps", "timeSlicing": "time-slicing"}
 
@@ -60,17 +61,14 @@ def sharing_files(case: Manifests) -> list[SharingFile]:
 
 def names_mps(pod: Pod) -> bool:
     """Whether a pod is to be on a node that shares its GPUs by MPS, as it says itself."""
-    from tritonsmith.generator.catalog.labels import SHARING_STRATEGY
-
-    spec = typed(pod.spec) if isinstance(pod.spec, Mapping) else {}
-    terms = below(spec, "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
-    found = [
-        expression.get("values")
-        for term in terms.get("nodeSelectorTerms") or ()
-        for expression in (term or {}).get("matchExpressions") or ()
-        if expression.get("key") == SHARING_STRATEGY
+    affinity = at(pod.spec, "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
+    wanted = [
+        texts_at(expression, "values")
+        for term in items_at(affinity, "nodeSelectorTerms")
+        for expression in items_at(term, "matchExpressions")
+        if text_at(expression, "key") == SHARING_STRATEGY
     ]
-    return ["mps"] in found or below(spec, "nodeSelector").get(SHARING_STRATEGY) == "mps"
+    return ["mps"] in wanted or text_at(pod.spec, "nodeSelector", SHARING_STRATEGY) == "mps"
 
 
 def below(values: Any, *path: str) -> dict[str, Any]:

@@ -164,3 +164,14 @@ def test_ranks_on_slices_are_found(judge_manifests: Judge) -> None:
     assert "nvidia.com/gpu: '4'" in files[path]
     files[path] = files[path].replace("nvidia.com/gpu: '4'", "nvidia.com/mig-1g.10gb: '4'")
     assert "TK318" in {one.code for one in judge_manifests(files)}
+
+
+@pytest.mark.parametrize("text", [MPS, SLICED, MIG])
+def test_no_value_of_another_shape_stops_a_check(judge_manifests: Judge, text: str) -> None:
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        key, mark, _ = line.partition(":")
+        for value in ("", "[]", "{}", "[1]", "x", "-1", "{x: [y]}"):
+            depth = len(line) - len(line.lstrip(" -"))
+            inner = [later for later in lines[number + 1 :] if len(later) - len(later.lstrip(" -")) <= depth]
+            judged(judge_manifests, "\n".join([*lines[:number], f"{key}{mark} {value}", *inner]), pod())
