@@ -328,8 +328,8 @@ def plan(is_json: bool, **options: Any) -> None:
     from tritonsmith.perf.plan import cli
 
     asked = cli.PlanOptions(**options)
-    if asked.pack is not None:
-        console.result(cli.packed(asked, is_json=is_json))
+    if (text := cli.answer_of_others(asked, is_json=is_json)) is not None:
+        console.result(text)
         return
     done = cli.make_plan(asked)
     console.result(cli.show(done, asked, is_json=is_json))

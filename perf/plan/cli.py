@@ -14,7 +14,7 @@ from tritonsmith.perf.plan.core import LanguageModel
 from tritonsmith.perf.plan.document import PLANS, Plan
 from tritonsmith.perf.plan.estimators import estimator_of
 from tritonsmith.perf.plan.models import read_model
-from tritonsmith.perf.plan.options import PlanOptions, Wishes, read_wishes
+from tritonsmith.perf.plan.options import PlanOptions, Wishes, read_objectives, read_wishes
 from tritonsmith.perf.plan.packing import cli as packing
 from tritonsmith.perf.plan.page import now, write_page
 from tritonsmith.perf.plan.plan import Estimator, Found, find, would_fit
@@ -24,6 +24,16 @@ from tritonsmith.perf.plan.replica import Replica
 from tritonsmith.perf.plan.shares import gpu_of
 from tritonsmith.perf.plan.text import plan_text
 from tritonsmith.perf.plan.to_spec import write_spec
+from tritonsmith.perf.plan.triton_models import (
+    instances,
+    instances_data,
+    instances_text,
+    is_file_of_triton,
+    is_source_of_triton,
+    memories,
+    memories_data,
+    memories_text,
+)
 
 
 def make_plan(options: PlanOptions) -> Plan:
@@ -110,12 +120,33 @@ def _required(path: Path | None) -> Path:
     return path
 
 
-def packed(options: PlanOptions, *, is_json: bool) -> str:
-    """Return what is printed of several models that are packed onto GPUs.
+def answer_of_others(options: PlanOptions, *, is_json: bool) -> str | None:
+    """Return what is printed for what is no language model: several models to pack, and those that Triton batches.
 
-    Raises: UsageError for options of a single model; what packing raises.
+    Raises: UsageError for options that are not theirs; AnswerIsNo; what packing and reading raise.
     """
+    if options.pack is not None:
+        return _packed(options, options.pack, is_json=is_json)
+    path = options.model
+    if path is None or not (is_file_of_triton(path) or is_source_of_triton(path)):
+        return None
+    if options.write or options.is_compared or options.regions:
+        name = "write" if options.write else "compare" if options.is_compared else "regions"
+        raise UsageError(f"--{name} is for language models", hint="leave it out")
+    if is_file_of_triton(path):
+        held = memories(options, path)
+        text = json.dumps(memories_data(path, held), indent=2) if is_json else memories_text(path, held)
+        if all(one.free_bytes.value <= 0 for one in held.values()):
+            console.result(text)
+            raise AnswerIsNo("")
+        return text
+    found = instances(options, path)
+    if is_json:
+        return json.dumps(instances_data(found), indent=2)
+    return instances_text(found, options.rate or 0.0, read_objectives(options.slo))
+
+
+def _packed(options: PlanOptions, fleet: Path, *, is_json: bool) -> str:
     if options.model is not None or options.rate is not None or options.gpus:
-        raise UsageError("--pack reads models, rates and GPUs from its file", hint=f"plan --pack {options.pack}")
-    assert options.pack is not None, "asked where it is given"
-    return packing.answer(packing.PackOptions(options.pack), is_json)
+        raise UsageError("--pack reads models, rates and GPUs from its file", hint=f"plan --pack {fleet}")
+    return packing.answer(packing.PackOptions(fleet), is_json)

@@ -118,7 +118,7 @@ def memory_text(memory: Memory) -> str:
     width = max(len(name) for name, _, _ in rows)
     lines = [f"memory of the fullest GPU, {size}"]
     lines += [f"  {name.ljust(width)}  {_gib(figure):>16} GiB  {words}" for name, figure, words in rows]
-    if memory.fits:
+    if memory.fits and memory.kv_bytes_per_token:
         per_token = f"{memory.kv_bytes_per_token:,.0f} bytes a token on a GPU"
         lines.append(f"  KV cache of a replica: {_tokens(memory.kv_tokens)} tokens, {per_token}")
         if memory.state_bytes_per_sequence:

@@ -12,7 +12,7 @@ from tritonsmith.perf.plan.options import Wishes
 from tritonsmith.perf.plan.plan import Found, find, would_fit
 
 TRAFFIC = Traffic(20, 200, 20)
-WISHES = Wishes(("H100-SXM-80GB",), TRAFFIC, Objectives(ttft_ms=500))
+WISHES = Wishes(("H100-SXM-80GB",), TRAFFIC, Objectives(ttft_ms=500), max_gpus=2)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_tie_is_told_with_what_decided_it(small: LanguageModel) -> None:
 
 
 def test_a_spare_replica_is_on_top_of_those_that_answer(small: LanguageModel) -> None:
-    with_spare, without = (find(small, replace(WISHES, spare=spare), quick).pick for spare in (1, 0))
+    with_spare, without = (find(small, replace(WISHES, spare=spare, max_gpus=1), quick).pick for spare in (1, 0))
     assert with_spare is not None and with_spare.replicas is not None
     assert without is not None and without.replicas is not None
     assert with_spare.replicas.total == without.replicas.total + 1
@@ -90,7 +90,7 @@ def test_without_a_traffic_the_fewest_gpus_that_hold_the_model_are_told(large: L
 
 def test_what_can_only_cost_much_more_is_not_simulated_but_said(small: LanguageModel) -> None:
     told: list[str] = []
-    found = find(small, replace(WISHES, traffic=replace(TRAFFIC, rate_per_s=1)), quick, told.append)
+    found = find(small, replace(WISHES, traffic=replace(TRAFFIC, rate_per_s=1), max_gpus=8), quick, told.append)
     skipped = [one for one in found.candidates if "not simulated" in one.problem]
     assert {one.serving.spread.tensor for one in skipped} == {4, 8}
     assert len(told) == len(gpus_of(found))
