@@ -1,21 +1,17 @@
 """How many instances or replicas a model of Triton's schedulers needs: made-up sweeps, and queueing theory."""
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
-from tritonsmith.perf.document import Sweep, write_sweep
+from tritonsmith.perf.document import Sweep
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.plan.core import Objectives, Traffic
 from tritonsmith.perf.plan.instances import instances_for, server_replicas
-from tritonsmith.perf.plan.instances_answer import answer, is_repository, read_requests
-from tritonsmith.perf.plan.options import PlanOptions
 from tritonsmith.perf.simulate import ServiceTimes, SimulatedModel, System
 
 WAIT_S = 0.002
@@ -98,31 +94,3 @@ def test_replicas_of_a_server_under_bursts_and_recorded_arrivals() -> None:
     recorded = server_replicas(EXPONENTIAL, "m", even, Objectives(latency_ms=10)).working
     assert recorded == pytest.approx(calm, abs=1)  # a random part of even arrivals is nearly random
     assert wild > 2 * calm
-
-
-def test_the_answer_names_the_instances_what_one_less_does_and_how_to_confirm_it(sweep: Sweep, tmp_path: Path) -> None:
-    repository = tmp_path / "models"
-    (repository / "digits" / "1").mkdir(parents=True)
-    (repository / "digits" / "config.pbtxt").write_text('backend: "python"\n')
-    (tmp_path / "sweep").mkdir()
-    write_sweep(sweep, tmp_path / "sweep")
-    options = PlanOptions(repository, rate=2.4 / WAIT_S, slo=("p99=20ms",), calibrate=(tmp_path / "sweep",))
-    assert is_repository(repository)
-    text = answer(options, is_json=False)
-    assert text.startswith("YES: 3 instances of digits for 1200 requests/s, 0.99 of them within 20 ms\n")
-    assert "one less          2" in text
-    assert "sweep digits --request-rate 1200 --vary models.digits.instance_group.count=3" in text
-    assert json.loads(answer(options, is_json=True))["instances"] == 3
-    with pytest.raises(UsageError, match="--gpu is about a language model"):
-        answer(replace(options, gpus=("L4",)), is_json=False)
-    with pytest.raises(UsageError, match="takes the times of one sweep"):
-        answer(replace(options, calibrate=()), is_json=False)
-    with pytest.raises(UsageError, match="which requests"):
-        answer(replace(options, rate=None), is_json=False)
-
-
-def test_recorded_requests_need_no_lengths(tmp_path: Path) -> None:
-    (tmp_path / "trace.csv").write_text("time\n0\n0.5\n1\n")
-    traffic = read_requests(PlanOptions(tmp_path, trace=tmp_path / "trace.csv"))
-    assert (traffic.rate_per_s, len(traffic.arrivals)) == (2.0, 3)
-    assert not is_repository(tmp_path)
