@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import least_squares
 
 from tritonsmith.generator import console
@@ -35,6 +36,8 @@ _BOUNDS = {
     "pcie": (0.05, 0.95), "experts": (0.1, 1.0), "padding": (1.0, 128.0),
 }  # fmt: skip
 Models = Mapping[str, LanguageModel]
+Ends = tuple[float, float]
+Floats = npt.NDArray[np.float64]
 
 
 def fit(rows: Sequence[Row], models: Models) -> Efficiency:
@@ -45,7 +48,7 @@ def fit(rows: Sequence[Row], models: Models) -> Efficiency:
 
     first = [row for row in read_first_tokens() if row.fits_constants]
 
-    def residuals(logs: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def residuals(logs: Floats) -> Floats:
         efficiency = _efficiency(logs)
         off = [np.log(row.first_token_ms / first_token_ms(row, models[row.model], efficiency)) for row in first]
         return np.concatenate([weights * errors(rows, models, efficiency), np.array(off) / len(first) ** 0.5])
@@ -55,17 +58,17 @@ def fit(rows: Sequence[Row], models: Models) -> Efficiency:
     return _efficiency(found.x)
 
 
-def _efficiency(logs: np.ndarray) -> Efficiency:  # type: ignore[type-arg]
+def _efficiency(logs: Floats) -> Efficiency:
     return Efficiency(**{name: float(value) for name, value in zip(NAMES, np.exp(logs), strict=True)})
 
 
-def errors(rows: Sequence[Row], models: Models, efficiency: Efficiency) -> np.ndarray:  # type: ignore[type-arg]
+def errors(rows: Sequence[Row], models: Models, efficiency: Efficiency) -> Floats:
     """Return log(published / estimated) of each row; 1.5 where it is told not to fit."""
     values = [estimate(row, models[row.model], efficiency)[0] for row in rows]
     return np.array([np.log(r.tokens_per_s / v) if v else 1.5 for r, v in zip(rows, values, strict=True)])
 
 
-def left_out(rows: Sequence[Row], models: Models) -> np.ndarray:  # type: ignore[type-arg]
+def left_out(rows: Sequence[Row], models: Models) -> Floats:
     """Return the errors of each model's rows under constants that were fitted on the others', all of them [rows]."""
     found = np.zeros(len(rows))
     for name in FIT_MODELS:
@@ -75,24 +78,26 @@ def left_out(rows: Sequence[Row], models: Models) -> np.ndarray:  # type: ignore
     return found
 
 
-def interval_of(rows: Sequence[Row], off: np.ndarray) -> tuple[float, float]:  # type: ignore[type-arg]
+def interval_of(rows: Sequence[Row], off: Floats, models: Models, *, is_dense: bool) -> Ends:
     """Return the shares of an estimate between which four of five rows lie, each model weighing the same.
 
-    Where they are more than a factor of two apart, that factor around their middle: it then holds less often.
+    Two models with experts do not tell how much others differ: of them, a factor of two around their middle.
     """
-    counts = Counter(row.model for row in rows)
-    weights = np.array([1 / counts[row.model] for row in rows])
-    order = np.argsort(off)
+    is_in = np.array([bool(models[row.model].experts) != is_dense for row in rows])
+    counts = Counter(row.model for row, one in zip(rows, is_in, strict=True) if one)
+    weights = np.array([1 / counts[row.model] for row, one in zip(rows, is_in, strict=True) if one])
+    order = np.argsort(off[is_in])
     share = np.cumsum(weights[order]) / weights.sum()
-    low, high = (off[order][np.searchsorted(share, level)] for level in (0.1, 0.9))
-    middle, half = (low + high) / 2, min((high - low) / 2, np.log(2) / 2)
-    return float(np.exp(middle - half)), float(np.exp(middle + half))
+    low, high = (off[is_in][order][np.searchsorted(share, level)] for level in (0.1, 0.9))
+    half = min((high - low) / 2, np.log(2) / 2) if is_dense else np.log(2) / 2
+    return float(np.exp((low + high) / 2 - half)), float(np.exp((low + high) / 2 + half))
 
 
-def coverage(rows: Sequence[Row], models: Models, efficiency: Efficiency, ends: tuple[float, float]) -> float:
-    """Return the share of rows that lie between these shares of their estimates."""
+def coverage(rows: Sequence[Row], models: Models, efficiency: Efficiency, ends: Mapping[bool, Ends]) -> float:
+    """Return the share of rows that lie in the interval of their kind of model, with experts or without."""
     off = errors(rows, models, efficiency)
-    return float(np.mean((off >= np.log(ends[0])) & (off <= np.log(ends[1]))))
+    low, high = np.log([ends[bool(models[row.model].experts)] for row in rows]).T
+    return float(np.mean((off >= low) & (off <= high)))
 
 
 def main() -> int:
@@ -101,7 +106,8 @@ def main() -> int:
     fitted = [row for row in rows if row.fits_constants]
     held_out = [row for row in rows if not row.fits_constants]
     constants = fit(fitted, models)
-    ends = interval_of(fitted, left_out(fitted, models))
+    off = left_out(fitted, models)
+    ends = {has_experts: interval_of(fitted, off, models, is_dense=not has_experts) for has_experts in (False, True)}
     never = [row for row in held_out if row.model not in FIT_MODELS]
     groups = {"held out": held_out, "of models never fitted": never}
     groups |= {name: [row for row in held_out if row.model == name] for name in sorted({r.model for r in held_out})}
@@ -110,7 +116,10 @@ def main() -> int:
     }
     result = {
         "constants": {name: float(f"{value:.3g}") for name, value in asdict(constants).items()},
-        "interval": [round(end, 3) for end in ends],
+        "intervals": {
+            name: [round(end, 3) for end in ends[has_experts]]
+            for name, has_experts in (("dense", False), ("with experts", True))
+        },
         "rows": {name: len(group) for name, group in ({"fitted": fitted} | groups).items()},
         "coverage": {n: round(coverage(group, models, constants, ends), 3) for n, group in groups.items() if group},
     }

@@ -27,7 +27,7 @@ from tritonsmith.perf.plan.memory import memory
 from tritonsmith.perf.plan.roofline import FITTED, Efficiency, RooflineTimes
 from tritonsmith.perf.plan.throughput import sequences_in_flight, throughput
 
-FOLDER = Path(__file__).parents[2] / "tests" / "data" / "plan" / "throughput"
+FOLDER = Path(__file__).resolve().parents[2] / "tests" / "data" / "plan" / "throughput"
 # Rows of these releases and models fit the constants, nothing else does.
 FIT_RELEASES = ("0.14", "1.0")
 FIT_MODELS = ("Llama-3.1-8B", "Llama-3.1-70B", "Mixtral-8x7B", "Qwen3-235B-A22B")

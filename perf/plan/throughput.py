@@ -8,9 +8,8 @@ from typing import Protocol, runtime_checkable
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.plan.core import Figure, LanguageModel, Memory, Serving, StepTimes, Throughput, Traffic
 
-# What was measured lies between these shares of the roofline's estimate four times in five: quantiles over published
-# tables whose models were left out of the fit (perf/bench/fit_roofline.py).
-ROOFLINE_INTERVAL = (0.71, 1.42)
+# Of step times that do not know how far off they are: a factor of two.
+UNKNOWN_INTERVAL = (2**-0.5, 2**0.5)
 MS_PER_S = 1e3
 
 
@@ -32,14 +31,14 @@ def throughput(
     While each sequence in flight gets its `output_tokens`, one step each, as many prompts are read as sequences leave:
     `output_tokens x decode + sequences x prefill` seconds for `sequences` requests.
 
-    Raises: UsageError where the cache does not hold a single request, or a request is longer than the model's positions.
+    Raises: UsageError where the cache does not hold a single request, or a request exceeds the model's positions.
     """
     _refuse_what_cannot_be(model, memory, traffic)
     sequences = sequences_in_flight(serving, memory, traffic)
     decode_s = times.decode_s(sequences, traffic.input_tokens + traffic.output_tokens / 2)
     cycle_s = traffic.output_tokens * decode_s + sequences * prompt_s(times, serving, traffic, sequences)
     first_s = first_token_s(times, serving, traffic, decode_s)
-    low, high = times.interval if isinstance(times, Judged) else ROOFLINE_INTERVAL
+    low, high = times.interval if isinstance(times, Judged) else UNKNOWN_INTERVAL
     source = f"{sequences} sequences in flight; {times.source}"
 
     def rate(value: float) -> Figure:
