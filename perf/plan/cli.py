@@ -14,7 +14,7 @@ from tritonsmith.perf.plan.core import LanguageModel
 from tritonsmith.perf.plan.document import PLANS, Plan
 from tritonsmith.perf.plan.estimators import estimator_of
 from tritonsmith.perf.plan.models import read_model
-from tritonsmith.perf.plan.options import PlanOptions, Wishes, read_objectives, read_wishes
+from tritonsmith.perf.plan.options import PlanOptions, Wishes, read_wishes
 from tritonsmith.perf.plan.packing import cli as packing
 from tritonsmith.perf.plan.page import now, write_page
 from tritonsmith.perf.plan.plan import Estimator, Found, find, would_fit
@@ -130,9 +130,6 @@ def answer_of_others(options: PlanOptions, *, is_json: bool) -> str | None:
     path = options.model
     if path is None or not (is_file_of_triton(path) or is_source_of_triton(path)):
         return None
-    if options.write or options.is_compared or options.regions:
-        name = "write" if options.write else "compare" if options.is_compared else "regions"
-        raise UsageError(f"--{name} is for language models", hint="leave it out")
     if is_file_of_triton(path):
         held = memories(options, path)
         text = json.dumps(memories_data(path, held), indent=2) if is_json else memories_text(path, held)
@@ -141,9 +138,7 @@ def answer_of_others(options: PlanOptions, *, is_json: bool) -> str | None:
             raise AnswerIsNo("")
         return text
     found = instances(options, path)
-    if is_json:
-        return json.dumps(instances_data(found), indent=2)
-    return instances_text(found, options.rate or 0.0, read_objectives(options.slo))
+    return json.dumps(instances_data(found), indent=2) if is_json else instances_text(found)
 
 
 def _packed(options: PlanOptions, fleet: Path, *, is_json: bool) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tritonsmith.generator import console
 from tritonsmith.generator.checks import Case, Target
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.document import read_sweep
+from tritonsmith.perf.plan.arrivals import traffic_rate_per_s
 from tritonsmith.perf.plan.core import Memory, Objectives, Tails, Traffic
 from tritonsmith.perf.plan.instances import InstancePlan, instances_for
 from tritonsmith.perf.plan.onnx_memory import onnx_memory
@@ -20,8 +22,15 @@ from tritonsmith.perf.plan.plan import GIB
 from tritonsmith.perf.plan.shares import gpu_of
 from tritonsmith.perf.plan.text import limits_of, memory_text, wanted
 from tritonsmith.perf.report.numbers import significant
+from tritonsmith.perf.served import computing
+from tritonsmith.perf.trace import read_trace
 
 FILES = (".onnx", ".plan", ".engine", ".trt")
+# Options of language models by their fields: requests of others have no tokens.
+ELSEWHERE = {
+    "input": "--input", "output": "--output", "prefix": "--prefix", "weights": "--weights", "kv_cache": "--kv-cache",
+    "gpus": "--gpu", "prices": "--price", "write": "--write", "regions": "--regions", "is_compared": "--compare",
+}  # fmt: skip
 
 
 def is_file_of_triton(path: Path) -> bool:
@@ -56,43 +65,83 @@ def memories_text(path: Path, found: dict[str, Memory]) -> str:
     return f"{path.name}, one instance, batch size 1\n\n{table}\n\n{name}: {memory_text(first)}"
 
 
-def instances(options: PlanOptions, path: Path) -> InstancePlan:
-    """Return how many instances of a swept model a traffic needs.
+@dataclass(frozen=True)
+class Instances:
+    """What was asked of a swept model, and how many instances that takes; `models` are those that get as many each."""
 
-    Raises: UsageError where the sweep, the rate or the limit lacks; AnswerIsNo where no number is enough; what reading
-    the spec, the repository or the sweep raises.
+    sweep: str
+    traffic: Traffic
+    objectives: Objectives
+    models: tuple[str, ...]
+    found: InstancePlan
+
+
+def instances(options: PlanOptions, path: Path) -> Instances:
+    """Return how many instances of a swept model a traffic needs; `path` is its spec or repository.
+
+    Raises: UsageError for options that do not go with it, and where the sweep or the traffic lacks; AnswerIsNo where no
+    number is enough; what reading the spec, the repository or the sweep raises.
     """
-    if len(options.calibrate) != 1 or options.rate is None:
-        hint = "tritonsmith plan SPEC --calibrate build/sweep --rate 500 --slo p99=50ms"
-        raise UsageError("instances are planned from one sweep and a --rate", hint=hint)
+    _refuse(options)
+    traffic, objectives = read_requests(options), read_objectives(options.slo)
     repository = read_source(path)
     configs = Case(repository, Target.of(repository)).configs
-    return instances_for(
-        read_sweep(options.calibrate[0]),
-        configs,
-        Traffic(options.rate, 0, 0, bursts=options.bursts),
-        read_objectives(options.slo),
-        seed=options.seed,
+    sweep = read_sweep(options.calibrate[0])
+    found = instances_for(sweep, configs, traffic, objectives, seed=options.seed)
+    names = tuple(computing(sweep.plan.model, configs))
+    return Instances(str(options.calibrate[0]), traffic, objectives, names, found)
+
+
+def read_requests(options: PlanOptions) -> Traffic:
+    """Return requests that have no lengths: a rate, or a recorded trace.
+
+    Raises: UsageError where there is none, or both.
+    """
+    if (options.rate is None) == (options.trace is None):
+        raise UsageError("instances are planned for one traffic", hint="--rate 180, or --trace FILE")
+    if options.rate is not None:
+        return Traffic(options.rate, 0, 0, bursts=options.bursts)
+    assert options.trace is not None, "one of them is given"
+    recorded = Traffic(0.0, 0, 0, tuple((one.time_s, 0, 0) for one in read_trace(options.trace)))
+    return replace(recorded, rate_per_s=traffic_rate_per_s(recorded))
+
+
+def instances_text(plan: Instances) -> str:
+    """Return the number of instances, what requests meet with them and with one less, and a sweep to confirm it."""
+    found, rate = plan.found, f"{plan.traffic.rate_per_s:g}"
+    rows = [_row(found.instances, found.tails, plan.objectives)]
+    rows += [_row(found.instances - 1, found.one_less, plan.objectives)] if found.one_less else []
+    each = f" of each of {', '.join(plan.models)}" if len(plan.models) > 1 else ""
+    count = f"{found.instances} instance{'' if found.instances == 1 else 's'}{each}"
+    argv = ["tritonsmith", "sweep", found.model, "--request-rate", rate]
+    if len(plan.models) == 1:
+        argv += ["--vary", f"models.{plan.models[0]}.instance_group.count={found.instances}"]
+    error = (
+        f"executions are taken to last {found.error:.0%} longer than in {plan.sweep}, by which its repeats may be off"
+    )
+    return "\n\n".join(
+        [
+            f"YES: {found.model} answers {rate} requests/s with {count}; {wanted(plan.objectives)}",
+            console.table(["instances", "p50 ms", "p90 ms", "p99 ms", "within", "busy"], rows),
+            f"{error};\neach instance has a core, or its part of a GPU, to itself",
+            f"to confirm it:\n{shlex.join([*argv, '-o', 'build/confirm'])}",
+        ]
     )
 
 
-def instances_text(found: InstancePlan, rate_per_s: float, objectives: Objectives) -> str:
-    """Return the number of instances, what requests meet with them, and what one less would do."""
-    rows = [_row(found.instances, found.tails, objectives)]
-    rows += [_row(found.instances - 1, found.one_less, objectives)] if found.one_less else []
-    header = ["instances", "p50 ms", "p90 ms", "p99 ms", "within", "busy"]
-    count = f"{found.instances} instance{'' if found.instances == 1 else 's'}"
-    return (
-        f"YES: {count} of {found.model} answer {significant(rate_per_s)} requests/s; {wanted(objectives)}\n\n"
-        f"{console.table(header, rows)}\n\n"
-        f"times are the sweep's, taken to be {found.error:.0%} longer; each instance has a core or a part of a GPU\n"
-        f"models.{found.model}.instance_group: [{{count: {found.instances}}}]"
-    )
+def _refuse(options: PlanOptions) -> None:
+    given = next((option for name, option in ELSEWHERE.items() if getattr(options, name)), "")
+    if given:
+        hint = "leave it out: times are those of the sweep, on the machine where it was measured"
+        raise UsageError(f"{given} is about a language model, and {options.model} is none", hint=hint)
+    if len(options.calibrate) != 1:
+        hint = "measure once: tritonsmith sweep MODEL --concurrency 1,8; then --calibrate build/sweep"
+        raise UsageError("instances are planned from the times of one sweep", hint=hint)
 
 
-def instances_data(found: InstancePlan) -> dict[str, Any]:
+def instances_data(plan: Instances) -> dict[str, Any]:
     """Return plain data; times in milliseconds."""
-    return asdict(found)
+    return asdict(plan)
 
 
 def memories_data(path: Path, found: dict[str, Memory]) -> dict[str, Any]:
