@@ -326,8 +326,9 @@ def plan(is_json: bool, **options: Any) -> None:
     in-flight batching. Ends with 1 where nothing meets what is asked.
     """
     from tritonsmith.perf.plan import cli
+    from tritonsmith.perf.plan.options import PlanOptions
 
-    asked = cli.PlanOptions(**options)
+    asked = PlanOptions(**options)
     if (text := cli.answer_of_others(asked, is_json=is_json)) is not None:
         console.result(text)
         return

@@ -15,6 +15,7 @@ from tritonsmith.perf.plan import cli
 from tritonsmith.perf.plan.compare import HEADER, compare_text, drawing
 from tritonsmith.perf.plan.core import Figure
 from tritonsmith.perf.plan.document import PLANS, Plan
+from tritonsmith.perf.plan.options import PlanOptions
 from tritonsmith.perf.plan.page import render_page
 from tritonsmith.perf.plan.text import plan_text
 from tritonsmith.perf.report.documents import report_on
@@ -35,7 +36,7 @@ def run(*words: object) -> int:
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """A plan, made once."""
     folder = tmp_path_factory.mktemp("plan")
-    options = cli.PlanOptions(
+    options = PlanOptions(
         model=write_config(folder, DENSE),
         gpus=("H100-SXM-80GB",),
         rate=20.0,

@@ -11,6 +11,7 @@ from tritonsmith.ensembles.build import build_repository
 from tritonsmith.generator.errors import SpecError, UsageError
 from tritonsmith.perf.plan import cli
 from tritonsmith.perf.plan.document import PLANS
+from tritonsmith.perf.plan.options import PlanOptions
 from tritonsmith.perf.plan.regions_file import read_regions
 from tritonsmith.perf.plan.regions_text import regions_text
 
@@ -48,7 +49,7 @@ def test_a_mistake_is_told_at_its_line(tmp_path: Path, text: str, message: str) 
 
 
 def test_a_plan_has_replicas_in_each_region_and_the_spec_too(tmp_path: Path) -> None:
-    options = cli.PlanOptions(
+    options = PlanOptions(
         model=write_config(tmp_path, DENSE),
         gpus=("L4",),
         rate=60.0,
@@ -71,7 +72,7 @@ def test_a_plan_has_replicas_in_each_region_and_the_spec_too(tmp_path: Path) -> 
 
 
 def test_what_finds_no_room_is_said_with_what_would_do(tmp_path: Path) -> None:
-    options = cli.PlanOptions(
+    options = PlanOptions(
         model=write_config(tmp_path, DENSE),
         gpus=("L4",),
         rate=60.0,
@@ -92,7 +93,7 @@ def test_what_finds_no_room_is_said_with_what_would_do(tmp_path: Path) -> None:
 def test_regions_split_a_traffic_that_is_given(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--regions split a traffic"):
         cli.make_plan(
-            cli.PlanOptions(
+            PlanOptions(
                 model=write_config(tmp_path, DENSE), gpus=("L4",), regions=write(tmp_path, TWO), folder=tmp_path
             )
         )

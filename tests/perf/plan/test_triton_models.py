@@ -11,6 +11,7 @@ from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.document import Sweep, write_sweep
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.plan import cli
+from tritonsmith.perf.plan.options import PlanOptions
 
 DIGITS = Path("ensembles/image_classification/demo/digits.onnx")
 
@@ -21,10 +22,16 @@ def waiting(tmp_path: Path, make_sweep: Callable[..., Sweep]) -> dict[str, objec
     made = make_sweep((Load("concurrency", 1),), noise=0.0)
     cells = []
     for cell in made.cells:
-        times = {"compute_input_us": 0.0, "compute_infer_us": 2000.0, "compute_output_us": 0.0, "queue_us": 0.0}
-        step = replace(cell.measurement.steps[0], model="digits", batch_sizes={1: 400}, **times)
-        fixed = dict.fromkeys(("mean_us", "p50_us", "p90_us", "p95_us", "p99_us", "max_us"), 2100.0)
-        latency = replace(cell.measurement.latency, **fixed)
+        step = replace(
+            cell.measurement.steps[0],
+            model="digits",
+            compute_input_us=0.0,
+            compute_infer_us=2000.0,
+            compute_output_us=0.0,
+            queue_us=0.0,
+            batch_sizes={1: 400},
+        )
+        latency = replace(cell.measurement.latency, mean_us=2100.0, p50_us=2100.0)
         cells.append(replace(cell, measurement=replace(cell.measurement, steps=(step,), latency=latency)))
     (tmp_path / "sweep").mkdir()
     write_sweep(replace(made, cells=tuple(cells)), tmp_path / "sweep")
@@ -37,7 +44,7 @@ def waiting(tmp_path: Path, make_sweep: Callable[..., Sweep]) -> dict[str, objec
 
 
 def answer(options: dict[str, object], *, is_json: bool = False) -> str:
-    found = cli.answer_of_others(cli.PlanOptions(**options), is_json=is_json)  # type: ignore[arg-type]
+    found = cli.answer_of_others(PlanOptions(**options), is_json=is_json)  # type: ignore[arg-type]
     assert found is not None
     return found
 
