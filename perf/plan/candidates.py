@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tritonsmith.generator.catalog.gpus import Gpu
+from tritonsmith.perf.plan.built import Built
 from tritonsmith.perf.plan.core import CacheType, LanguageModel, Serving, Spread, WeightType
 from tritonsmith.perf.plan.shares import is_slice
 
@@ -32,12 +33,19 @@ def ways(
     weights: Sequence[WeightType] = (),
     caches: Sequence[CacheType] = (),
     max_gpus: int = 8,
+    built: Built | None = None,
 ) -> Iterator[Way]:
     """Yield each combination of GPU, types and spread of at most `max_gpus`, what cannot be with its reason.
 
     Without `weights` and `caches` they are those of the model's files: to quantise changes answers, so it is asked for.
+    An engine or a checkpoint has one way on each GPU, that it was `built` for.
     """
     for gpu in gpus:
+        if built is not None:
+            serving = built.serving(model.weight_type, cache_of(model.weight_type, model, gpu))
+            problem = bar_of_types(gpu, serving.weight_type, serving.cache_type)
+            yield Way(gpu, serving, problem or bar_of_slices(gpu, serving.spread))
+            continue
         for weight in weights or (model.weight_type,):
             for cache in caches or (cache_of(weight, model, gpu),):
                 if barred := bar_of_types(gpu, weight, cache):
@@ -82,8 +90,8 @@ def bar_of_types(gpu: Gpu, weight: WeightType, cache: CacheType) -> str:
 def bar_of_spread(model: LanguageModel, gpu: Gpu, spread: Spread, max_gpus: int) -> str:
     """Return why a model is not to be spread so over such GPUs, "" where it may be."""
     together = spread.tensor * spread.data
-    if is_slice(gpu.name) and spread.gpus > 1:
-        return "no MIG slice reaches another: an engine stays in one"
+    if problem := bar_of_slices(gpu, spread):
+        return problem
     if model.heads % spread.tensor:
         return f"TP{spread.tensor} does not divide {model.heads} heads"
     if spread.pipeline > model.layer_count:
@@ -95,6 +103,13 @@ def bar_of_spread(model: LanguageModel, gpu: Gpu, spread: Spread, max_gpus: int)
     wider = [size for size in SIZES if together < size <= min(gpu.domain, max_gpus) and not model.heads % size]
     if spread.pipeline > 1 and wider:
         return "stages inside one NVLink domain: tensor parallelism answers sooner from as many GPUs"
+    return ""
+
+
+def bar_of_slices(gpu: Gpu, spread: Spread) -> str:
+    """Return why slices are not spread over, "" for one, or for whole GPUs."""
+    if is_slice(gpu.name) and spread.gpus > 1:
+        return "no MIG slice reaches another: an engine stays in one"
     return ""
 
 

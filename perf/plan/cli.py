@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.perf.files import writing
+from tritonsmith.perf.plan.built import Built, read_built
 from tritonsmith.perf.plan.compare import compare_text
 from tritonsmith.perf.plan.core import LanguageModel
 from tritonsmith.perf.plan.document import PLANS, Plan
@@ -44,6 +46,7 @@ def make_plan(options: PlanOptions) -> Plan:
     path = _required(options.model)
     wishes = read_wishes(options)
     model = read_model(path)
+    wishes = replace(wishes, built=_built(options, path))
     estimate, source = estimator_of(options, wishes)
     with console.progress(f"planning {model.name}") as shown:
         found = find(model, wishes, estimate, told=lambda name: shown.update(text=name))
@@ -62,6 +65,7 @@ def make_plan(options: PlanOptions) -> Plan:
         regions=_regional(options, model, wishes, found, estimate),
         would_fit=() if found.is_pick else tuple(would_fit(model, wishes, found.candidates)),
         notes=tuple(_notes(wishes)),
+        built=wishes.built,
         made_at=now(),
     )
     with writing(options.folder):
@@ -94,6 +98,19 @@ def require_pick(plan: Plan) -> None:
 def _notes(wishes: Wishes) -> Iterator[str]:
     if len(wishes.gpus) > 1 and not wishes.prices:
         yield "different GPUs are compared by their number; --price H100-SXM-80GB=2.5,L4=0.7 compares by cost"
+
+
+def _built(options: PlanOptions, path: Path) -> Built | None:
+    """Return what an engine or checkpoint has settled.
+
+    Raises: UsageError for options that would settle it otherwise.
+    """
+    built = read_built(path)
+    if built is not None and (options.weights or options.kv_cache):
+        name = "weights" if options.weights else "kv-cache"
+        hint = "plan the Hugging Face model that it was made of"
+        raise UsageError(f"--{name}: {path} has its types already", hint=hint)
+    return built
 
 
 def _regional(

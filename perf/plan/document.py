@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import ClassVar, Literal, get_args
 
 from tritonsmith.perf.documents import Kind
+from tritonsmith.perf.plan.built import Built
 from tritonsmith.perf.plan.core import Candidate, LanguageModel, Objectives, Traffic
 from tritonsmith.perf.plan.regions import RegionalPlan
 
@@ -37,6 +38,7 @@ class Plan:
     spare: int = 1
     prices: Mapping[str, float] = field(default_factory=dict)
     times: str = ""
+    built: Built | None = None  # what an engine or a checkpoint had settled
     would_fit: tuple[str, ...] = ()
     regions: RegionalPlan | None = None  # of the pick
     notes: tuple[str, ...] = ()

@@ -69,7 +69,7 @@ def find(
     """
     looked_at = [
         one
-        for way in ways(model, gpus_of(wishes), wishes.weights, wishes.caches, wishes.max_gpus)
+        for way in ways(model, gpus_of(wishes), wishes.weights, wishes.caches, wishes.max_gpus, wishes.built)
         if (one := _look_at(way, model, wishes.traffic, estimate)) is not None
     ]
     if wishes.traffic is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tritonsmith.generator.catalog.gpus import GPUS
-from tritonsmith.generator.catalog.releases import NEWEST_WITH_TENSORRT_LLM
+from tritonsmith.generator.catalog.releases import NEWEST_WITH_TENSORRT_LLM, RELEASES
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.generator.manifests.yaml_text import to_yaml
 from tritonsmith.perf.files import write_by_rename, writing
@@ -50,7 +50,7 @@ def spec_data(plan: Plan, pick: Candidate, folder: Path) -> dict[str, Any]:
     nodes = -(-spread.gpus // per_node)
     data: dict[str, Any] = {
         "repository": slug(plan.model.name),
-        "triton": NEWEST_WITH_TENSORRT_LLM,
+        "triton": release_of(plan),
         "hardware": {"gpu": whole_of(pick.gpu), "count": min(spread.gpus, per_node)},
         "sharing": f"mig:{sharing.profile}" if (sharing := sharing_of(pick.gpu)).profile else sharing.mode,
         "pipelines": {
@@ -75,6 +75,13 @@ def _regions(plan: Plan) -> dict[str, Any]:
     return {"regions": {name: {"replicas": count, **nearest[name]} for name, count in plan.regions.replicas.items()}}
 
 
+def release_of(plan: Plan) -> str:
+    """Return the newest release that carries the TensorRT-LLM of an engine; for anything else the newest with one."""
+    version = plan.built.version if plan.built is not None else ""
+    fitting = [name for name, release in RELEASES.items() if version and release.tensorrt_llm == version]
+    return max(fitting, default=NEWEST_WITH_TENSORRT_LLM)
+
+
 def slug(name: str) -> str:
     """Return a name that a repository may have: "llama-3.1-70b-instruct" of "meta-llama/Llama-3.1-70B-Instruct"."""
     words = re.sub(r"[^a-z0-9.]+", "-", name.rpartition("/")[2].lower()).strip("-.")
@@ -84,6 +91,8 @@ def slug(name: str) -> str:
 def _engine(plan: Plan, serving: Serving, folder: Path) -> dict[str, str]:
     """Return where the engine is: here, where weights of the planned type lie; else where the server has it."""
     source = Path(plan.path)
+    if plan.built is not None and source.is_dir():
+        return {"from": _relative(source, folder)}
     if source.is_dir() and has_weights(source) and serving.weight_type == plan.model.weight_type:
         return {"from": _relative(source, folder)}
     return {"place": "mounted", "at": engine_path(plan, serving)}
@@ -102,13 +111,18 @@ def has_weights(folder: Path) -> bool:
 
 def _settings(plan: Plan, pick: Candidate, folder: Path) -> dict[str, Any]:
     source = Path(plan.path)
-    settings: dict[str, Any] = {"target": "llmapi", "max_batch_size": rank_batch(pick.serving)}
+    target = {"target": "llmapi"} if plan.built is None else {}
+    settings: dict[str, Any] = {**target, "max_batch_size": rank_batch(pick.serving)}
     if "from" not in _engine(plan, pick.serving, folder):
         home = source if source.is_dir() else source.parent
         if (home / "tokenizer.json").is_file():
             settings["tokenizer"] = _relative(home, folder)
         else:
             settings["tokenizer_dir"] = engine_path(plan, pick.serving)
+    elif plan.built is not None and not (source / "tokenizer.json").is_file():
+        settings["tokenizer_dir"] = engine_path(plan, pick.serving)
+    if plan.built is not None:
+        return {**settings, "parameters": {"kv_cache_free_gpu_mem_fraction": pick.serving.kv_fraction}}
     return {**settings, "llm": llm_arguments(pick.serving)}
 
 
@@ -149,7 +163,7 @@ def _head(plan: Plan, pick: Candidate) -> Iterator[str]:
             f"The model's files are in {plan.model.weight_type}: {engine_path(plan, pick.serving)} has to hold it "
             f"quantised to {pick.serving.weight_type}"
         )
-    elif not has_weights(Path(plan.path)):
+    elif plan.built is None and not has_weights(Path(plan.path)):
         yield f"The weights were not here: the server has to find them in {engine_path(plan, pick.serving)}"
     if products := GPUS[whole_of(pick.gpu)].products:
         yield f"Nodes have the label nvidia.com/gpu.product: {' or '.join(products)}"
