@@ -17,13 +17,16 @@ from scipy.optimize import least_squares
 
 from tritonsmith.generator import console
 from tritonsmith.perf.bench.published_throughput import (
+    FIRST_TOKEN_MODELS,
     FIT_MODELS,
     Row,
     estimate,
     first_token_ms,
+    inter_token_ms,
     read_first_tokens,
     read_models,
     read_rows,
+    read_token_gaps,
 )
 from tritonsmith.perf.bench.record import write_result
 from tritonsmith.perf.plan.core import LanguageModel
@@ -32,8 +35,8 @@ from tritonsmith.perf.plan.roofline import FITTED, Efficiency
 NAMES = [field.name for field in fields(Efficiency)]
 # What could be: a share from a tenth to nearly all, times from nothing to what would be seen.
 _BOUNDS = {
-    "exchange_s": (1e-6, 1e-4), "layer_s": (1e-6, 1e-3), "step_s": (1e-5, 2e-2), "sequence_s": (1e-7, 5e-5),
-    "pcie": (0.05, 0.95), "experts": (0.1, 1.0), "padding": (1.0, 128.0),
+    "exchange_s": (1e-6, 1e-4), "layer_s": (1e-6, 1e-3), "graph_s": (1e-6, 1e-3), "step_s": (1e-5, 2e-2),
+    "sequence_s": (1e-7, 5e-5), "pcie": (0.05, 0.95), "experts": (0.1, 1.0), "padding": (1.0, 128.0),
 }  # fmt: skip
 Models = Mapping[str, LanguageModel]
 Ends = tuple[float, float]
@@ -47,11 +50,14 @@ def fit(rows: Sequence[Row], models: Models) -> Efficiency:
     low, high = np.log(np.array([_BOUNDS.get(name, (0.1, 0.95)) for name in NAMES])).T
 
     first = [row for row in read_first_tokens() if row.fits_constants]
+    gaps = read_token_gaps()
 
     def residuals(logs: Floats) -> Floats:
         efficiency = _efficiency(logs)
         off = [np.log(row.first_token_ms / first_token_ms(row, models[row.model], efficiency)) for row in first]
-        return np.concatenate([weights * errors(rows, models, efficiency), np.array(off) / len(first) ** 0.5])
+        between = [np.log(gap.inter_token_ms / inter_token_ms(gap, models[gap.model], efficiency)) for gap in gaps]
+        parts = (np.array(off) / len(first) ** 0.5, np.array(between) / len(gaps) ** 0.5)
+        return np.concatenate([weights * errors(rows, models, efficiency), *parts])
 
     start = np.clip(np.log([getattr(FITTED, name) for name in NAMES]), low + 1e-3, high - 1e-3)
     found = least_squares(residuals, start, bounds=(low, high), loss="soft_l1", f_scale=0.02, max_nfev=40)
@@ -108,7 +114,7 @@ def main() -> int:
     constants = fit(fitted, models)
     off = left_out(fitted, models)
     ends = {has_experts: interval_of(fitted, off, models, is_dense=not has_experts) for has_experts in (False, True)}
-    never = [row for row in held_out if row.model not in FIT_MODELS]
+    never = [row for row in held_out if row.model not in (*FIT_MODELS, *FIRST_TOKEN_MODELS)]
     groups = {"held out": held_out, "of models never fitted": never}
     groups |= {name: [row for row in held_out if row.model == name] for name in sorted({r.model for r in held_out})}
     groups |= {

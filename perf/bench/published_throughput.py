@@ -102,6 +102,43 @@ def first_token_ms(row: FirstToken, model: LanguageModel, efficiency: Efficiency
     return RooflineTimes(model, serving, GPUS[row.gpu], efficiency).prefill_s(row.input_tokens, 0) * 1e3
 
 
+@dataclass(frozen=True)
+class TokenGap:
+    """A published time between tokens at a concurrency; constants are fitted on all of them."""
+
+    model: str
+    gpu: str
+    weights: WeightType
+    tensor: int
+    input_tokens: int
+    output_tokens: int
+    concurrency: int
+    inter_token_ms: float
+
+
+def read_token_gaps() -> tuple[TokenGap, ...]:
+    """Return all published times between tokens."""
+    with (FOLDER / "steps.csv").open(encoding="utf-8") as file:
+        return tuple(
+            TokenGap(
+                cells["model"],
+                cells["gpu"],
+                cells["weights"],  # type: ignore[arg-type]
+                *(int(cells[name]) for name in ("tensor", "input", "output", "concurrency")),
+                float(cells["inter_token_ms"]),
+            )
+            for cells in csv.DictReader(file)
+        )
+
+
+def inter_token_ms(row: TokenGap, model: LanguageModel, efficiency: Efficiency = FITTED) -> float:
+    """Return the estimate of a published time between tokens: a step, and the others' prompts that are read beside."""
+    serving = Serving(Spread(row.tensor), row.weights, "fp8")
+    times = RooflineTimes(model, serving, GPUS[row.gpu], efficiency)
+    beside_s = (row.concurrency - 1) * times.prefill_s(row.input_tokens, 0) / row.output_tokens
+    return (times.decode_s(row.concurrency, row.input_tokens + row.output_tokens / 2) + beside_s) * 1e3
+
+
 def read_rows() -> tuple[Row, ...]:
     """Return all published numbers, in the order of the file."""
     with (FOLDER / "published.csv").open(encoding="utf-8") as file:

@@ -37,14 +37,15 @@ class Efficiency:
     nvlink: float
     pcie: float
     exchange_s: float  # an all-reduce or all-to-all, besides its bytes
-    layer_s: float  # launching a layer's kernels
+    layer_s: float  # launching a layer's kernels for prompts
+    graph_s: float  # likewise for decoding, from a CUDA graph
     step_s: float  # the host, between two steps
     sequence_s: float  # likewise, for each sequence
 
 
 FITTED = Efficiency(
-    fp16=0.639, fp8=0.571, fp4=0.458, experts=0.947, padding=88.2, weights=0.814, cache=0.786, attention=0.871,
-    nvlink=0.514, pcie=0.434, exchange_s=45.9e-6, layer_s=126e-6, step_s=10e-6, sequence_s=2.97e-6,
+    fp16=0.656, fp8=0.618, fp4=0.438, experts=0.898, padding=81.6, weights=0.884, cache=0.68, attention=0.906,
+    nvlink=0.435, pcie=0.424, exchange_s=14.3e-6, layer_s=131e-6, graph_s=67.5e-6, step_s=10e-6, sequence_s=5.31e-6,
 )  # fmt: skip
 
 
@@ -110,7 +111,9 @@ class RooflineTimes:
         work = sum(g.count * attention_flops(g, self.model, keys, is_prefill=True) for g in self.model.layers)
         rate = self.gpu.flops["fp16"] * self.efficiency.attention * spread.tensor * spread.data
         # Stages of a pipeline work on different chunks at the same time.
-        return (self._layers_s(tokens, 1.0) + tokens * work / rate) / spread.pipeline + self.efficiency.step_s
+        launch_s = self.model.layer_count * self.efficiency.layer_s
+        layers_s = self._layers_s(tokens, 1.0) + tokens * work / rate + launch_s
+        return layers_s / spread.pipeline + self.efficiency.step_s
 
     def decode_s(self, sequences: float, context: float) -> float:
         """Return how long a step takes that adds a token to each sequence of the replica, of this mean length.
@@ -126,17 +129,13 @@ class RooflineTimes:
             read / (self.gpu.bytes_per_s * self.efficiency.cache),
             work * own / (self.gpu.flops["fp16"] * self.efficiency.attention * spread.tensor),
         )
-        host_s = self.efficiency.step_s + self.efficiency.sequence_s * sequences
+        launch_s = self.model.layer_count * self.efficiency.graph_s
+        host_s = self.efficiency.step_s + self.efficiency.sequence_s * sequences + launch_s
         return self._layers_s(together, together) + attention_s + host_s
 
     def _layers_s(self, tokens: float, logits: float) -> float:
         """Return what the multiplications and exchanges of a step take through all layers, and the output's table."""
-        return (
-            self._dense_s(tokens, logits)
-            + self._experts_s(tokens)
-            + self._exchange_s(tokens)
-            + self.model.layer_count * self.efficiency.layer_s
-        )
+        return self._dense_s(tokens, logits) + self._experts_s(tokens) + self._exchange_s(tokens)
 
     def _dense_s(self, tokens: float, logits: float) -> float:
         """Weights that every token is multiplied with; each rank of attention's data parallelism has all of them."""
