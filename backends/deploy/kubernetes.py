@@ -10,12 +10,12 @@ from typing import Any
 
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.manifests.folder import Written, write_folder
-from tritonsmith.generator.manifests.kubernetes.core import MIB, Workload, plan_workload
 from tritonsmith.generator.manifests.kubernetes.files import render
-from tritonsmith.generator.manifests.kubernetes.memory import cpus, memory_mib, shm_mib
 from tritonsmith.generator.manifests.kubernetes.placement import products
+from tritonsmith.generator.manifests.memory import cpus, memory_mib, shm_mib
 from tritonsmith.generator.manifests.openai import lost_settings
 from tritonsmith.generator.manifests.server import options_of
+from tritonsmith.generator.manifests.workload import MIB, Workload, plan_workload
 from tritonsmith.generator.repository.lock import read_lock
 from tritonsmith.generator.repository.names import LOCK_FILE
 from tritonsmith.generator.repository.read import read_repository

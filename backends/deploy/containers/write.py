@@ -15,7 +15,7 @@ from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.manifests.container.core import Container, plan_container
 from tritonsmith.generator.manifests.container.files import render
 from tritonsmith.generator.manifests.folder import Written, write_folder
-from tritonsmith.generator.manifests.kubernetes.core import plan_workload
+from tritonsmith.generator.manifests.workload import plan_workload
 from tritonsmith.generator.repository.read import read_repository
 
 FETCH = Path(__file__).parent.parent / "store" / "fetch.py"

@@ -10,15 +10,16 @@ from pathlib import Path
 
 import jinja2
 
-from tritonsmith.generator.manifests.kubernetes import memory
+from tritonsmith.generator.manifests import memory
 from tritonsmith.generator.manifests.kubernetes.alerts import alert_rules
-from tritonsmith.generator.manifests.kubernetes.core import GRACE_MARGIN_S, MIB, Workload
+from tritonsmith.generator.manifests.kubernetes.core import object_name, scale_target
 from tritonsmith.generator.manifests.kubernetes.picker import PICKER_IMAGE, SMALLEST_BLOCK, routes_by_prefix
 from tritonsmith.generator.manifests.kubernetes.placement import products
 from tritonsmith.generator.manifests.kubernetes.probes import STARTUP_PERIOD_S
 from tritonsmith.generator.manifests.kubernetes.scaling import pod_metric, prometheus_address, quantity
 from tritonsmith.generator.manifests.kubernetes.sources import is_fetched
 from tritonsmith.generator.manifests.kubernetes.spill import DEPTH, FRACTION, MOST
+from tritonsmith.generator.manifests.workload import GRACE_MARGIN_S, MIB, Workload
 
 FILE = "README.md"
 _TEMPLATE = Path(__file__).with_name(f"{FILE}.j2")
@@ -69,6 +70,8 @@ def explained(workload: Workload, files: Collection[str]) -> dict[str, bytes]:
     )
     text = environment.get_template(_TEMPLATE.name).render(
         w=workload,
+        object_name=object_name(workload),
+        scaled_kind=scale_target(workload)["kind"].lower(),
         deploy=workload.deploy,
         about={path: about for path, about in ABOUT.items() if path in files},
         places=[f"regions/{name}" for name in workload.deploy.regions] or ["overlays/production"],

@@ -12,9 +12,10 @@ from __future__ import annotations
 import hashlib
 
 from tritonsmith.generator.errors import RepositoryError
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, metadata
 from tritonsmith.generator.manifests.kubernetes.rules import publishes_engine_metrics
 from tritonsmith.generator.manifests.kubernetes.security import container_security
+from tritonsmith.generator.manifests.workload import Workload
 from tritonsmith.generator.manifests.yaml_text import to_yaml
 
 PICKER_IMAGE = "ghcr.io/llm-d/llm-d-router-endpoint-picker:v0.10.0"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from tritonsmith.generator.catalog.labels import GPU_PRODUCT
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, serving_labels
+from tritonsmith.generator.manifests.workload import Workload
 
 # The label's values by the names that people write in `hardware: {gpu: ...}`, without what stands between the words.
 # Source: NVIDIA/k8s-device-plugin: docs/gpu-feature-discovery (the driver's name, with hyphens for spaces).
@@ -52,7 +53,7 @@ def placement(workload: Workload) -> Manifest:
 
 def spread(workload: Workload) -> Manifest:
     """Return how pods that answer are spread: over nodes and zones, as far as there is room."""
-    selector = {"matchLabels": dict(workload.serving_labels)}
+    selector = {"matchLabels": serving_labels(workload)}
     keys = ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
     rule = {"maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": selector}
     return {"topologySpreadConstraints": [{"topologyKey": key, **rule} for key in keys]}

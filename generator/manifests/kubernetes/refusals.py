@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 
 from tritonsmith.generator.catalog.releases import NEWEST_WITH_TENSORRT_LLM
 from tritonsmith.generator.errors import RepositoryError
-from tritonsmith.generator.manifests.kubernetes.core import Workload
-from tritonsmith.generator.manifests.kubernetes.memory import least_mib, shm_mib
 from tritonsmith.generator.manifests.kubernetes.shutdown import version_of
 from tritonsmith.generator.manifests.kubernetes.sources import is_fetched
+from tritonsmith.generator.manifests.memory import least_mib, shm_mib
 from tritonsmith.generator.manifests.openai import FIRST_RELEASE, only_tokenizer, require_one_process
+from tritonsmith.generator.manifests.workload import Workload
 
 VOLUMES_SINCE, SUB_PATHS_SINCE = (1, 31), (1, 33)  # of image volumes
 WRITABLE = "/tmp/"  # noqa: S108 - a pod's own

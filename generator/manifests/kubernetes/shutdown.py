@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
+from tritonsmith.generator.manifests.kubernetes.core import Manifest
+from tritonsmith.generator.manifests.workload import Workload
 
 NATIVE_SLEEP_SINCE = (1, 30)  # PodLifecycleSleepAction, on by default
 

@@ -6,7 +6,7 @@ object of Kubernetes moves traffic by a metric; who does it is said in the outpu
 
 from __future__ import annotations
 
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, metadata
 from tritonsmith.generator.manifests.kubernetes.rules import (
     INTERVAL_S,
     PENDING,
@@ -14,6 +14,7 @@ from tritonsmith.generator.manifests.kubernetes.rules import (
     publishes_engine_metrics,
     series,
 )
+from tritonsmith.generator.manifests.workload import Workload
 
 DEPTH = "region:triton_waiting_per_pod:average"
 FRACTION = "region:triton_spill_over:fraction"

@@ -17,9 +17,9 @@ from tritonsmith.perf.executors.kubernetes.collect import collect, missing_lines
 from tritonsmith.perf.executors.kubernetes.core import RESULTS_FOLDER, Fleet, Wish, blocks_of, job_folder
 from tritonsmith.perf.executors.kubernetes.files import copy_name, write_files
 from tritonsmith.perf.executors.kubernetes.job import PULL_S
+from tritonsmith.perf.executors.kubernetes.measured import machines_of, measured_workload, planned_workload
 from tritonsmith.perf.executors.kubernetes.order import order_files
 from tritonsmith.perf.executors.kubernetes.shelf import Shelf, shelf_at
-from tritonsmith.perf.executors.kubernetes.workload import machines_of, measured_workload, planned_workload
 from tritonsmith.perf.executors.parcel import parcel_of
 from tritonsmith.perf.sweep import begin_sweep, missing_tasks
 

@@ -11,11 +11,12 @@ from typing import Any
 
 from tritonsmith.generator.manifests.kubernetes.core import Manifest, component
 from tritonsmith.generator.manifests.kubernetes.pod import HOME, pod_spec
-from tritonsmith.generator.manifests.kubernetes.ranks import has_ranks, rank_scripts
+from tritonsmith.generator.manifests.kubernetes.ranks import rank_scripts
 from tritonsmith.generator.manifests.kubernetes.sources import credentials
+from tritonsmith.generator.manifests.ranks import has_ranks
 from tritonsmith.generator.manifests.server import MODELS, PORTS
 from tritonsmith.perf.executors.kubernetes.core import Fleet
-from tritonsmith.perf.executors.kubernetes.workload import GENERATOR_CPUS, GENERATOR_MIB
+from tritonsmith.perf.executors.kubernetes.measured import GENERATOR_CPUS, GENERATOR_MIB
 
 RETRIES = 2  # of an index whose pod was lost or failed with what may not come again
 # Exit statuses of a cell that another try would end with too: Python's own for a module that is not there, then those

@@ -17,11 +17,13 @@ from tritonsmith.generator.home import home_folder
 from tritonsmith.generator.manifests.kubernetes import rules
 from tritonsmith.generator.manifests.kubernetes.adapter import adapter_rule
 from tritonsmith.generator.manifests.kubernetes.alerts import alert_rules
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Needs, Workload
+from tritonsmith.generator.manifests.kubernetes.core import Manifest
 from tritonsmith.generator.manifests.kubernetes.dashboard import panels
 from tritonsmith.generator.manifests.kubernetes.monitoring import rule_groups
 from tritonsmith.generator.manifests.kubernetes.scaling import METRICS, fleet_query
 from tritonsmith.generator.manifests.kubernetes.spill import spill_rules
+from tritonsmith.generator.manifests.needs import Needs
+from tritonsmith.generator.manifests.workload import Workload
 from tritonsmith.generator.spec.deploy import Deploy
 from tritonsmith.generator.spec.settings import Hardware, Server
 

@@ -14,8 +14,8 @@ from tritonsmith.generator.repository.core import Content, Model, Repository
 from tritonsmith.perf.document import Cell, Place, Sweep, SweepPlan, Variation, cell_digest
 from tritonsmith.perf.executors.core import CellTask
 from tritonsmith.perf.executors.kubernetes.core import Fleet, Wish, blocks_of
+from tritonsmith.perf.executors.kubernetes.measured import measured_workload, planned_workload
 from tritonsmith.perf.executors.kubernetes.order import order_files
-from tritonsmith.perf.executors.kubernetes.workload import measured_workload, planned_workload
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.variants import measuring_order
 

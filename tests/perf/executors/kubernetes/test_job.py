@@ -17,6 +17,7 @@ from tritonsmith.generator.checks.manifests.read import read_sets
 from tritonsmith.generator.checks.registry import check_sets
 from tritonsmith.generator.errors import RepositoryError, UsageError
 from tritonsmith.generator.manifests.folder import write_folder
+from tritonsmith.generator.manifests.kubernetes.core import serving_labels
 from tritonsmith.perf.executors.core import read_task
 from tritonsmith.perf.executors.kubernetes.core import MAX_CONFIG_MAP_BYTES, Fleet, Wish
 from tritonsmith.perf.executors.kubernetes.files import render
@@ -117,7 +118,7 @@ def test_two_pods_of_sweeps_never_share_a_node_and_no_service_sends_requests_to_
     [term] = template["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     labels = template["metadata"]["labels"]
     assert term["labelSelector"]["matchLabels"].items() <= labels.items()
-    assert not fleet.workload.serving_labels.items() <= labels.items()
+    assert not serving_labels(fleet.workload).items() <= labels.items()
 
 
 def test_gpus_go_to_what_serves_on_nodes_that_have_them(make_fleet: MakeFleet) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.generator.manifests.kubernetes.core import Workload, plan_workload
-from tritonsmith.generator.manifests.kubernetes.memory import cpus, memory_mib
 from tritonsmith.generator.manifests.kubernetes.placement import products
 from tritonsmith.generator.manifests.kubernetes.refusals import require_possible
 from tritonsmith.generator.manifests.kubernetes.shutdown import version_of
+from tritonsmith.generator.manifests.memory import cpus, memory_mib
+from tritonsmith.generator.manifests.workload import Workload, plan_workload
 from tritonsmith.generator.repository.core import Repository
 from tritonsmith.perf.document import SweepPlan
 from tritonsmith.perf.executors.kubernetes.core import Wish

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tritonsmith.generator.manifests.kubernetes import ranks
+from tritonsmith.generator.manifests import ranks
 
-SCRIPTS = Path(ranks.__file__).parent.parent / "ranks"
+SCRIPTS = Path(ranks.__file__).parent
 LIMIT_S = 120
 # Stands for tritonserver: says where it runs; told to end, it first finishes what is in flight.
 SERVER = """#!/usr/bin/env bash

@@ -1,6 +1,6 @@
-"""What a pod asks for: processors, memory with what is shared in it, disk, GPUs.
+"""How much memory and how many processors a server takes, and what of it is shared.
 
-The defaults are estimates from the files and the instances, generous rather than exact: a pod beyond its memory is
+The defaults are estimates from the files and the instances, generous rather than exact: a server beyond its memory is
 killed. `deploy: {cpus: ..., memory_mib: ...}` replaces them by what was measured.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from tritonsmith.generator.manifests.kubernetes.core import MIB, Manifest, Workload
+from tritonsmith.generator.manifests.workload import MIB, Workload
 
 SERVER_MIB = 1024  # tritonserver itself, its pinned pool of 256 MiB included
 PYTHON_MIB = 300  # an interpreter with its imports
@@ -17,7 +17,6 @@ STEP_MIB = 256
 SHM_MIB = 64  # what every pod has
 SHM_PER_PYTHON_MIB = 64  # an instance's two regions, which begin with 1 MiB and grow with its tensors
 SHM_PER_RANK_MIB = 1024  # NCCL's and the ranks' own
-SPARE_DISK_MIB = 1024
 
 
 def shm_mib(workload: Workload) -> int:
@@ -51,23 +50,3 @@ def cpus(workload: Workload) -> float:
     """Return a pod's processors: one for the server, one for each instance on the CPU or in Python, two a GPU."""
     needs = workload.needs
     return workload.deploy.cpus or float(1 + needs.cpu_instances + needs.python_instances + 2 * needs.gpus)
-
-
-def copies_repository(workload: Workload) -> bool:
-    """Whether a pod keeps a copy of the repository on its disk."""
-    return workload.deploy.repository.store is not None
-
-
-def resources(workload: Workload) -> Manifest:
-    """Return the container's requests and limits; no limit on processors, which would only slow bursts down."""
-    memory = {"memory": f"{memory_mib(workload)}Mi"}
-    gpus = {workload.deploy.gpus.resource: str(workload.needs.gpus)} if workload.needs.gpus else {}
-    requests = {"cpu": _quantity(cpus(workload)), **memory, **gpus}
-    if copies_repository(workload):
-        copy = math.ceil(workload.needs.repository_bytes * 1.1 / MIB)
-        requests["ephemeral-storage"] = f"{copy + SPARE_DISK_MIB}Mi"
-    return {"requests": requests, "limits": {**memory, **gpus}}
-
-
-def _quantity(count: float) -> str:
-    return str(int(count)) if count == int(count) else f"{math.ceil(count * 1000)}m"
