@@ -115,11 +115,12 @@ def _from_store(repository: Path, url: str, *, is_forced: bool, dry_run: bool, i
 def _to_container(
     repository: Path, _: object, *, output: Path | None, is_forced: bool, dry_run: bool, is_json: bool
 ) -> None:
-    from tritonsmith.backends.deploy.containers.write import write_container
+    from tritonsmith.backends.deploy.container.show import as_json, as_text
+    from tritonsmith.backends.deploy.container.write import write_container
 
     made = write_container(repository, output or OUTPUT / "container", is_dry=dry_run, is_forced=is_forced)
     _say_notes(made.container.notices)
-    console.answer(str(made.written), made.as_json(), is_json=is_json)
+    console.answer(as_text(made), as_json(made), is_json=is_json)
     if not dry_run:
         console.tip(f"docker compose -f {made.written.folder / 'compose.yaml'} up --build")
 

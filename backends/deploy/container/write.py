@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from tritonsmith.backends.server.container import linked_files
 from tritonsmith.backends.server.engines import require_engines
@@ -27,12 +26,6 @@ class Image:
 
     container: Container
     written: Written
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what a machine is told."""
-        made = self.container
-        named = {"base": made.base, "image": made.image, "notices": list(made.notices)}
-        return {**self.written.as_json(), **named}
 
 
 def write_container(repository: Path, folder: Path, *, is_dry: bool, is_forced: bool) -> Image:
