@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,9 @@ from tritonsmith.generator.manifests.workload import MIB, Workload, plan_workloa
 from tritonsmith.generator.repository.lock import read_lock
 from tritonsmith.generator.repository.names import LOCK_FILE
 from tritonsmith.generator.repository.read import read_repository
+from tritonsmith.generator.spec.deploy import PUSHED
 from tritonsmith.generator.spec.locked import are_settings
 
-PUSHED = re.compile(r"/[0-9a-f]{64}/?$")  # what `deploy --push` prints ends with the content's digest
 LEAST_LLM_BYTES = 16 * MIB  # below, its weights lie elsewhere
 
 

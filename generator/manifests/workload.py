@@ -62,14 +62,14 @@ class Workload:
     @property
     def startup_s(self) -> int:
         """How long a server may take from its start until it is ready."""
-        return self._read_s + self.deploy.start_margin_s
+        return self.read_s + self.deploy.start_margin_s
 
     @property
     def begin_s(self) -> int:
         """How long a pod may take from its creation until it is ready: the repository's copy, its server's start."""
         source = self.deploy.repository
         is_copied = source.store is not None and source.fetch == "init"
-        return (self._read_s if is_copied else 0) + self.startup_s
+        return (self.read_s if is_copied else 0) + self.startup_s
 
     @property
     def ready_s(self) -> int:
@@ -77,7 +77,8 @@ class Workload:
         return PULL_S + self.begin_s
 
     @property
-    def _read_s(self) -> int:
+    def read_s(self) -> int:
+        """How long it takes to read the repository."""
         return math.ceil(self.needs.repository_bytes / MIB / self.deploy.load_mib_per_s)
 
     @property
@@ -96,7 +97,12 @@ class Workload:
     @property
     def grace_s(self) -> int:
         """How long a pod may take to end."""
-        return self.deploy.pre_stop_s + self.drain_s
+        return sum(self.grace_parts.values())
+
+    @property
+    def grace_parts(self) -> dict[str, int]:
+        """What `grace_s` is the sum of."""
+        return {"pre_stop_s": self.deploy.pre_stop_s, "exit_s": self.exit_s, "margin": GRACE_MARGIN_S}
 
     @property
     def grpc_connection_age_ms(self) -> int:
