@@ -17,6 +17,10 @@ from tritonsmith.generator.manifests.workload import Workload
 
 FOLDER = "/ranks"  # where containers see the scripts
 PORT = 8900  # at which workers ask the leader what to run
+# A daemon that left its session would end join.sh, the worker's process 1: Open MPI has it stay while daemons start
+# one another (plm_rsh_no_tree_spawn off, the default), and everywhere with this.
+# Source: ompi v4: orte/mca/plm/rsh/plm_rsh_module.c, orte/runtime/orte_mca_params.c (leave_session_attached).
+ATTACHED = {"OMPI_MCA_orte_leave_session_attached": "1", "PRTE_MCA_prte_leave_session_attached": "1"}
 _SCRIPTS = Path(__file__).parent
 
 
@@ -49,5 +53,5 @@ def rank_environment(workload: Workload) -> dict[str, str]:
     if workload.needs.nodes > 1:
         agent = f"bash {FOLDER}/agent.sh"
         environment |= {"RANKS_PORT": str(PORT), "RANKS_PER_POD": str(workload.needs.gpus)}
-        environment |= {"OMPI_MCA_plm_rsh_agent": agent, "PRTE_MCA_plm_ssh_agent": agent}
+        environment |= {"OMPI_MCA_plm_rsh_agent": agent, "PRTE_MCA_plm_ssh_agent": agent, **ATTACHED}
     return environment
