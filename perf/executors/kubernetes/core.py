@@ -45,7 +45,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Fleet:
+class SweepJob:
     """What a Job is made from: the sweep so far, its pods' server, and the blocks that lack cells."""
 
     sweep: Sweep
