@@ -422,7 +422,7 @@ def proved(source: str) -> Iterator[str]:
 
 def _assigned(scope: ast.Module | ast.FunctionDef) -> dict[str, ast.expr]:
     """Return what names are set to in a scope, those of `a, b = x, y` too."""
-    found = {}
+    found: dict[str, ast.expr] = {}
     for node in (one for one in ast.walk(scope) if isinstance(one, ast.Assign)):
         for target in node.targets:
             if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
