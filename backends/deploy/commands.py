@@ -115,11 +115,12 @@ def _from_store(repository: Path, url: str, *, is_forced: bool, dry_run: bool, i
 def _to_container(
     repository: Path, _: object, *, output: Path | None, is_forced: bool, dry_run: bool, is_json: bool
 ) -> None:
-    from tritonsmith.backends.deploy.containers.write import write_container
+    from tritonsmith.backends.deploy.container.show import as_json, as_text
+    from tritonsmith.backends.deploy.container.write import write_container
 
     made = write_container(repository, output or OUTPUT / "container", is_dry=dry_run, is_forced=is_forced)
     _say_notes(made.container.notices)
-    console.answer(str(made.written), made.as_json(), is_json=is_json)
+    console.answer(as_text(made), as_json(made), is_json=is_json)
     if not dry_run:
         console.tip(f"docker compose -f {made.written.folder / 'compose.yaml'} up --build")
 
@@ -127,11 +128,12 @@ def _to_container(
 def _to_kubernetes(
     repository: Path, _: object, *, output: Path | None, is_forced: bool, dry_run: bool, is_json: bool
 ) -> None:
-    from tritonsmith.backends.deploy.kubernetes import write_kubernetes
+    from tritonsmith.backends.deploy.kubernetes.show import as_json, as_text
+    from tritonsmith.backends.deploy.kubernetes.write import write_kubernetes
 
     made = write_kubernetes(repository, output or OUTPUT, is_dry=dry_run, is_forced=is_forced)
     _say_notes(made.notices)
-    console.answer(made.as_text(), made.as_json(), is_json=is_json)
+    console.answer(as_text(made), as_json(made), is_json=is_json)
 
 
 def _say_notes(notes: Iterable[str]) -> None:

@@ -15,9 +15,9 @@ from tritonsmith.backends.server.prepare import read_configs
 from tritonsmith.backends.toolchain import machine
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.manifests.container.core import shm_size_mib
-from tritonsmith.generator.manifests.kubernetes.core import plan_workload
 from tritonsmith.generator.manifests.launch import SCRIPT, outside_paths, plan_launch
 from tritonsmith.generator.manifests.server import MODELS, ServerOptions
+from tritonsmith.generator.manifests.workload import plan_workload
 from tritonsmith.generator.repository.core import Repository
 from tritonsmith.generator.repository.read import read_repository
 

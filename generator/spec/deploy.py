@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_network
 from typing import Annotated, Literal
 
@@ -18,6 +19,7 @@ GatewayName = Annotated[
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 # Credentials come from a Secret or an account, never from a URL: manifests are committed.
 StoreUrl = Annotated[str, Field(pattern=r"^(s3|gs|as)://[^\s@]+$")]
+PUSHED = re.compile(r"/[0-9a-f]{64}/?$")  # what `deploy --push` prints ends with the content's digest
 # RFC 1123, label; with room for an overlay's `-staging`.
 Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,53}[a-z0-9])?$")]
 ImageName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$")]
@@ -170,6 +172,12 @@ class Deploy(Settings):
     )
     kserve: Flag = Field(False, description="write a ServingRuntime and an InferenceService as well")
     regions: dict[KubernetesName, Region] = Field(default_factory=dict)
+
+    @property
+    def kubernetes_version(self) -> tuple[int, int]:
+        """`kubernetes` as numbers that compare."""
+        major, _, minor = self.kubernetes.partition(".")
+        return int(major), int(minor)
 
     @model_validator(mode="after")
     def _is_pinned_once(self) -> Deploy:

@@ -27,9 +27,9 @@ import yaml
 from tritonsmith.backends.server.embedded import Server, embedded_server
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import UnstableError
-from tritonsmith.generator.manifests.kubernetes.core import plan_workload
 from tritonsmith.generator.manifests.kubernetes.files import render
 from tritonsmith.generator.manifests.server import ServerOptions
+from tritonsmith.generator.manifests.workload import plan_workload
 from tritonsmith.generator.repository.core import Repository
 from tritonsmith.generator.repository.read import read_repository
 from tritonsmith.perf.bench.drain_proxy import Pod, Proxy, running_proxy

@@ -124,7 +124,10 @@ def read_token_gaps() -> tuple[TokenGap, ...]:
                 cells["model"],
                 cells["gpu"],
                 cells["weights"],  # type: ignore[arg-type]
-                *(int(cells[name]) for name in ("tensor", "input", "output", "concurrency")),
+                int(cells["tensor"]),
+                int(cells["input"]),
+                int(cells["output"]),
+                int(cells["concurrency"]),
                 float(cells["inter_token_ms"]),
             )
             for cells in csv.DictReader(file)

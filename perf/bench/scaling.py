@@ -30,9 +30,10 @@ from tritonsmith.backends.toolchain.prometheus import fetch_prometheus
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import ServerError, TritonsmithError
 from tritonsmith.generator.home import home_folder
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, plan_workload
+from tritonsmith.generator.manifests.kubernetes.core import Manifest
 from tritonsmith.generator.manifests.kubernetes.rules import PENDING, RATIO, Span, series
 from tritonsmith.generator.manifests.server import ServerOptions
+from tritonsmith.generator.manifests.workload import Workload, plan_workload
 from tritonsmith.generator.repository.read import read_repository
 from tritonsmith.perf.bench.record import write_result
 from tritonsmith.perf.bench.scraping import Scraping, scraping

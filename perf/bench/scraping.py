@@ -17,8 +17,9 @@ from typing import Any
 from tritonsmith.backends.server.ports import choose_ports
 from tritonsmith.backends.toolchain.prometheus import Prometheus
 from tritonsmith.generator.errors import ServerError
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
+from tritonsmith.generator.manifests.kubernetes.core import Manifest
 from tritonsmith.generator.manifests.kubernetes.monitoring import rule_groups
+from tritonsmith.generator.manifests.workload import Workload
 from tritonsmith.generator.manifests.yaml_text import to_yaml
 
 START_LIMIT_S = 60.0

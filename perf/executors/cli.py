@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import ExitStack
+
+from pydantic import TypeAdapter, ValidationError
 
 from tritonsmith.backends.deploy.store.reach import address_of
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import UsageError
+from tritonsmith.generator.spec.deploy import KubernetesName
 from tritonsmith.perf.cells import Bench
 from tritonsmith.perf.document import Sweep
 from tritonsmith.perf.executors.core import Outstanding
@@ -23,7 +25,7 @@ BELONGS = {
     "--sidecar": ("is_sidecar", ("kubernetes",)),
 }
 ONE_SERVER = ("slo", "mix", "trace")  # what is measured on one server, step by step
-CLAIM = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"  # as in the spec's `deploy:`
+_NAME = TypeAdapter[str](KubernetesName)
 
 
 def require_executor(options: SweepOptions) -> None:
@@ -59,10 +61,14 @@ def require_places(options: SweepOptions) -> None:
         raise UsageError("--executor kubernetes needs the --image of its pods", hint=hint)
     if "://" in (options.results or ""):
         address_of(f"{options.results}/sweep")
-    elif not re.fullmatch(CLAIM, options.results or ""):
+        return
+    try:
+        _NAME.validate_python(options.results)
+    except ValidationError:
         given = f"'{options.results}' is neither a PersistentVolumeClaim's name nor a store's URL"
         hint = "--results sweeps, a PersistentVolumeClaim; or --results s3://bucket/path, gs://..., as://..."
-        raise UsageError(given if options.results else "--executor kubernetes needs --results, a place", hint=hint)
+        message = given if options.results else "--executor kubernetes needs --results, a place"
+        raise UsageError(message, hint=hint) from None
 
 
 def spread(options: SweepOptions, bench: Bench, serving: ExitStack) -> Sweep | Outstanding:

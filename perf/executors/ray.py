@@ -26,7 +26,7 @@ from tritonsmith.perf.document import Scalar, Sweep
 from tritonsmith.perf.executors.backlog import LOSSES_AT_MOST, Backlog
 from tritonsmith.perf.executors.core import CellTask, Measured, read_measured, write_task
 from tritonsmith.perf.executors.parcel import send_repository
-from tritonsmith.perf.executors.worker import Job, Worker
+from tritonsmith.perf.executors.worker import Seating, Worker
 from tritonsmith.perf.measure.machine import Environment
 from tritonsmith.perf.sweep import begin_sweep, missing_tasks
 
@@ -66,8 +66,8 @@ class RayExecutor:
             nodes = chosen_nodes(ray, self.workers)
             parcel, contents = send_repository(self.repository, ray.put)
             tasks = [replace(task, url="", parcel=parcel.digest) for task in tasks]
-            job = Job(tasks[0].plan, parcel, self._requests(tasks[0]), self.environment)
-            crew = Crew(ray, ray.put(job), contents)
+            seating = Seating(tasks[0].plan, parcel, self._requests(tasks[0]), self.environment)
+            crew = Crew(ray, ray.put(seating), contents)
             try:
                 crew.start(nodes)
                 yield from crew.measure(Backlog(tasks), begun)
@@ -100,8 +100,8 @@ class Member:
 class Crew:
     """The workers of one sweep; `_asked` has Ray's references to the answers that they owe."""
 
-    def __init__(self, ray: Any, job: Any, contents: Mapping[str, Any]) -> None:
-        self._ray, self._job, self._contents = ray, job, contents
+    def __init__(self, ray: Any, seating: Any, contents: Mapping[str, Any]) -> None:
+        self._ray, self._seating, self._contents = ray, seating, contents
         self._members: list[Member] = []
         self._asked: dict[Any, Member] = {}
         self._starts_left = 0
@@ -192,7 +192,8 @@ class Crew:
     def _advance(self, member: Member, answer: Any) -> Measured | None:
         if member.stage == "starting":
             member.stage, member.host = "serving", answer
-            self._asked[member.actor.serve.remote(self._job, list(self._contents), *self._contents.values())] = member
+            served = member.actor.serve.remote(self._seating, list(self._contents), *self._contents.values())
+            self._asked[served] = member
         elif member.stage == "serving":
             member.stage = "ready"
         else:

@@ -27,7 +27,7 @@ from tritonsmith.perf.target import Target, embedded_target
 
 
 @dataclass(frozen=True)
-class Job:
+class Seating:
     """What a worker gets once: the repository, the requests (the plan's `input_data` is not here), and the plan.
 
     `environment` is the planner's; the versions in it have to be the worker's too.
@@ -88,22 +88,22 @@ class Worker:
         """Return the name of the host, which tells that the worker is there."""
         return platform.node()
 
-    def serve(self, job: Job, hashes: Sequence[str], *contents: bytes) -> None:
+    def serve(self, seating: Seating, hashes: Sequence[str], *contents: bytes) -> None:
         """Unpack the repository, whose contents come with their hashes, and start its server.
 
         Raises: TritonsmithError, without leaving anything.
         """
         with one_at_a_time(), ExitStack() as stack:
-            place = Place(self.host(), read_environment(job.environment.server, analyzer_version(find_analyzer())))
-            require_versions(place, job.environment)
+            place = Place(self.host(), read_environment(seating.environment.server, analyzer_version(find_analyzer())))
+            require_versions(place, seating.environment)
             folder = stack.enter_context(run_folder())
-            unpack(job.parcel, dict(zip(hashes, contents, strict=True)), folder / "repository")
-            (requests := folder / "requests.json").write_bytes(job.input_data)
+            unpack(seating.parcel, dict(zip(hashes, contents, strict=True)), folder / "repository")
+            (requests := folder / "requests.json").write_bytes(seating.input_data)
             server = stack.enter_context(embedded_server(folder / "repository"))
             (folder / "sweep").mkdir()
             target = embedded_target(server)
-            self._seat = stack.enter_context(seated(job.plan, requests, target, folder / "sweep", place))
-            self._parcel = job.parcel.digest
+            self._seat = stack.enter_context(seated(seating.plan, requests, target, folder / "sweep", place))
+            self._parcel = seating.parcel.digest
             self._stack = stack.pop_all()
 
     def measure(self, task: bytes) -> bytes:

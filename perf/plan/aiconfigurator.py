@@ -26,9 +26,9 @@ SCRIPT = Path(__file__).with_name("aiconfigurator_steps.py")
 PROMPTS, BATCHES, CONTEXTS = (256, 2048, 8192), (1, 16, 128, 512), (512, 4096)
 # Where its kernels were measured (aiconfigurator-core 0.12: systems/data).
 SYSTEMS = {
-    "A100-SXM-80GB": "a100_sxm", "H100-SXM-80GB": "h100_sxm", "H200-SXM-141GB": "h200_sxm", "B200-SXM-180GB": "b200_sxm",
-    "B300-SXM-269GB": "b300_sxm", "GB200-186GB": "gb200", "GB300-278GB": "gb300", "L40S": "l40s",
-    "RTX-PRO-6000-96GB": "rtx_pro_6000_server",
+    "A100-SXM-80GB": "a100_sxm", "H100-SXM-80GB": "h100_sxm", "H200-SXM-141GB": "h200_sxm",
+    "B200-SXM-180GB": "b200_sxm", "B300-SXM-269GB": "b300_sxm", "GB200-186GB": "gb200", "GB300-278GB": "gb300",
+    "L40S": "l40s", "RTX-PRO-6000-96GB": "rtx_pro_6000_server",
 }  # fmt: skip
 _WEIGHTS: dict[WeightType, str] = {
     "fp16": "bfloat16", "bf16": "bfloat16", "fp8": "fp8", "int8": "int8_wo", "int4": "int4_wo", "nvfp4": "nvfp4",

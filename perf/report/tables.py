@@ -11,7 +11,7 @@ from typing import Any
 from tritonsmith.generator import console
 from tritonsmith.perf.document import Sweep, as_json
 from tritonsmith.perf.measure.profile import TokenSource
-from tritonsmith.perf.paired import pairings
+from tritonsmith.perf.paired import Pairing, pairings
 from tritonsmith.perf.report.answers import answer_lines, answer_marks
 from tritonsmith.perf.report.extras import WAITING, extra_notes, extra_table, waiting_words
 from tritonsmith.perf.report.numbers import interval_words, ms_between, rate_between
@@ -103,8 +103,12 @@ def render_markdown(sweep: Sweep) -> str:
 
 
 def render_csv(sweep: Sweep) -> str:
-    """Return one row per point: every estimate with its interval, and every step's times; times in microseconds."""
-    rows = [_csv_row(point) for point in summarise(sweep)]
+    """Return one row per point: every estimate with its interval, and every step's times; times in microseconds.
+
+    Where several hosts measured, a variant's row ends with what it is of the first, as ratios.
+    """
+    paired = {(one.load, one.variant): one for one in pairings(sweep)}
+    rows = [_csv_row(point) | _paired(paired.get((point.load, point.variant))) for point in summarise(sweep)]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
@@ -195,3 +199,13 @@ def _csv_row(point: Point) -> dict[str, Any]:
     for use in point.caches:
         row |= {f"{use.model}.cache_hits": use.hits, f"{use.model}.cache_misses": use.misses}
     return {**row, "remarks": "; ".join(point.remarks)}
+
+
+def _paired(pairing: Pairing | None) -> dict[str, Any]:
+    """Return the columns of a point beside the first variant's on the same hosts; 1.1 is 10 % more."""
+    if pairing is None:
+        return {}
+    row: dict[str, Any] = {"paired_with": pairing.baseline, "pairs": pairing.pairs}
+    for name, ratio in {"throughput_ratio": pairing.throughput, "p50_ratio": pairing.p50}.items():
+        row |= {name: ratio.value, f"{name}_low": ratio.interval.low, f"{name}_high": ratio.interval.high}
+    return row

@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tritonsmith.backends.deploy.containers.write import write_container
+from tritonsmith.backends.deploy.container.write import write_container
 from tritonsmith.backends.server.ports import choose_ports
 from tritonsmith.backends.toolchain.find import find_toolchain
 

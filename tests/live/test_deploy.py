@@ -76,7 +76,10 @@ def test_a_deploy_that_is_killed_is_rolled_back_by_the_next(server: Server, fold
     process.wait()
     model.write_text(good)
     dry = deploy_live(Order(order.repository, order.url, order.grpc_url, order.server_repository, is_dry=True))
-    assert dry.notes == ("an earlier deploy was interrupted while it changed 'doubling': it would be rolled back",)
+    assert dry.notes == (
+        "an earlier deploy was interrupted while it changed 'doubling': it would be rolled back",
+        "what follows is planned for what runs now, before that",
+    )
     done = deploy_live(order)
     assert done.notes == ("an earlier deploy was interrupted while it changed 'doubling': it was rolled back",)
     assert done.plan.units == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,12 @@ from tritonsmith.backends.server.embedded import embedded_server
 from tritonsmith.backends.toolchain.prometheus import find_prometheus
 from tritonsmith.generator.home import home_folder
 from tritonsmith.generator.manifests.kubernetes.adapter import adapter_rule
-from tritonsmith.generator.manifests.kubernetes.core import plan_workload
-from tritonsmith.generator.manifests.kubernetes.rules import RATIO
+from tritonsmith.generator.manifests.kubernetes.rules import RATIO, series
+from tritonsmith.generator.manifests.kubernetes.scaling import METRICS, fleet_query
 from tritonsmith.generator.manifests.server import ServerOptions
+from tritonsmith.generator.manifests.workload import plan_workload
 from tritonsmith.generator.repository.read import read_repository
-from tritonsmith.perf.bench.scaling import Fleet, clients, watching, write_chain
+from tritonsmith.perf.bench.scaling import GOAL_ERROR, Fleet, clients, watching, write_chain
 from tritonsmith.perf.bench.scraping import scraping
 
 pytestmark = pytest.mark.live
@@ -33,8 +35,14 @@ def test_what_the_adapter_asks_prometheus_for_is_the_true_ratio_of_the_pod(tmp_p
         clients(server, 4, ms=4),
     ):
         seen = Fleet(workload, prometheus, watch).look(phase_s=8)
+        now_s = time.time()
         query = adapter_rule(RATIO)["metricsQuery"].replace("<<.Series>>", RATIO).replace("<<.GroupBy>>", "pod")
-        asked = prometheus.by_pod(query.replace("<<.LabelMatchers>>", 'pod=~"busy",namespace="triton"'))
+        asked = prometheus.by_pod(query.replace("<<.LabelMatchers>>", 'pod=~"busy",namespace="triton"'), now_s)
+        recorded = prometheus.by_pod(series(workload, RATIO), now_s)
+        [(_, fleet)] = prometheus.query(fleet_query(workload, METRICS["queue_to_compute"]), now_s)
     assert seen["truth"] > 0.5, "nothing waited"  # four clients before one instance
-    assert seen["median_error"] < 0.05
+    assert seen["evaluations"] > 1
+    assert seen["worst_error"] < GOAL_ERROR
+    assert asked == recorded
     assert asked.keys() == {"busy"}
+    assert fleet == pytest.approx(asked["busy"])  # what KEDA divides by the target: the sum over one pod

@@ -1,5 +1,7 @@
 """Variants beside the first one, on the same host, whatever hosts there are."""
 
+import csv
+import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -70,3 +72,9 @@ def test_every_report_says_it(make_sweep: Callable[..., Sweep]) -> None:
         assert "5 repeats each on one host" in render_report(sweep, form)
     [pairing] = json.loads(render_report(sweep, "json"))["pairings"]
     assert (pairing["pairs"], round(pairing["p50"]["value"], 6)) == (5, 0.9)
+    first, second = csv.DictReader(io.StringIO(render_report(sweep, "csv")))
+    assert (second["paired_with"], second["pairs"]) == ("classifier.instance_group.count=1", "5")
+    for name in ("p50_ratio", "p50_ratio_low", "p50_ratio_high"):
+        assert round(float(second[name]), 6) == 0.9
+    assert round(float(second["throughput_ratio"]), 6) == round(1 / 0.9, 6)
+    assert first["pairs"] == first["p50_ratio"] == ""

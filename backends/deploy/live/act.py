@@ -13,12 +13,12 @@ from tritonsmith.backends.client.base import Client
 from tritonsmith.backends.client.control import Control
 from tritonsmith.backends.client.infer import Call
 from tritonsmith.backends.deploy.live import smoke
-from tritonsmith.backends.deploy.live.core import Place, Plan, Running, Unit, Wanted
+from tritonsmith.backends.deploy.live.core import Channel, Plan, Proof, Running, Unit, Wanted
 from tritonsmith.backends.deploy.live.differences import differences
 from tritonsmith.backends.deploy.live.journal import Entry, Journal
+from tritonsmith.backends.deploy.live.judge import Smoke, judge, prove
 from tritonsmith.backends.deploy.live.observe import observe
 from tritonsmith.backends.deploy.live.plan import affected
-from tritonsmith.backends.deploy.live.smoke import Smoke
 from tritonsmith.backends.deploy.live.upload import mark
 from tritonsmith.backends.deploy.live.verify import (
     is_as_before,
@@ -39,14 +39,14 @@ RETRIES = 2  # of a way back: Triton may still be ending what was half loaded
 
 @dataclass(frozen=True)
 class Site:
-    """Where a roll-out happens: the server over both protocols, the place of the models, the journal, the limits.
+    """Where a roll-out happens: the server over both protocols, the channel to it, the journal, the limits.
 
     `requests` are the user's, by model; `explain` says what is known of why a model's configuration is refused.
     """
 
     control: Control
     client: Client
-    place: Place
+    channel: Channel
     journal: Journal
     load_limit_s: float
     requests: smoke.Requests = field(default_factory=dict)
@@ -64,37 +64,37 @@ class Site:
         return smoke.ask(self.client, call, is_served=is_served)
 
 
-def roll_out(plan: Plan, wanted: Mapping[str, Wanted], running: Mapping[str, Running], site: Site) -> list[str]:
+def roll_out(plan: Plan, wanted: Mapping[str, Wanted], running: Mapping[str, Running], site: Site) -> Proof:
     """Carry out a plan and return what is to be said of it; where anything fails, all is as it was before.
 
     Raises: AnswerIsNo where it was rolled back, with Triton's reason; ServerError where that failed too; whatever
     interrupted it, rolled back.
     """
     stuck: set[str] = set()
-    changed = {step.model for step in plan.steps}
+    changed = {change.model for change in plan.changes}
     above = affected(changed, running, wanted)
     again = [name for unit in plan.units for name in unit.loads]
     before = {name: running.get(name, Running({})) for name in (*changed, *above, *again)}
     answers = {name: site.ask(name) for name, one in before.items() if one.ready}
     wait_until_loaded(site.control, changed, site.load_limit_s)
-    after = {step.model: site.place.after(step, wanted[step.model]) for step in plan.steps}
+    after = {change.model: site.channel.after(change, wanted[change.model]) for change in plan.changes}
     entry = Entry(server_key(site.control.url), (), before, after)
     site.journal.write(entry)
     try:
-        site.place.prepare(plan, wanted, running)
-        notes = []
+        site.channel.prepare(plan, wanted, running)
+        asked: dict[str, Smoke] = {}
         with console.progress("rolling out", total=len(plan.units)) as bar:
             for unit in plan.units:
                 bar.update(len(entry.touched), ", ".join(unit.models))
                 entry = replace(entry, touched=(*entry.touched, unit))
                 site.journal.write(entry)
-                site.place.put(unit)
+                site.channel.put(unit)
                 for model in unit.loads:
                     _load(model, site, stuck)
                 others = [name for name in affected(unit.models, running, wanted) if name not in changed]
-                notes += _verify(unit, others, answers, before, site)
-        for step in plan.steps:
-            require_ready(site.control, step.model, step.expected, site.load_limit_s)
+                asked |= _verify(unit, others, answers, before, site)
+        for change in plan.changes:
+            require_ready(site.control, change.model, change.expected, site.load_limit_s)
         site.journal.write(replace(entry, is_settled=True))
     except BaseException as problem:
         with contextlib.suppress(UsageError):  # a full disk keeps nobody from the way back
@@ -105,13 +105,14 @@ def roll_out(plan: Plan, wanted: Mapping[str, Wanted], running: Mapping[str, Run
                 f"rolled back: {problem.message}{left}", hint=problem.hint, where=problem.where
             ) from problem
         raise
-    return [*dict.fromkeys(notes), *_finished(plan, site)]
+    proof = prove(asked)
+    return replace(proof, notes=(*proof.notes, *_finished(plan, site)))
 
 
 def _finished(plan: Plan, site: Site) -> list[str]:
     """Forget what the way back needed; all is verified, so what stands in its way is only said."""
     try:
-        site.place.finish(plan)
+        site.channel.finish(plan)
         site.journal.remove()
     except ServerError as problem:
         return [f"all is served; what only a way back needed stays until the next deploy: {problem.message}"]
@@ -158,7 +159,7 @@ def roll_back(entry: Entry, site: Site, stuck: Collection[str] = ()) -> str:
 def _take_back(entry: Entry, site: Site) -> str:
     """Return what of it does not go back where it was; the rest does."""
     try:
-        site.place.take_back(entry.models)
+        site.channel.take_back(entry.models)
     except ServerError as problem:
         return problem.message
     return ""
@@ -167,7 +168,7 @@ def _take_back(entry: Entry, site: Site) -> str:
 def _forget(site: Site) -> str:
     """Remove what was prepared, and the journal; return what stands in the way."""
     try:
-        site.place.discard()
+        site.channel.discard()
         site.journal.remove()
     except ServerError as problem:
         return f"; {problem.message}"
@@ -264,7 +265,7 @@ def _load(model: str, site: Site, stuck: set[str]) -> None:
     Raises: ServerError in words that say what is to be done.
     """
     try:
-        site.place.load(model, site.load_limit_s)
+        site.channel.load(model, site.load_limit_s)
     except ServerError as problem:
         if isinstance(problem.__cause__, TimeoutError):
             stuck.add(model)
@@ -287,27 +288,26 @@ def _why(model: str, problem: ServerError, site: Site) -> str:
 
 def _verify(
     unit: Unit, above: list[str], answers: Mapping[str, Smoke], before: Mapping[str, Running], site: Site
-) -> list[str]:
-    """Return what is to be said of models that changed, and of those above them, all of which answer.
+) -> dict[str, Smoke]:
+    """Return how models that changed answer, and those above them, all of which are accepted.
 
     Raises: ServerError for the first that does not.
     """
-    notes = []
-    for step in unit.steps:
-        require_ready(site.control, step.model, step.expected, site.load_limit_s)
+    for change in unit.changes:
+        require_ready(site.control, change.model, change.expected, site.load_limit_s)
     for name in above:
         require_ready(site.control, name, before[name].ready, site.load_limit_s)
+    asked = {}
     for name in (*unit.models, *above):
-        now = site.ask(name)
-        if why := smoke.judge(now, answers.get(name), is_given=name in site.requests):
+        asked[name] = site.ask(name)
+        if why := judge(asked[name], answers.get(name), is_given=name in site.requests):
             raise ServerError(f"'{name}' {why}")
-        notes.append(smoke.note_of(name, now))
-    for step in unit.steps:
-        for version in {*step.fresh} & {*step.expected[:-1]}:  # the newest has been asked
-            now = site.ask(step.model, str(version))
-            if why := smoke.judge(now, answers.get(step.model), is_given=step.model in site.requests):
-                raise ServerError(f"version {version} of '{step.model}' {why}")
-    return [note for note in notes if note]
+    for change in unit.changes:
+        for version in {*change.fresh} & {*change.expected[:-1]}:  # the newest has been asked
+            now = site.ask(change.model, str(version))
+            if why := judge(now, answers.get(change.model), is_given=change.model in site.requests):
+                raise ServerError(f"version {version} of '{change.model}' {why}")
+    return asked
 
 
 def _ways_back(unit: Unit, before: Mapping[str, Running]) -> list[str]:
@@ -321,7 +321,7 @@ def _restore(model: str, before: Running, site: Site, *, is_stuck: bool = False)
     """Load a model as it was, unless it is; return what is to be said of it."""
     try:
         if is_stuck or is_loading(site.control, model) or not is_as_before(site.control, model, before):
-            site.place.restore(model, before, site.load_limit_s)
+            site.channel.restore(model, before, site.load_limit_s)
     except ServerError as problem:
         if isinstance(problem.__cause__, TimeoutError):
             return (

@@ -58,7 +58,7 @@ class Running:
 
 
 @dataclass(frozen=True)
-class Step:
+class Change:
     """A change of one model: why, which of its versions gets which number on the server, what answers then."""
 
     model: str
@@ -72,15 +72,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Unit:
-    """What is changed at once: the steps, and the models whose loading brings all of them, in this order."""
+    """What is changed at once: the changes, and the models whose loading brings all of them, in this order."""
 
-    steps: tuple[Step, ...]
+    changes: tuple[Change, ...]
     loads: tuple[str, ...]
 
     @property
     def models(self) -> tuple[str, ...]:
         """The models that it changes."""
-        return tuple(step.model for step in self.steps)
+        return tuple(change.model for change in self.changes)
 
 
 @dataclass(frozen=True)
@@ -93,26 +93,34 @@ class Plan:
     notes: tuple[str, ...] = ()
 
     @property
-    def steps(self) -> tuple[Step, ...]:
-        """Every step, in the order in which they are done."""
-        return tuple(step for unit in self.units for step in unit.steps)
+    def changes(self) -> tuple[Change, ...]:
+        """Every change, in the order in which they are made."""
+        return tuple(change for unit in self.units for change in unit.changes)
 
 
-class Place(Protocol):
+@dataclass(frozen=True)
+class Proof:
+    """What is to be said of a roll-out that is done; `unproven` are models that answered each request with an error."""
+
+    notes: tuple[str, ...] = ()
+    unproven: Mapping[str, str] = field(default_factory=dict)
+
+
+class Channel(Protocol):
     """How models get to the server: through a folder that both see, or with the load call."""
 
     def present(self, wanted: Mapping[str, Wanted], running: Mapping[str, Running]) -> Mapping[str, Content]:
         """Return what the server would load now, by model; what is not known, or not there, is left out."""
 
     def units(
-        self, steps: Sequence[Step], wanted: Mapping[str, Wanted], running: Mapping[str, Running]
+        self, changes: Sequence[Change], wanted: Mapping[str, Wanted], running: Mapping[str, Running]
     ) -> tuple[Unit, ...]:
-        """Return the steps, given in the order of their loading, as they are done here."""
+        """Return the changes, given in the order of their loading, as they are made here."""
 
     def prepare(self, plan: Plan, wanted: Mapping[str, Wanted], running: Mapping[str, Running]) -> None:
         """Make ready all that the plan needs, before anything changes."""
 
-    def after(self, step: Step, wanted: Wanted) -> Running:
+    def after(self, change: Change, wanted: Wanted) -> Running:
         """Return how a model is served once it has been put and loaded."""
 
     def put(self, unit: Unit) -> None:

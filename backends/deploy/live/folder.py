@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
 import shutil
-import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from tritonsmith.backends.client.control import Control
-from tritonsmith.backends.deploy.live.core import READY, Content, Plan, Running, Step, Unit, Wanted
+from tritonsmith.backends.deploy.live.copies import copy, copy_version, give, link, write
+from tritonsmith.backends.deploy.live.core import READY, Change, Content, Plan, Running, Unit, Wanted
+from tritonsmith.backends.deploy.live.kept import staying
 from tritonsmith.backends.deploy.live.seams import seams
 from tritonsmith.backends.deploy.live.upload import Uploads, mark
 from tritonsmith.backends.deploy.live.wanted import content_of, require_unchanged
@@ -60,16 +60,16 @@ class SharedFolder:
         return contents
 
     def units(
-        self, steps: Sequence[Step], wanted: Mapping[str, Wanted], running: Mapping[str, Running]
+        self, changes: Sequence[Change], wanted: Mapping[str, Wanted], running: Mapping[str, Running]
     ) -> tuple[Unit, ...]:
-        """Return a unit for each step; those whose tensors change are loaded through their ensemble, which is quicker.
+        """Return a unit for each change; those whose tensors change are loaded by their ensemble, which is quicker.
 
         Only a forced roll-out has such.
         """
         joined = [
-            (seam.ensemble, seam.step) for seam in seams({s.model: wanted[s.model].config for s in steps}, running)
+            (seam.ensemble, seam.step) for seam in seams({c.model: wanted[c.model].config for c in changes}, running)
         ]
-        return tuple(_unit(group, wanted) for group in grouped(steps, joined))
+        return tuple(_unit(group, wanted) for group in grouped(changes, joined))
 
     def prepare(self, plan: Plan, wanted: Mapping[str, Wanted], running: Mapping[str, Running]) -> None:
         """Make the new folder of every model, on the server's file system; what stays is linked, not copied.
@@ -77,21 +77,24 @@ class SharedFolder:
         Raises: UsageError where the disk does not take it.
         """
         ours = self._record()
-        for step in plan.steps:
-            if mark(before := running.get(step.model, Running({}))):
-                self._uploads.require_way_back(step.model, before)
-            self._require_writable(step.model)
+        for change in plan.changes:
+            if mark(before := running.get(change.model, Running({}))):
+                self._uploads.require_way_back(change.model, before)
+            self._require_writable(change.model)
         try:
             for name in ("new", "old"):
                 (self.stage / name).mkdir(parents=True, exist_ok=True)
-            made = {step.model: self._make(step, wanted[step.model], ours.get(step.model, [])) for step in plan.steps}
+            made = {
+                change.model: self._make(change, wanted[change.model], ours.get(change.model, []))
+                for change in plan.changes
+            }
             (self.stage / "ours.json").write_text(json.dumps(made), encoding="utf-8")
         except OSError as problem:
             raise UsageError(f"cannot write {problem.filename or self.stage}: {problem.strerror}") from None
 
-    def after(self, step: Step, wanted: Wanted) -> Running:
+    def after(self, change: Change, wanted: Wanted) -> Running:
         """Return how a model is served once it has been put and loaded."""
-        return Running(dict.fromkeys(step.expected, READY), wanted.config)
+        return Running(dict.fromkeys(change.expected, READY), wanted.config)
 
     def put(self, unit: Unit) -> None:
         """Exchange the folders of a unit.
@@ -180,26 +183,27 @@ class SharedFolder:
             config = fit_to_host(without_newer_fields(config, self._host.release)[0], self._host)[0]
         return content_of(config, model, hashes)
 
-    def _make(self, step: Step, model: Wanted, ours: Collection[int]) -> list[int]:
+    def _make(self, change: Change, model: Wanted, ours: Collection[int]) -> list[int]:
         """Make a model's new folder and return the versions that are new in it."""
-        old, new = self.root / step.model, self.stage / "new" / step.model
+        old, new = self.root / change.model, self.stage / "new" / change.model
         new.mkdir()
-        for entry in _version_folders(old):
-            if int(entry.name) in _staying(entry.parent, step, ours, self._kept):
-                shutil.copytree(entry, new / entry.name, copy_function=_link, symlinks=True)
-        made = [number for number in step.numbers.values() if not (new / str(number)).exists()]
-        for version, number in step.numbers.items():
+        there = {int(entry.name): entry for entry in _version_folders(old)}
+        stay = staying(there, ours=ours, put=change.numbers.values(), kept=self._kept) - {*change.fresh}
+        for number in sorted(stay):
+            shutil.copytree(there[number], new / there[number].name, copy_function=link, symlinks=True)
+        made = [number for number in change.numbers.values() if not (new / str(number)).exists()]
+        for version, number in change.numbers.items():
             if number in made:
-                _copy_version(model, version, new / str(number))
+                copy_version(model, version, new / str(number))
         for path, source in model.files.items():
-            if not any(path.startswith(f"{version}/") for version in step.numbers):
-                _copy(source, new / path, unless_like=old / path)
+            if not any(path.startswith(f"{version}/") for version in change.numbers):
+                copy(source, new / path, unless_like=old / path)
         if model.text:
-            is_same = (old / CONFIG_FILE).is_file() and not step.is_overridden  # its new time makes Triton read it
-            _write(new / CONFIG_FILE, model.text.encode(), unless_like=old / CONFIG_FILE if is_same else None)
-        _give(new, old if old.is_dir() else self.root)
+            is_same = (old / CONFIG_FILE).is_file() and not change.is_overridden  # its new time makes Triton read it
+            write(new / CONFIG_FILE, model.text.encode(), unless_like=old / CONFIG_FILE if is_same else None)
+        give(new, old if old.is_dir() else self.root)
         require_unchanged(model)
-        (self.stage / f"{step.model}.inode").write_text(str(new.stat().st_ino), encoding="ascii")
+        (self.stage / f"{change.model}.inode").write_text(str(new.stat().st_ino), encoding="ascii")
         return made
 
     def _take_back(self, model: str) -> None:
@@ -262,32 +266,21 @@ def stage_of(root: Path) -> Path:
     return beside if is_near and os.access(root.parent, os.W_OK) else root / f".{STAGE}"
 
 
-def grouped(steps: Sequence[Step], pairs: Iterable[tuple[str, str]]) -> list[list[Step]]:
-    """Return the steps, those of a pair together; a group comes where its last member stands."""
-    group_of = {step.model: {step.model} for step in steps}
+def grouped(changes: Sequence[Change], pairs: Iterable[tuple[str, str]]) -> list[list[Change]]:
+    """Return the changes, those of a pair together; a group comes where its last member stands."""
+    group_of = {change.model: {change.model} for change in changes}
     for one, other in pairs:
         if one in group_of and other in group_of:
             joined = group_of[one] | group_of[other]
             group_of.update(dict.fromkeys(joined, joined))
-    ends = {id(group_of[step.model]): step.model for step in steps}
-    return [
-        [one for one in steps if one.model in group_of[step.model]] for step in steps if step.model in ends.values()
-    ]
+    ends = {id(group_of[change.model]): change.model for change in changes}
+    last = [change.model for change in changes if change.model in ends.values()]
+    return [[one for one in changes if one.model in group_of[name]] for name in last]
 
 
-def _unit(group: Sequence[Step], wanted: Mapping[str, Wanted]) -> Unit:
+def _unit(group: Sequence[Change], wanted: Mapping[str, Wanted]) -> Unit:
     inner = {step.model_name for one in group for step in wanted[one.model].config.ensemble_scheduling.step}
-    return Unit(tuple(group), tuple(step.model for step in group if step.model not in inner))
-
-
-def _staying(folder: Path, step: Step, ours: Collection[int], kept: int) -> set[int]:
-    """Return the versions in a model's folder that stay there beside the new ones: others' all, ours the newest."""
-    there = sorted(int(entry.name) for entry in _version_folders(folder))
-    fresh = set(step.numbers.values())
-    mine = [version for version in there if version in ours and version not in fresh]
-    room = max(0, kept - len(fresh))
-    gone = set(mine[: max(0, len(mine) - room)])
-    return {version for version in there if version not in gone | set(step.fresh)}
+    return Unit(tuple(group), tuple(change.model for change in group if change.model not in inner))
 
 
 @contextmanager
@@ -322,62 +315,3 @@ def _version_folders(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return [entry for entry in sorted(folder.iterdir()) if is_version_folder(entry.name) and entry.is_dir()]
-
-
-def _copy_version(model: Wanted, version: int, target: Path) -> None:
-    target.mkdir()
-    for path, source in model.files.items():
-        if path.startswith(f"{version}/"):
-            _copy(source, target / path.partition("/")[2])
-
-
-def _copy(source: Path, target: Path, unless_like: Path | None = None) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if unless_like is not None and _is_like(source, unless_like):
-        _link(unless_like, target)
-    else:
-        shutil.copy(source, target)
-
-
-def _give(new: Path, like: Path) -> None:
-    """Let the server read what was made, however strict our umask: owner and access as `like` has them.
-
-    What is linked is another folder's, too, and stays as it is.
-    """
-    there = like.stat()
-    for folder, _, names in os.walk(new):
-        for path in (Path(folder), *(Path(folder, name) for name in names)):
-            found = path.lstat()
-            is_folder = stat.S_ISDIR(found.st_mode)
-            if stat.S_ISLNK(found.st_mode) or (found.st_nlink > 1 and not is_folder):
-                continue
-            with suppress(PermissionError):  # only root gives files away
-                os.chown(path, there.st_uid, there.st_gid)
-            path.chmod(stat.S_IMODE(found.st_mode) | there.st_mode & (0o055 if is_folder else 0o044))
-
-
-def _write(target: Path, data: bytes, unless_like: Path | None = None) -> None:
-    if unless_like is not None and unless_like.read_bytes() == data:
-        _link(unless_like, target)
-    else:
-        target.write_bytes(data)
-
-
-def _is_like(one: Path, other: Path) -> bool:
-    if not other.is_file() or one.stat().st_size != other.stat().st_size:
-        return False
-    with one.open("rb") as mine, other.open("rb") as theirs:
-        while piece := mine.read(1 << 20):
-            if piece != theirs.read(1 << 20):
-                return False
-    return True
-
-
-def _link(source: Path | str, target: Path | str) -> None:
-    """Link a file that stays, with its time: a copy would make Triton load anew what has not changed."""
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError as problem:
-        if problem.errno not in (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS):
-            raise
-        shutil.copy2(source, target, follow_symlinks=False)

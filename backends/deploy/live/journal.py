@@ -11,7 +11,7 @@ from typing import Any
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.client.configs import as_json, as_message
-from tritonsmith.backends.deploy.live.core import Running, Step, Unit
+from tritonsmith.backends.deploy.live.core import Change, Running, Unit
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.files import write_private
 
@@ -98,4 +98,4 @@ def _running(entry: Mapping[str, Any]) -> Running:
 
 
 def _unit(entry: Mapping[str, Any]) -> Unit:
-    return Unit(tuple(Step(str(model), (), {}, ()) for model in entry["models"]), tuple(map(str, entry["loads"])))
+    return Unit(tuple(Change(str(model), (), {}, ()) for model in entry["models"]), tuple(map(str, entry["loads"])))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tritonsmith.backends.deploy.live.core import Content, Place, Plan, Running, Step, Wanted
+from tritonsmith.backends.deploy.live.core import Change, Channel, Content, Plan, Running, Wanted
 from tritonsmith.backends.deploy.live.differences import differences
 from tritonsmith.backends.deploy.live.seams import require_wiring
 from tritonsmith.backends.server.adapt import depends_on
@@ -16,19 +16,19 @@ SHOWN = 4  # differences of one model
 
 
 def make_plan(
-    wanted: Mapping[str, Wanted], running: Mapping[str, Running], place: Place, *, is_forced: bool = False
+    wanted: Mapping[str, Wanted], running: Mapping[str, Running], channel: Channel, *, is_forced: bool = False
 ) -> Plan:
     """Return the plan of a roll-out.
 
     Raises: RepositoryError where requests to an ensemble would fail meanwhile, unless forced, or ever after.
     """
-    present = place.present(wanted, running)
+    present = channel.present(wanted, running)
     numbered = numbered_by_user(wanted)
-    steps = []
+    changes = []
     for name, model in wanted.items():
-        step = compare(model, present.get(name), running.get(name, Running({})), is_numbered=name in numbered)
-        steps += [step] if step.why else []
-    changed = {step.model for step in steps}
+        change = compare(model, present.get(name), running.get(name, Running({})), is_numbered=name in numbered)
+        changes += [change] if change.why else []
+    changed = {change.model for change in changes}
     require_wiring({name: wanted[name].config for name in changed}, running, is_forced=is_forced)
     others = [name for name, found in running.items() if found.ready and name not in wanted]
     notes = [notice for model in wanted.values() for notice in model.notices]
@@ -37,10 +37,10 @@ def make_plan(
         for name in sorted((numbered - changed) & wanted.keys() & running.keys())
         if (extra := sorted({*running[name].ready} - {*wanted[name].content.versions}))
     ]
-    by_model = {step.model: step for step in steps}
-    steps = [by_model[name] for name in ordered(changed, wanted, running)]
+    by_model = {change.model: change for change in changes}
+    changes = [by_model[name] for name in ordered(changed, wanted, running)]
     unchanged = tuple(name for name in wanted if name not in changed)
-    return Plan(place.units(steps, wanted, running), unchanged, tuple(others), tuple(notes))
+    return Plan(channel.units(changes, wanted, running), unchanged, tuple(others), tuple(notes))
 
 
 def numbered_by_user(wanted: Mapping[str, Wanted]) -> set[str]:
@@ -58,8 +58,8 @@ def numbered_by_user(wanted: Mapping[str, Wanted]) -> set[str]:
     return asked | {name for name, model in wanted.items() if _is_numbered(model)}
 
 
-def compare(model: Wanted, present: Content | None, running: Running, *, is_numbered: bool) -> Step:
-    """Return the step that one model needs; without a reason where it needs none."""
+def compare(model: Wanted, present: Content | None, running: Running, *, is_numbered: bool) -> Change:
+    """Return the change that one model needs; without a reason where it needs none."""
     numbers = _numbers(model, present, running, is_numbered=is_numbered)
     versions = {numbers[version]: digest for version, digest in model.content.versions.items()}
     at_hand = versions if is_numbered else {**(present.versions if present else {}), **versions}
@@ -75,7 +75,7 @@ def compare(model: Wanted, present: Content | None, running: Running, *, is_numb
     if overridden:
         more = [f"and {len(overridden) - SHOWN} more"] if len(overridden) > SHOWN else []
         why = [f"served otherwise: {line}" for line in overridden[:SHOWN]] + more
-    return Step(model.name, tuple(why), numbers, expected, running.ready, fresh, bool(overridden))
+    return Change(model.name, tuple(why), numbers, expected, running.ready, fresh, bool(overridden))
 
 
 def affected(models: Iterable[str], running: Mapping[str, Running], wanted: Mapping[str, Wanted]) -> list[str]:

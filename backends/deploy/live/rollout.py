@@ -12,7 +12,7 @@ from tritonsmith.backends.client.alone import alone_with, short_name
 from tritonsmith.backends.client.base import connect, grpc_beside
 from tritonsmith.backends.client.control import Control
 from tritonsmith.backends.deploy.live.act import Site, recover, roll_out
-from tritonsmith.backends.deploy.live.core import Plan, Running
+from tritonsmith.backends.deploy.live.core import Plan, Proof, Running
 from tritonsmith.backends.deploy.live.folder import SharedFolder
 from tritonsmith.backends.deploy.live.journal import Journal
 from tritonsmith.backends.deploy.live.observe import Server, find_server, observe
@@ -47,18 +47,19 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What was planned, what ran before, and what is to be said; done unless it was a dry run."""
+class RollOut:
+    """What was planned, what ran before, and what is to be said, as in `Proof`; done unless it was a dry run."""
 
     server: Server
     url: str
     plan: Plan
     running: Mapping[str, Running]
     notes: tuple[str, ...]
+    unproven: Mapping[str, str]
     is_dry: bool
 
 
-def deploy_live(order: Order) -> Outcome:
+def deploy_live(order: Order) -> RollOut:
     """Let a server serve what a repository says; where that fails it serves what it did.
 
     Raises: UsageError where it cannot be asked for so; RepositoryError where the repository cannot be served;
@@ -88,14 +89,16 @@ def deploy_live(order: Order) -> Outcome:
         sites = (uploads,) if shared is None else (uploads, site)
         recovered = [recover(one, is_dry=order.is_dry, is_forced=order.is_forced) for one in sites]
         notes = [said for said in recovered if said]
+        if notes and order.is_dry:
+            notes.append("what follows is planned for what runs now, before that")
         running = observe(control)
         wanted = read_wanted(repository, server.host)
         if order.smoke:
             _require_known(requests, {*wanted, *running}, order.smoke)
-        plan = make_plan(wanted, running, site.place, is_forced=order.is_forced)
-        if plan.units and not order.is_dry:
-            notes += roll_out(plan, wanted, running, site)
-    return Outcome(server, url, plan, running, tuple(notes), order.is_dry)
+        plan = make_plan(wanted, running, site.channel, is_forced=order.is_forced)
+        is_done = bool(plan.units) and not order.is_dry
+        proof = roll_out(plan, wanted, running, site) if is_done else Proof()
+    return RollOut(server, url, plan, running, (*notes, *proof.notes), proof.unproven, order.is_dry)
 
 
 def _shared(order: Order, control: Control, server: Server, uploads: Uploads, stack: ExitStack) -> SharedFolder | None:

@@ -5,57 +5,60 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tritonsmith.backends.deploy.live.core import Step
-from tritonsmith.backends.deploy.live.rollout import Outcome
+from tritonsmith.backends.deploy.live.core import Change
+from tritonsmith.backends.deploy.live.rollout import RollOut
 from tritonsmith.generator import console
 
 _HEADER = ("model", "runs", "requests", "then", "why")
 
 
-def as_text(outcome: Outcome) -> str:
+def as_text(done: RollOut) -> str:
     """Return what is to be done, or was, as a table; and what stays."""
-    return "\n".join(_lines(outcome))
+    return "\n".join(_lines(done))
 
 
-def as_json(outcome: Outcome) -> dict[str, Any]:
-    """Return the same as data, the steps in their order; `loads` are the load calls of each unit."""
+def as_json(done: RollOut) -> dict[str, Any]:
+    """Return the same as data, the changes in their order; `loads` are the load calls of each unit."""
     return {
-        "url": outcome.url,
-        "server": {"name": outcome.server.name, "version": outcome.server.version},
-        "done": not outcome.is_dry,
+        "url": done.url,
+        "server": {"name": done.server.name, "version": done.server.version},
+        "done": not done.is_dry,
         "units": [
-            {"loads": list(unit.loads), "steps": [_document(step) for step in unit.steps]}
-            for unit in outcome.plan.units
+            {"loads": list(unit.loads), "changes": [_document(change) for change in unit.changes]}
+            for unit in done.plan.units
         ],
-        "unchanged": list(outcome.plan.unchanged),
-        "left_alone": list(outcome.plan.others),
-        "notes": [*outcome.plan.notes, *outcome.notes],
+        "unchanged": list(done.plan.unchanged),
+        "left_alone": list(done.plan.others),
+        "unproven": dict(done.unproven),
+        "notes": [*done.plan.notes, *done.notes],
     }
 
 
-def _lines(outcome: Outcome) -> Iterator[str]:
-    plan = outcome.plan
+def _lines(done: RollOut) -> Iterator[str]:
+    plan = done.plan
     if plan.units:
-        rows = [_row(step, outcome) for step in plan.steps]
+        rows = [_row(change, done) for change in plan.changes]
         yield _left_aligned(rows)
     if plan.unchanged:
         yield f"as it should be: {', '.join(plan.unchanged)}"
     if plan.others:
         yield f"left alone, unknown to the repository: {', '.join(plan.others)}"
-    count = len(plan.steps)
+    count = len(plan.changes)
     models = f"{count} model{'s'[: count != 1]}"
     if not count:
-        yield f"{outcome.url} serves what the repository says"
-    elif outcome.is_dry:
-        yield f"{models} would be changed on {outcome.url}"
+        yield f"{done.url} serves what the repository says"
+    elif done.is_dry:
+        yield f"{models} would be changed on {done.url}"
     else:
-        yield f"{models} rolled out to {outcome.url} and verified"
+        yield f"{models} rolled out to {done.url} and {'served' if done.unproven else 'verified'}"
+    for model, said in done.unproven.items():
+        yield f"not proven: '{model}' refuses every made-up request ({said}); give one with --smoke"
 
 
-def _row(step: Step, outcome: Outcome) -> tuple[str, ...]:
-    running = outcome.running.get(step.model)
+def _row(change: Change, done: RollOut) -> tuple[str, ...]:
+    running = done.running.get(change.model)
     requests = f"{running.requests:,}" if running and running.ready else "-"
-    return step.model, _versions(step.before), requests, _versions(step.expected), "; ".join(step.why)
+    return change.model, _versions(change.before), requests, _versions(change.expected), "; ".join(change.why)
 
 
 def _versions(versions: tuple[int, ...]) -> str:
@@ -71,11 +74,11 @@ def _left_aligned(rows: list[tuple[str, ...]]) -> str:
     )
 
 
-def _document(step: Step) -> dict[str, Any]:
+def _document(change: Change) -> dict[str, Any]:
     return {
-        "model": step.model,
-        "why": list(step.why),
-        "versions_before": list(step.before),
-        "versions_after": list(step.expected),
-        "numbers": {str(version): number for version, number in step.numbers.items()},
+        "model": change.model,
+        "why": list(change.why),
+        "versions_before": list(change.before),
+        "versions_after": list(change.expected),
+        "numbers": {str(version): number for version, number in change.numbers.items()},
     }

@@ -1,22 +1,21 @@
-"""One request to each model that changed: whether it answers, and whether its answer is what its metadata says."""
+"""One request to each model that changed: the user's, or one made up from its metadata."""
 
 from __future__ import annotations
 
-import enum
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tritonsmith.backends.client.base import Client, InferRequest, InferResponse, ModelMetadata, Parameter, Tensor
+from tritonsmith.backends.client.base import Client, InferRequest, Parameter, Tensor
 from tritonsmith.backends.client.configs import as_json
 from tritonsmith.backends.client.infer import Call, Target, build_requests, send
 from tritonsmith.backends.client.made_up import made_up_rows
 from tritonsmith.backends.client.values import parse_json
+from tritonsmith.backends.deploy.live.judge import Outcome, Smoke, mismatches
 from tritonsmith.generator.errors import ServerError, TritonsmithError, UsageError
 
 SMOKE_LIMIT_S = 60.0
@@ -24,28 +23,6 @@ TRIES = 3  # made-up requests
 SEQUENCE_ID = 0x7F1704  # of a made-up sequence: one request that starts and ends it
 _NO_ANSWER = re.compile(r"^no Triton answers|^\S+ did not answer within")  # our clients' words; all else is Triton's
 Requests = Mapping[str, Sequence[Mapping[str, Any]]]  # of the user's: by model the objects as `infer --inputs` has them
-
-
-class Outcome(enum.Enum):
-    """How a request went."""
-
-    ANSWERED = "answered"
-    WRONG = "answered with something else than its metadata says"
-    REFUSED = "answered with an error of the model's own"
-    SILENT = "not served"
-
-
-@dataclass(frozen=True)
-class Smoke:
-    """A model's answer to one request; `said` is what is wrong with it, `outputs` what came, `absent` what did not.
-
-    A model may leave out what its metadata has.
-    """
-
-    outcome: Outcome
-    said: str = ""
-    outputs: frozenset[str] = frozenset()
-    absent: frozenset[str] = frozenset()
 
 
 def read_requests(path: Path) -> tuple[Requests, Path]:
@@ -85,32 +62,6 @@ def ask(client: Client, call: Call, *, is_served: Callable[[], bool]) -> Smoke:
     return last
 
 
-def judge(now: Smoke, before: Smoke | None, *, is_given: bool) -> str:
-    """Return why a model is not accepted; empty where it is.
-
-    A model may refuse values that were made up, an image decoder for one: that counts where the model before took
-    them, and where the user gave the request. So does an answer that its metadata belies.
-    """
-    if now.outcome is Outcome.SILENT:
-        return f"does not answer: {now.said}"
-    was = before.outcome if before is not None else None
-    if now.outcome is Outcome.ANSWERED:
-        lost = sorted(before.outputs & now.absent) if before is not None and was is Outcome.ANSWERED else []
-        return f"no longer answers with {', '.join(lost)}" if lost else ""
-    if now.outcome is Outcome.WRONG:
-        return "" if was is Outcome.WRONG else f"answers wrongly: {now.said}"
-    if is_given or was is Outcome.ANSWERED:
-        return f"answers {'the given' if is_given else 'a made-up'} request with an error: {now.said}"
-    return ""
-
-
-def note_of(model: str, now: Smoke) -> str:
-    """Return what is to be said of a model that was accepted though its answer proves little; else nothing."""
-    if now.outcome is Outcome.REFUSED:
-        return f"'{model}' is served, and refuses a made-up request ({now.said}): give one with --smoke"
-    return f"'{model}' answers as wrongly as before: {now.said}" if now.outcome is Outcome.WRONG else ""
-
-
 def made_up(target: Target) -> list[InferRequest]:
     """Return requests with made-up values, each a sequence of its own where the model wants one.
 
@@ -133,26 +84,6 @@ def made_up(target: Target) -> list[InferRequest]:
         )
         for row in made_up_rows({"inputs": inputs}, as_json(target.config))
     ]
-
-
-def mismatches(response: InferResponse, metadata: ModelMetadata) -> Iterator[str]:
-    """Yield where a response is not what the model's metadata says."""
-    for spec in metadata.outputs:
-        tensor = response.outputs.get(spec.name)
-        if tensor is None:
-            continue
-        if tensor.datatype != spec.datatype:
-            yield f"output '{spec.name}' is {tensor.datatype}, not {spec.datatype}"
-        if not _fits(tensor.array.shape, spec.shape):
-            shape = json.dumps(list(tensor.array.shape))
-            yield f"output '{spec.name}' has shape {shape}, not {json.dumps(list(spec.shape))}"
-
-
-def _fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
-    """Whether a shape is as said; last axes of any size may be missing, as TensorRT-LLM's postprocessing has it."""
-    if len(shape) > len(wanted) or any(size != -1 for size in wanted[len(shape) :]):
-        return False
-    return all(want in (-1, got) for want, got in zip(wanted, shape, strict=False))
 
 
 def _sent(client: Client, target: Target, requests: Sequence[InferRequest], is_served: Callable[[], bool]) -> Smoke:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -12,7 +12,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonsmith.backends.client.base import Client
 from tritonsmith.backends.client.configs import as_json, as_message, as_submitted
 from tritonsmith.backends.client.control import Control
-from tritonsmith.backends.deploy.live.core import MARK, READY, Content, Plan, Running, Step, Unit, Wanted
+from tritonsmith.backends.deploy.live.core import MARK, READY, Change, Content, Plan, Running, Unit, Wanted
 from tritonsmith.backends.deploy.live.differences import differences
 from tritonsmith.backends.deploy.live.wanted import mark_of, require_unchanged
 from tritonsmith.generator.errors import RepositoryError, ServerError, UsageError
@@ -38,6 +38,7 @@ class Uploads:
         self._is_forced = is_forced
         self._wanted: Mapping[str, Wanted] = {}
         self._numbers: dict[str, Mapping[int, int]] = {}
+        self._stored: list[Path] = []  # copies that this roll-out made, of what has not been served
 
     def present(self, wanted: Mapping[str, Wanted], running: Mapping[str, Running]) -> dict[str, Content]:
         """Return what was uploaded, where its mark says that it is what is wanted; of all else nothing is known."""
@@ -46,34 +47,33 @@ class Uploads:
             one = running.get(name)
             if one is None or one.config is None:
                 continue
-            versions = model.content.versions
             if model.config.ensemble_scheduling.step:  # its configuration is all of it
                 if not differences(model.config, one.config):
                     found[name] = model.content
             elif mark(one) == mark_of(model.content):
-                if len(versions) == 1:
-                    versions = {one.ready[-1]: next(iter(versions.values()))}
+                numbers = served_numbers(model.content.versions, one.ready)
+                versions = {numbers[version]: digest for version, digest in model.content.versions.items()}
                 found[name] = Content(model.content.config, versions, model.content.rest)
         return found
 
     def units(
-        self, steps: Sequence[Step], wanted: Mapping[str, Wanted], running: Mapping[str, Running]
+        self, changes: Sequence[Change], wanted: Mapping[str, Wanted], running: Mapping[str, Running]
     ) -> tuple[Unit, ...]:
-        """Return a unit for each step: a call carries one model.
+        """Return a unit for each change: a call carries one model.
 
         An ensemble's load polls its steps again, and those that lie on the server's disk too fall back to that: they
         are uploaded once more after it, where that is forced.
 
         Raises: RepositoryError.
         """
-        by_model = {step.model: step for step in steps}
+        by_model = {change.model: change for change in changes}
         units = []
-        for step in steps:
-            inner = {one.model_name for one in wanted[step.model].config.ensemble_scheduling.step}
+        for change in changes:
+            inner = {one.model_name for one in wanted[change.model].config.ensemble_scheduling.step}
             again = [name for name in wanted if name in inner and self._falls_back(name, by_model, running)]
             if again and not self._is_forced:
-                _refuse_fallback(step.model, again)
-            units.append(Unit((step,), (step.model, *again)))
+                _refuse_fallback(change.model, again)
+            units.append(Unit((change,), (change.model, *again)))
         return tuple(units)
 
     def prepare(self, plan: Plan, wanted: Mapping[str, Wanted], running: Mapping[str, Running]) -> None:
@@ -82,27 +82,24 @@ class Uploads:
         Raises: UsageError, RepositoryError.
         """
         self._wanted = wanted
-        for step in plan.steps:
-            model = wanted[step.model]
+        for change in plan.changes:
+            model = wanted[change.model]
             self._require_fit(model)
-            self.require_way_back(step.model, running.get(step.model, Running({})))
+            self.require_way_back(change.model, running.get(change.model, Running({})))
         names = {name for unit in plan.units for name in unit.loads}
-        self._numbers = {step.model: step.numbers for step in plan.steps}
+        self._numbers = {change.model: change.numbers for change in plan.changes}
         for name in names:
             if name not in self._numbers:
-                versions = list(wanted[name].content.versions)
-                ready = running[name].ready
-                self._numbers[name] = (
-                    {versions[0]: ready[-1]} if len(versions) == 1 else dict(zip(versions, versions, strict=True))
-                )
-            self._store(wanted[name])
+                self._numbers[name] = served_numbers(wanted[name].content.versions, running[name].ready)
+            if self._store(wanted[name]) and mark(running.get(name, Running({}))) != mark_of(wanted[name].content):
+                self._stored.append(self._copy_of(wanted[name]))
 
-    def after(self, step: Step, wanted: Wanted) -> Running:
+    def after(self, change: Change, wanted: Wanted) -> Running:
         """Return how a model is served once it has been loaded: with the mark of its upload."""
         config = ModelConfig()
         config.CopyFrom(wanted.config)
         config.metric_tags[MARK] = mark_of(wanted.content)
-        return Running(dict.fromkeys(step.expected, READY), config)
+        return Running(dict.fromkeys(change.expected, READY), config)
 
     def put(self, unit: Unit) -> None:
         """Do nothing: the load call brings the files."""
@@ -119,7 +116,7 @@ class Uploads:
         if not before.ready or before.config is None:
             self._control.unload(model)
         elif mark(before):
-            numbers = {version: version for version in before.ready}
+            numbers = served_numbers(_versions_in(self.store / model / mark(before) / "files"), before.ready)
             self._upload(model, mark(before), numbers, limit_s)
         else:
             self._load_from_disk(model, before.config, limit_s)
@@ -137,15 +134,19 @@ class Uploads:
 
     def finish(self, plan: Plan) -> None:
         """Keep the newest uploads of each model."""
-        for step in plan.steps:
-            there = sorted((self.store / step.model).iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
+        self._stored.clear()
+        for change in plan.changes:
+            there = sorted((self.store / change.model).iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
             stages = [folder for folder in there if folder.name.startswith(".")]  # of a command that was killed
             kept = [folder for folder in there if folder not in stages]
             for folder in (*stages, *kept[: -self._kept]):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def discard(self) -> None:
-        """Do nothing: what was kept may be used again."""
+        """Forget the copies of what did not come to be served: they would count among those that are kept."""
+        for folder in self._stored:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._stored.clear()
 
     def require_way_back(self, name: str, before: Running) -> None:
         """Refuse to replace what could not be brought back, unless forced.
@@ -192,9 +193,9 @@ class Uploads:
         except ServerError:
             return False
 
-    def _falls_back(self, model: str, steps: Mapping[str, Step], running: Mapping[str, Running]) -> bool:
+    def _falls_back(self, model: str, changes: Mapping[str, Change], running: Mapping[str, Running]) -> bool:
         """Whether a model is served from an upload, or will be, and lies on the server's disk too."""
-        is_uploaded = model in steps or (model in running and bool(mark(running[model])))
+        is_uploaded = model in changes or (model in running and bool(mark(running[model])))
         return is_uploaded and any(state.name == model for state in self._control.index())
 
     def _require_fit(self, model: Wanted) -> None:
@@ -206,14 +207,17 @@ class Uploads:
                 "(--push) that the server loads from",
             )
 
-    def _store(self, model: Wanted) -> None:
-        """Keep a copy of what is uploaded; whole or not there."""
-        folder = self.store / model.name / mark_of(model.content)
+    def _copy_of(self, model: Wanted) -> Path:
+        return self.store / model.name / mark_of(model.content)
+
+    def _store(self, model: Wanted) -> bool:
+        """Keep a copy of what is uploaded, whole or not there; return whether there was none."""
+        folder = self._copy_of(model)
         stage = folder.with_name(f".{folder.name}.stage")
         try:
             if folder.is_dir():
                 folder.touch()
-                return
+                return False
             shutil.rmtree(stage, ignore_errors=True)
             (stage / "files").mkdir(parents=True, mode=0o700)
             for path, source in model.files.items():
@@ -226,6 +230,7 @@ class Uploads:
             stage.rename(folder)
         except OSError as problem:
             raise UsageError(f"cannot write {problem.filename or folder}: {problem.strerror}") from None
+        return True
 
 
 def mark(running: Running) -> str:
@@ -246,13 +251,22 @@ def _refuse_fallback(ensemble: str, steps: Sequence[str]) -> None:
 def renumbered(folder: Path, numbers: Mapping[int, int]) -> Iterator[tuple[str, bytes]]:
     """Yield the files to be sent, by path, each version under its number on the server."""
     given = {str(version): str(number) for version, number in numbers.items()}
-    versions = [entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name.isdigit()]
-    if len(versions) == 1 and versions[0] not in given:  # kept under the repository's own number
-        given = {versions[0]: next(iter(given.values()))}
-    for version in versions:
+    for version, number in given.items():
         if not any((folder / version).iterdir()):
-            yield f"{given[version]}/{_KEEP_FILE}", b""
+            yield f"{number}/{_KEEP_FILE}", b""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             top, separator, rest = str(path.relative_to(folder)).partition("/")
             yield f"{given.get(top, top) if separator else top}{separator}{rest}", path.read_bytes()
+
+
+def served_numbers(versions: Iterable[int], ready: Sequence[int]) -> dict[int, int]:
+    """Return under which number the server has each version of an upload: an only one got the next one there."""
+    numbers = {version: version for version in versions}
+    return dict.fromkeys(numbers, ready[-1]) if len(numbers) == 1 and ready else numbers
+
+
+def _versions_in(folder: Path) -> list[int]:
+    if not folder.is_dir():
+        return []
+    return sorted(int(entry.name) for entry in folder.iterdir() if entry.is_dir() and entry.name.isdigit())

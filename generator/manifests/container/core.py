@@ -17,14 +17,14 @@ from tritonsmith.generator.catalog.python_packages import (
 )
 from tritonsmith.generator.catalog.releases import NEWEST_WITH_TENSORRT_LLM
 from tritonsmith.generator.errors import RepositoryError
+from tritonsmith.generator.manifests.command import command
 from tritonsmith.generator.manifests.container.imports import imported_modules
-from tritonsmith.generator.manifests.kubernetes.core import Workload, plan_workload
-from tritonsmith.generator.manifests.kubernetes.memory import shm_mib
-from tritonsmith.generator.manifests.kubernetes.pod import command
-from tritonsmith.generator.manifests.kubernetes.ranks import rank_environment
 from tritonsmith.generator.manifests.launch import outside_paths
+from tritonsmith.generator.manifests.memory import shm_mib
 from tritonsmith.generator.manifests.openai import ENVIRONMENT
+from tritonsmith.generator.manifests.ranks import rank_environment
 from tritonsmith.generator.manifests.server import MODELS
+from tritonsmith.generator.manifests.workload import Workload, plan_workload
 from tritonsmith.generator.repository.core import Repository
 
 # baked: copied into the image; mounted: beside it, read-only; fetched: from a store at the start, by us or by Triton

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tritonsmith.generator.manifests.container.compose import compose
 from tritonsmith.generator.manifests.container.core import Container
-from tritonsmith.generator.manifests.kubernetes.ranks import FOLDER as RANKS
-from tritonsmith.generator.manifests.kubernetes.ranks import has_ranks, scripts_of
+from tritonsmith.generator.manifests.ranks import FOLDER as RANKS
+from tritonsmith.generator.manifests.ranks import has_ranks, scripts_of
 from tritonsmith.generator.manifests.script import render_script
 from tritonsmith.generator.manifests.server import MODELS
 from tritonsmith.generator.manifests.yaml_text import to_yaml

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
+from tritonsmith.generator.manifests.kubernetes.core import Manifest
 from tritonsmith.generator.manifests.kubernetes.scaling import pod_metric
+from tritonsmith.generator.manifests.workload import Workload
 from tritonsmith.generator.manifests.yaml_text import to_yaml
 
 FILE = "prometheus-adapter.values.yaml"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, object_name
 from tritonsmith.generator.manifests.kubernetes.rules import (
     FAILURES,
     INTERVAL_S,
@@ -15,6 +15,7 @@ from tritonsmith.generator.manifests.kubernetes.rules import (
     rate_of,
     series,
 )
+from tritonsmith.generator.manifests.workload import Workload
 
 FAILURE_SHARE = 0.05
 KV_CACHE_SHARE = 0.95
@@ -121,7 +122,7 @@ def _pod_not_ready(workload: Workload) -> Manifest:
     # kube-state-metrics knows pods by name alone; another workload's name may begin with this one's
     ordinal = r"[0-9]+(-[0-9]+)?"
     predictor = "(-predictor)?" if workload.deploy.kserve else ""
-    pods = f"{workload.object_name}{predictor}-{ordinal if workload.needs.nodes > 1 else '[a-z0-9]+-[a-z0-9]+'}"
+    pods = f"{object_name(workload)}{predictor}-{ordinal if workload.needs.nodes > 1 else '[a-z0-9]+-[a-z0-9]+'}"
     matchers = f'namespace="{workload.deploy.namespace}",pod=~"{pods}",condition="true"'
     return _alert(
         "TritonPodNotReady",

@@ -1,152 +1,28 @@
-"""What a fleet of servers for one repository needs: worked out once, before any manifest is written."""
+"""What every kind of object shares: its data, its metadata, the names and labels by which objects find one another."""
 
 from __future__ import annotations
 
-import hashlib
-import math
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from tritonsmith.generator.catalog.releases import EMBEDDED, NEWEST, RELEASES, Release
-from tritonsmith.generator.errors import RepositoryError
-from tritonsmith.generator.manifests.kubernetes.needs import Needs as Needs
-from tritonsmith.generator.manifests.kubernetes.needs import needs_of, runs_tensorrt_llm
-from tritonsmith.generator.manifests.launch import Launch, plan_launch
-from tritonsmith.generator.manifests.openai import EXIT_S
-from tritonsmith.generator.manifests.openai import OPENAI_PORT as OPENAI_PORT
-from tritonsmith.generator.manifests.server import PORTS
-from tritonsmith.generator.manifests.sharing.share import WHOLE, resource_of
-from tritonsmith.generator.repository.core import Repository
-from tritonsmith.generator.spec.deploy import Deploy
-from tritonsmith.generator.spec.settings import Hardware, Server
-from tritonsmith.generator.spec.sharing import Sharing
+from tritonsmith.generator.manifests.workload import Workload
 
 Manifest = dict[str, Any]  # one Kubernetes object, as YAML's data
-MIB = 1 << 20
-PULL_S = 600  # that a node takes to get a pod's images, 20 GB of them
-LONGEST_NAME = 40
-GRACE_MARGIN_S = 10  # between Triton's own exit timeout and the kubelet's SIGKILL
 
 
-@dataclass(frozen=True)
-class Workload:
-    """One repository's deployment: what the user said, what the models need, and the times that follow.
+def metadata(workload: Workload, suffix: str = "", **more: Any) -> Manifest:
+    """Return an object's metadata: every object of ours has the workload's name, with a suffix where it is a second."""
+    labels = {**pod_labels(workload), "app.kubernetes.io/managed-by": "tritonsmith"}
+    return {"name": workload.name + suffix, "namespace": workload.deploy.namespace, "labels": labels, **more}
 
-    Seconds: `startup_s` is a server's budget from start to ready, `begin_s` a pod's, which may have to copy the
-    repository before, `ready_s` that of a pod whose images are not on the node; `grace_s` is what it is given from its
-    end's begin to SIGKILL: pre_stop_s + exit_s + a margin.
-    """
 
-    name: str
-    release: Release
-    server: Server
-    hardware: Hardware
-    deploy: Deploy
-    needs: Needs
-    launch: Launch | None = None
-    sharing: Sharing = field(default_factory=Sharing)
+def pod_labels(workload: Workload) -> dict[str, str]:
+    """Return the labels that select its pods, in every selector."""
+    return {"app.kubernetes.io/name": "tritonserver", "app.kubernetes.io/instance": workload.name}
 
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """The labels that select its pods, in every selector."""
-        return {"app.kubernetes.io/name": "tritonserver", "app.kubernetes.io/instance": self.name}
 
-    @property
-    def serving_labels(self) -> Mapping[str, str]:
-        """The labels that select the pods that answer: all of them, or the leaders of several nodes' groups."""
-        return {**self.labels, **component("server")}
-
-    @property
-    def image(self) -> str:
-        """The image, pinned where the spec pins it."""
-        image = self.deploy.image or (self.launch and self.release.tensorrt_llm_image) or self.release.image
-        return f"{image}@{self.deploy.digest}" if self.deploy.digest else image
-
-    @property
-    def object_name(self) -> str:
-        """The Deployment's name, or the LeaderWorkerSet's.
-
-        The latter makes a headless Service of its own name, which must not be ours.
-        Source: lws: pkg/utils/controller/controller_utils.go (CreateHeadlessServiceIfNotExists).
-        """
-        return self.name if self.needs.nodes == 1 else f"{self.name}-group"
-
-    @property
-    def gpu_resource(self) -> str:
-        """What a pod asks the device plugin for: as `deploy` says it, else the share or slice of `sharing`."""
-        said = self.deploy.gpus.resource
-        return said if said != WHOLE or not self.sharing.is_shared else resource_of(self.sharing)
-
-    @property
-    def scale_target(self) -> Manifest:
-        """What an autoscaler refers to."""
-        if self.needs.nodes == 1:
-            return {"apiVersion": "apps/v1", "kind": "Deployment", "name": self.object_name}
-        return {"apiVersion": "leaderworkerset.x-k8s.io/v1", "kind": "LeaderWorkerSet", "name": self.object_name}
-
-    @property
-    def ports(self) -> dict[str, int]:
-        """The ports of a pod that answers, by the names under which Services, probes and monitors find them."""
-        ports = {"http": PORTS["http"], "grpc": PORTS["grpc"]}
-        if self.deploy.openai:  # NVIDIA's front end answers /metrics itself, and nothing listens at 8002
-            return {**ports, "openai": OPENAI_PORT}
-        return {**ports, "metrics": PORTS["metrics"]} if self.server.metrics.enabled else ports
-
-    @property
-    def metrics_port(self) -> str:
-        """The name of the pod's port that answers /metrics; empty where the spec turned metrics off."""
-        return next((name for name in ("metrics", "openai") if name in self.ports), "")
-
-    @property
-    def startup_s(self) -> int:
-        """How long a server may take from its start until it is ready."""
-        return self._read_s + self.deploy.start_margin_s
-
-    @property
-    def begin_s(self) -> int:
-        """How long a pod may take from its creation until it is ready: the repository's copy, its server's start."""
-        source = self.deploy.repository
-        is_copied = source.store is not None and source.fetch == "init"
-        return (self._read_s if is_copied else 0) + self.startup_s
-
-    @property
-    def ready_s(self) -> int:
-        """The same where the node has to get the images first."""
-        return PULL_S + self.begin_s
-
-    @property
-    def _read_s(self) -> int:
-        return math.ceil(self.needs.repository_bytes / MIB / self.deploy.load_mib_per_s)
-
-    @property
-    def exit_s(self) -> int:
-        """How long requests may take to end after SIGTERM.
-
-        NVIDIA's front end waits for them without a limit of its own, and then starts Triton's default exit timeout.
-        """
-        return max(EXIT_S if self.deploy.openai else 0, self.server.exit_timeout_s)
-
-    @property
-    def drain_s(self) -> int:
-        """How long a server may take from SIGTERM to its end."""
-        return self.exit_s + GRACE_MARGIN_S
-
-    @property
-    def grace_s(self) -> int:
-        """How long a pod may take to end."""
-        return self.deploy.pre_stop_s + self.drain_s
-
-    @property
-    def grpc_connection_age_ms(self) -> int:
-        """After how long the server has a gRPC client connect anew, give or take a tenth.
-
-        A connection stays with its pod when that leaves the endpoints, and a server that ends answers what still comes
-        with NOT_FOUND. A third of pre_stop_s leaves the rest to the news that the pod left. There is no floor:
-        with pre_stop_s of a second and an age of one, requests were lost.
-        """
-        return self.deploy.pre_stop_s * 1000 // 3
+def serving_labels(workload: Workload) -> dict[str, str]:
+    """Return the labels that select the pods that answer: all of them, or the leaders of several nodes' groups."""
+    return {**pod_labels(workload), **component("server")}
 
 
 def component(name: str) -> dict[str, str]:
@@ -154,47 +30,17 @@ def component(name: str) -> dict[str, str]:
     return {"app.kubernetes.io/component": name}
 
 
-def metadata(workload: Workload, suffix: str = "", **more: Any) -> Manifest:
-    """Return an object's metadata: every object of ours has the workload's name, with a suffix where it is a second."""
-    labels = {**workload.labels, "app.kubernetes.io/managed-by": "tritonsmith"}
-    return {"name": workload.name + suffix, "namespace": workload.deploy.namespace, "labels": labels, **more}
+def object_name(workload: Workload) -> str:
+    """Return the Deployment's name, or the LeaderWorkerSet's.
 
-
-def plan_workload(repository: Repository) -> Workload:
-    """Return a repository's deployment, as its lock's settings and its files say.
-
-    Raises: RepositoryError where its LLMs cannot be ranks of one start, or its release is not known; UsageError where a
-        file cannot be looked at.
+    The latter makes a headless Service of its own name, which must not be ours.
+    Source: lws: pkg/utils/controller/controller_utils.go (CreateHeadlessServiceIfNotExists).
     """
-    settings = repository.settings
-    name = settings.get("triton", EMBEDDED)
-    if name not in RELEASES:
-        message = f"the repository is for Triton {name}, a release that this tritonsmith does not know"
-        raise RepositoryError(message, where=repository.name, hint=f"known are those up to {NEWEST}")
-    hardware = Hardware.model_validate(settings.get("hardware", {}))
-    launch = plan_launch(repository)
-    if launch is not None and not runs_tensorrt_llm(repository, hardware):
-        launch = None
-    return Workload(
-        name=kubernetes_name(repository.name),
-        release=RELEASES[name],
-        server=Server.model_validate(settings.get("server", {})),
-        hardware=hardware,
-        deploy=Deploy.model_validate(settings.get("deploy", {})),
-        needs=needs_of(repository, hardware, launch),
-        launch=launch,
-        sharing=Sharing.model_validate(settings.get("sharing", {})),
-    )
+    return workload.name if workload.needs.nodes == 1 else f"{workload.name}-group"
 
 
-def kubernetes_name(name: str) -> str:
-    """Return a repository's name as Services take it too: at most 40 of a-z, 0-9 and '-', a letter first.
-
-    A longer one ends with its digest's begin, so that no two become one.
-    """
-    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    plain = plain if plain[:1].isalpha() else f"models-{plain}".strip("-")
-    if len(plain) <= LONGEST_NAME:
-        return plain
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{plain[: LONGEST_NAME - len(digest) - 1].strip('-')}-{digest}"
+def scale_target(workload: Workload) -> Manifest:
+    """Return what an autoscaler refers to."""
+    if workload.needs.nodes == 1:
+        return {"apiVersion": "apps/v1", "kind": "Deployment", "name": object_name(workload)}
+    return {"apiVersion": "leaderworkerset.x-k8s.io/v1", "kind": "LeaderWorkerSet", "name": object_name(workload)}

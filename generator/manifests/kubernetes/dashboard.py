@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, metadata
 from tritonsmith.generator.manifests.kubernetes.rules import (
     BATCH_SIZE,
     DURATIONS,
@@ -22,6 +22,7 @@ from tritonsmith.generator.manifests.kubernetes.rules import (
     publishes_engine_metrics,
     series,
 )
+from tritonsmith.generator.manifests.workload import Workload
 
 FILE = "dashboard.json"
 WIDTH, HEIGHT, COLUMNS = 12, 8, 2  # of Grafana's 24 columns

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, metadata, pod_labels
+from tritonsmith.generator.manifests.workload import Workload
 
 
 def disruption_budgets(workload: Workload) -> list[Manifest]:
@@ -13,6 +14,6 @@ def disruption_budgets(workload: Workload) -> list[Manifest]:
     spec = {
         "maxUnavailable": 1,
         "unhealthyPodEvictionPolicy": "AlwaysAllow",
-        "selector": {"matchLabels": dict(workload.labels)},
+        "selector": {"matchLabels": pod_labels(workload)},
     }
     return [{"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata(workload), "spec": spec}]

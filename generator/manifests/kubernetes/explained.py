@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 
-from tritonsmith.generator.manifests.kubernetes import memory
+from tritonsmith.generator.manifests import memory
 from tritonsmith.generator.manifests.kubernetes.alerts import alert_rules
-from tritonsmith.generator.manifests.kubernetes.core import GRACE_MARGIN_S, MIB, Workload
+from tritonsmith.generator.manifests.kubernetes.core import object_name, scale_target
 from tritonsmith.generator.manifests.kubernetes.picker import PICKER_IMAGE, SMALLEST_BLOCK, routes_by_prefix
 from tritonsmith.generator.manifests.kubernetes.placement import products
 from tritonsmith.generator.manifests.kubernetes.probes import STARTUP_PERIOD_S
@@ -22,6 +21,8 @@ from tritonsmith.generator.manifests.kubernetes.sharing import is_claimed, share
 from tritonsmith.generator.manifests.kubernetes.sources import is_fetched
 from tritonsmith.generator.manifests.kubernetes.spill import DEPTH, FRACTION, MOST
 from tritonsmith.generator.manifests.sharing.advice import TRAITS
+from tritonsmith.generator.manifests.workload import MIB, Workload
+from tritonsmith.generator.spec.deploy import PUSHED
 
 FILE = "README.md"
 _TEMPLATE = Path(__file__).with_name(f"{FILE}.j2")
@@ -77,6 +78,8 @@ def explained(workload: Workload, files: Collection[str]) -> dict[str, bytes]:
     )
     text = environment.get_template(_TEMPLATE.name).render(
         w=workload,
+        object_name=object_name(workload),
+        scaled_kind=scale_target(workload)["kind"].lower(),
         deploy=workload.deploy,
         about={path: about for path, about in ABOUT.items() if path in files},
         places=[f"regions/{name}" for name in workload.deploy.regions] or ["overlays/production"],
@@ -85,7 +88,7 @@ def explained(workload: Workload, files: Collection[str]) -> dict[str, bytes]:
         metric=pod_metric(workload, workload.deploy.autoscale) if workload.deploy.autoscale else None,
         prometheus=prometheus_address(workload, workload.deploy.autoscale) if workload.deploy.autoscale else "",
         alerts=alert_rules(workload) if workload.metrics_port else [],
-        pushed_to=re.sub(r"/[0-9a-f]{64}$", "", workload.deploy.repository.store or ""),
+        pushed_to=PUSHED.sub("", workload.deploy.repository.store or ""),
         # NVIDIA's front end sets itself no limit (uvicorn's timeout_graceful_shutdown), so that the kubelet's holds
         answer_s=workload.drain_s if workload.deploy.openai else workload.exit_s,
         is_group=workload.needs.nodes > 1,
@@ -195,17 +198,16 @@ def numbers(workload: Workload) -> Iterator[Number]:
     yield Number(
         "startup budget",
         f"{workload.startup_s} s",
-        f"{size:.0f} MiB of repository / {deploy.load_mib_per_s:g} MiB/s (load_mib_per_s) + {deploy.start_margin_s} s "
-        f"(start_margin_s); as {failures} probes, {STARTUP_PERIOD_S} s apart",
+        f"{workload.read_s} s to read {size:.0f} MiB at {deploy.load_mib_per_s:g} MiB/s (load_mib_per_s) + "
+        f"{deploy.start_margin_s} s (start_margin_s); as {failures} probes, {STARTUP_PERIOD_S} s apart",
     )
-    yield Number(
-        "grace period",
-        f"{workload.grace_s} s",
-        f"{deploy.pre_stop_s} s (pre_stop_s) + {workload.exit_s} s ({_exit(workload)}) + {GRACE_MARGIN_S} s",
-    )
-    yield _shared_memory(workload)
-    yield _memory(workload)
-    said = "as the spec says" if deploy.cpus else "1 + an instance on the CPU or in Python each + 2 a GPU"
+    words = {"exit_s": _exit(workload)}
+    parts = [f"{seconds} s ({words.get(name, name)})" for name, seconds in workload.grace_parts.items()]
+    yield Number("grace period", f"{workload.grace_s} s", " + ".join(parts))
+    shared = f"{_joined(memory.shm_parts(workload))}; part of the memory below"
+    yield Number("shared memory", f"{memory.shm_mib(workload)} MiB", shared)
+    yield Number("memory, requested and limit", f"{memory.memory_mib(workload)} MiB", _memory(workload))
+    said = "as the spec says" if deploy.cpus else _joined(memory.cpu_parts(workload))
     yield Number("processors, requested", f"{memory.cpus(workload):g}", said)
     if needs.gpus:
         ranks = f"{workload.launch.world_size} ranks / " if workload.launch and needs.nodes > 1 else ""
@@ -232,26 +234,12 @@ def _exit(workload: Workload) -> str:
     return "server.exit_timeout_s"
 
 
-def _shared_memory(workload: Workload) -> Number:
-    parts = [f"{memory.SHM_MIB} MiB"]
-    if workload.needs.python_instances:
-        parts.append(f"{workload.needs.python_instances} Python instances' regions")
-    if workload.launch and workload.needs.gpus > 1:
-        parts.append(f"{workload.needs.gpus} ranks x {memory.SHM_PER_RANK_MIB} MiB")
-    return Number("shared memory", f"{memory.shm_mib(workload)} MiB", f"{' + '.join(parts)}; part of the memory below")
-
-
-def _memory(workload: Workload) -> Number:
-    value = f"{memory.memory_mib(workload)} MiB"
+def _memory(workload: Workload) -> str:
     if workload.deploy.memory_mib is not None:
-        return Number("memory, requested and limit", value, "memory_mib, as the spec says")
-    needs = workload.needs
-    size = needs.repository_bytes / MIB / needs.nodes
-    parts = [f"{memory.SERVER_MIB} MiB", f"{1 if needs.gpus else 2} x {size:.0f} MiB of files"]
-    parts += [f"{needs.python_instances} Python instances x {memory.PYTHON_MIB} MiB"] if needs.python_instances else []
-    parts += [f"{needs.gpus} GPUs x {memory.GPU_MIB} MiB"] if needs.gpus else []
-    parts += ["the response cache"] if workload.server.response_cache else []
-    formula = (
-        f"{' + '.join(parts)} + /dev/shm, in steps of {memory.STEP_MIB} MiB: an estimate, replace it by memory_mib"
-    )
-    return Number("memory, requested and limit", value, formula)
+        return "memory_mib, as the spec says"
+    estimate = f"in steps of {memory.STEP_MIB} MiB: an estimate, replace it by memory_mib"
+    return f"{_joined(memory.memory_parts(workload))}; {estimate}"
+
+
+def _joined(parts: Iterable[memory.Part]) -> str:
+    return " + ".join(words for words, _ in parts)

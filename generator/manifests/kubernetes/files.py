@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tritonsmith.generator.manifests.kubernetes.adapter import adapter_values
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
+from tritonsmith.generator.manifests.kubernetes.core import Manifest
 from tritonsmith.generator.manifests.kubernetes.dashboard import dashboards
+from tritonsmith.generator.manifests.kubernetes.deployment import deployments
 from tritonsmith.generator.manifests.kubernetes.disruption import disruption_budgets
 from tritonsmith.generator.manifests.kubernetes.explained import explained
 from tritonsmith.generator.manifests.kubernetes.kserve import inference_services, serving_runtimes, supports
@@ -28,7 +29,7 @@ from tritonsmith.generator.manifests.kubernetes.scaling import horizontal_pod_au
 from tritonsmith.generator.manifests.kubernetes.security import service_accounts
 from tritonsmith.generator.manifests.kubernetes.services import services
 from tritonsmith.generator.manifests.kubernetes.sharing import claim_templates, sharing_maps, sharing_texts
-from tritonsmith.generator.manifests.kubernetes.workload import deployments
+from tritonsmith.generator.manifests.workload import Workload
 from tritonsmith.generator.manifests.yaml_text import to_yaml
 
 Make = Callable[[Workload], list[Manifest]]

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from tritonsmith.generator.errors import RepositoryError
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, metadata, serving_labels
+from tritonsmith.generator.manifests.kubernetes.deployment import rolling_update
 from tritonsmith.generator.manifests.kubernetes.disruption import disruption_budgets
 from tritonsmith.generator.manifests.kubernetes.network import network_policies
 from tritonsmith.generator.manifests.kubernetes.pod import pod_spec
@@ -25,8 +26,8 @@ from tritonsmith.generator.manifests.kubernetes.scaling import (
     prometheus_address,
 )
 from tritonsmith.generator.manifests.kubernetes.security import service_accounts
-from tritonsmith.generator.manifests.kubernetes.workload import rolling_update
 from tritonsmith.generator.manifests.server import MODELS, PORTS
+from tritonsmith.generator.manifests.workload import Workload
 from tritonsmith.generator.spec.deploy import Autoscale, Source
 
 FORMAT = "triton"
@@ -50,7 +51,7 @@ def serving_runtimes(workload: Workload) -> list[Manifest]:
     spec: Manifest = {
         "supportedModelFormats": [{"name": FORMAT, "version": "2"}],
         "protocolVersions": ["v2", "grpc-v2"],
-        "labels": dict(workload.serving_labels),  # by which pods are monitored
+        "labels": serving_labels(workload),  # by which pods are monitored
         "annotations": {"prometheus.kserve.io/port": str(_PORTS["metrics"]), "prometheus.kserve.io/path": "/metrics"},
         "containers": pod["containers"],
         **{field: pod[field] for field in _RUNTIME_FIELDS if field in pod},

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, scale_target
+from tritonsmith.generator.manifests.workload import Workload
 
 
 def kustomization(resources: Sequence[str], patches: Sequence[Mapping[str, Any]] = ()) -> Manifest:
@@ -28,6 +29,6 @@ def places(workload: Workload, folders: tuple[str, ...]) -> dict[str, list[Manif
 
 def one_replica(workload: Workload) -> Manifest:
     """Return the patch to a single replica, whatever the base says of their number."""
-    target = workload.scale_target
+    target = scale_target(workload)
     change = [{"op": "add", "path": "/spec/replicas", "value": 1}]  # add replaces, too
     return {"target": {"kind": target["kind"], "name": target["name"]}, "patch": json.dumps(change)}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tritonsmith.generator.manifests.kubernetes.alerts import alert_rules
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, metadata, serving_labels
 from tritonsmith.generator.manifests.kubernetes.rules import INTERVAL_S, recording_rules
+from tritonsmith.generator.manifests.workload import Workload
 
 API = "monitoring.coreos.com/v1"
 
@@ -21,7 +22,7 @@ def pod_monitors(workload: Workload, interval_s: int = INTERVAL_S) -> list[Manif
     }
     spec = {
         "jobLabel": "app.kubernetes.io/instance",  # so that `job` is the workload's name in every namespace
-        "selector": {"matchLabels": dict(workload.serving_labels)},
+        "selector": {"matchLabels": serving_labels(workload)},
         "podMetricsEndpoints": [endpoint],
     }
     return [{"apiVersion": API, "kind": "PodMonitor", "metadata": metadata(workload), "spec": spec}]

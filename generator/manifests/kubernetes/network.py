@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, metadata, pod_labels
+from tritonsmith.generator.manifests.workload import Workload
 
 
 def network_policies(workload: Workload, ports: Mapping[str, int] | None = None) -> list[Manifest]:
@@ -22,9 +23,9 @@ def network_policies(workload: Workload, ports: Mapping[str, int] | None = None)
         watchers = [{"namespaceSelector": {"matchLabels": watching}}, own]
         rules.append({"from": watchers, "ports": _tcp([ports["metrics"]])})
     if workload.needs.nodes > 1:  # MPI and NCCL choose their ports
-        rules.append({"from": [{"podSelector": {"matchLabels": dict(workload.labels)}}]})
+        rules.append({"from": [{"podSelector": {"matchLabels": pod_labels(workload)}}]})
     spec = {
-        "podSelector": {"matchLabels": dict(workload.labels)},
+        "podSelector": {"matchLabels": pod_labels(workload)},
         "policyTypes": ["Ingress"],
         "ingress": rules,
     }

@@ -12,12 +12,15 @@ from __future__ import annotations
 import hashlib
 
 from tritonsmith.generator.errors import RepositoryError
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, metadata
 from tritonsmith.generator.manifests.kubernetes.rules import publishes_engine_metrics
 from tritonsmith.generator.manifests.kubernetes.security import container_security
+from tritonsmith.generator.manifests.workload import Workload
 from tritonsmith.generator.manifests.yaml_text import to_yaml
 
-PICKER_IMAGE = "ghcr.io/llm-d/llm-d-router-endpoint-picker:v0.10.0"
+# the index of v0.10.0's images, as others who run it pin it
+_DIGEST = "sha256:2e516fa1310da7be59b82beb1445362139597d6d553ef04d546716abe3aaaa70"
+PICKER_IMAGE = f"ghcr.io/llm-d/llm-d-router-endpoint-picker:v0.10.0@{_DIGEST}"
 PICKER_PORT, _HEALTH_PORT, _METRICS_PORT = 9002, 9003, 9090
 SMALLEST_BLOCK = 64  # tokens; the picker takes no smaller one (llm-d-router #1158), a multiple of the engine's 32
 # by default every 50 ms, of the same Python process that serves the prompts; older than 2 s counts as unknown

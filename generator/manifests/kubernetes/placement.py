@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tritonsmith.generator.catalog.gpus import products_of
 from tritonsmith.generator.catalog.labels import GPU_PRODUCT, SHARING_REPLICAS, SHARING_STRATEGY
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, serving_labels
+from tritonsmith.generator.manifests.workload import Workload
 
 
 def products(workload: Workload) -> tuple[str, ...]:
@@ -42,7 +43,7 @@ def _shared_nodes(workload: Workload) -> list[Manifest]:
 
 def spread(workload: Workload) -> Manifest:
     """Return how pods that answer are spread: over nodes and zones, as far as there is room."""
-    selector = {"matchLabels": dict(workload.serving_labels)}
+    selector = {"matchLabels": serving_labels(workload)}
     keys = ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
     rule = {"maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": selector}
     return {"topologySpreadConstraints": [{"topologyKey": key, **rule} for key in keys]}

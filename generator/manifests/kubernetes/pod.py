@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
-from tritonsmith.generator.catalog.options import known_words
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
-from tritonsmith.generator.manifests.kubernetes.memory import resources, shm_mib
+from tritonsmith.generator.manifests.command import command
+from tritonsmith.generator.manifests.kubernetes.core import Manifest
 from tritonsmith.generator.manifests.kubernetes.placement import placement, spread
 from tritonsmith.generator.manifests.kubernetes.probes import probes
-from tritonsmith.generator.manifests.kubernetes.ranks import FOLDER, has_ranks, rank_environment, ranks_argv
+from tritonsmith.generator.manifests.kubernetes.resources import resources
 from tritonsmith.generator.manifests.kubernetes.security import account_name, container_security, pod_security
 from tritonsmith.generator.manifests.kubernetes.sharing import brings_shm, pod_claims
 from tritonsmith.generator.manifests.kubernetes.shutdown import lifecycle
@@ -19,18 +17,12 @@ from tritonsmith.generator.manifests.kubernetes.sources import (
     fetch_containers,
     is_fetched,
     mounts,
-    repository_of,
     volumes,
 )
-from tritonsmith.generator.manifests.openai import ENVIRONMENT, front_end_command, only_tokenizer
-from tritonsmith.generator.manifests.server import (
-    MODELS,
-    PORTS,
-    ServerFolders,
-    inside_container,
-    options_of,
-    server_argv,
-)
+from tritonsmith.generator.manifests.memory import shm_mib
+from tritonsmith.generator.manifests.openai import ENVIRONMENT
+from tritonsmith.generator.manifests.ranks import FOLDER, has_ranks, rank_environment
+from tritonsmith.generator.manifests.workload import Workload
 
 CONTAINER = "triton"
 HOME = {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"}  # noqa: S108 - it can be written, the repository cannot
@@ -69,17 +61,6 @@ def container(workload: Workload) -> Manifest:
         "securityContext": container_security(),
         "volumeMounts": [*mounts(workload), *_scratch(), *_shm(workload), *_scripts(workload)],
     }
-
-
-def command(workload: Workload) -> list[str]:
-    """Return what the container runs."""
-    if workload.deploy.openai:
-        return front_end_command(MODELS, only_tokenizer(workload.needs.tokenizers), PORTS)
-    options = replace(
-        inside_container(options_of(workload.server)), grpc_connection_age_ms=workload.grpc_connection_age_ms
-    )
-    argv = ranks_argv(workload, server_argv(options, "tritonserver", ServerFolders(repository_of(workload))))
-    return known_words(argv, workload.release.name)
 
 
 def _pod(workload: Workload, serving: Manifest, waiting: list[Manifest]) -> Manifest:

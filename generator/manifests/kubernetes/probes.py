@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
+from tritonsmith.generator.manifests.kubernetes.core import Manifest
+from tritonsmith.generator.manifests.workload import Workload
 
 STARTUP_PERIOD_S = 10
 

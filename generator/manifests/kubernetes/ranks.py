@@ -1,28 +1,10 @@
-"""How the ranks of an engine start in one pod or in a group of pods: scripts around mpirun, in a ConfigMap.
-
-mpirun does not end as Kubernetes expects of process 1, and needs a way to start ranks in other pods: the scripts say
-how each is done. Open MPI 4 and 5 read different variables; both are set.
-
-Only the first rank answers and drains. The others stay in the load of their model, no port open, until the first ends.
-Source: tensorrtllm_backend: inflight_batcher_llm/src/model_instance_state.cc (the end of the constructor).
-"""
+"""The ConfigMap of the scripts that start an engine's ranks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
-from tritonsmith.generator.manifests.launch import HOSTFILE, launch_argv
-
-FOLDER = "/ranks"  # where the pods see the scripts
-PORT = 8900  # at which workers ask the leader what to run
-_SCRIPTS = Path(__file__).parent.parent / "ranks"
-
-
-def has_ranks(workload: Workload) -> bool:
-    """Whether mpirun starts the server; NVIDIA's OpenAI front end starts an engine's processes itself."""
-    return workload.launch is not None and workload.launch.has_mpi and not workload.deploy.openai
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, metadata
+from tritonsmith.generator.manifests.ranks import has_ranks, scripts_of
+from tritonsmith.generator.manifests.workload import Workload
 
 
 def rank_scripts(workload: Workload) -> list[Manifest]:
@@ -31,31 +13,3 @@ def rank_scripts(workload: Workload) -> list[Manifest]:
         return []
     data = scripts_of(workload)
     return [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(workload, "-ranks"), "data": data}]
-
-
-def scripts_of(workload: Workload) -> dict[str, str]:
-    """Return the scripts by name."""
-    names = ["start.sh", "first.sh", *(["agent.sh", "join.sh", "gather.sh"] if workload.needs.nodes > 1 else [])]
-    return {name: (_SCRIPTS / name).read_text(encoding="utf-8") for name in names}
-
-
-def ranks_argv(workload: Workload, server: Sequence[str]) -> list[str]:
-    """Return what the pod with the first rank runs; `server` is the command of one tritonserver."""
-    if workload.launch is None or not has_ranks(workload):
-        return list(server)
-    known = {HOSTFILE: "/tmp/hostfile"}  # noqa: S108 - the pod's own
-    argv = [known.get(word, word) for word in launch_argv(workload.launch, server)]
-    first = argv.index(server[0])
-    return ["bash", f"{FOLDER}/start.sh", *argv[:first], "bash", f"{FOLDER}/first.sh", *argv[first:]]
-
-
-def rank_environment(workload: Workload) -> dict[str, str]:
-    """Return the variables that the ranks and the scripts around them read."""
-    if workload.launch is None or not has_ranks(workload):
-        return {}
-    environment = dict(workload.launch.environment)
-    if workload.needs.nodes > 1:
-        agent = f"bash {FOLDER}/agent.sh"
-        environment |= {"RANKS_PORT": str(PORT), "RANKS_PER_POD": str(workload.needs.gpus)}
-        environment |= {"OMPI_MCA_plm_rsh_agent": agent, "PRTE_MCA_plm_ssh_agent": agent}
-    return environment

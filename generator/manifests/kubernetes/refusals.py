@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator
 
 from tritonsmith.generator.catalog.releases import NEWEST_WITH_TENSORRT_LLM
 from tritonsmith.generator.errors import RepositoryError
-from tritonsmith.generator.manifests.kubernetes.core import Workload
-from tritonsmith.generator.manifests.kubernetes.memory import least_mib, shm_mib
 from tritonsmith.generator.manifests.kubernetes.sharing import sharing_refusals
-from tritonsmith.generator.manifests.kubernetes.shutdown import version_of
 from tritonsmith.generator.manifests.kubernetes.sources import is_fetched
+from tritonsmith.generator.manifests.memory import least_mib, shm_mib
 from tritonsmith.generator.manifests.openai import FIRST_RELEASE, only_tokenizer, require_one_process
+from tritonsmith.generator.manifests.workload import Workload
 
 VOLUMES_SINCE, SUB_PATHS_SINCE = (1, 31), (1, 33)  # of image volumes
 WRITABLE = "/tmp/"  # noqa: S108 - a pod's own
@@ -52,10 +51,11 @@ def _image(workload: Workload) -> Iterator[Refusal]:
 
 
 def _volume(workload: Workload) -> Iterator[Refusal]:
-    source, version = workload.deploy.repository, workload.deploy.kubernetes
-    if source.volume and version_of(version) < VOLUMES_SINCE:
+    deploy = workload.deploy
+    source, version = deploy.repository, deploy.kubernetes
+    if source.volume and deploy.kubernetes_version < VOLUMES_SINCE:
         yield f"Kubernetes {version} has no image volumes", "deploy: {kubernetes: '1.31'}; or repository: {claim: ...}"
-    if source.volume and source.path and version_of(version) < SUB_PATHS_SINCE:
+    if source.volume and source.path and deploy.kubernetes_version < SUB_PATHS_SINCE:
         hint = "deploy: {kubernetes: '1.33'}; or an image with the repository at its root"
         yield f"Kubernetes {version} mounts image volumes whole, not repository.path '{source.path}' alone", hint
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.manifests.kubernetes.changes import changes
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
+from tritonsmith.generator.manifests.kubernetes.core import Manifest
 from tritonsmith.generator.manifests.kubernetes.kustomize import kustomization
 from tritonsmith.generator.manifests.kubernetes.refusals import require_possible
 from tritonsmith.generator.manifests.kubernetes.spill import spill_rules
+from tritonsmith.generator.manifests.workload import Workload
 
 Folders = Mapping[str, list[Manifest]]  # a folder's objects
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote
 
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, metadata, serving_labels
 from tritonsmith.generator.manifests.kubernetes.picker import PICKER_PORT, picker_name, routes_by_prefix
+from tritonsmith.generator.manifests.workload import Workload
 
 # What clients need. Loading, logging and shared memory (/v2/repository, /v2/logging ...) stay inside. Below /v2/models
 # GET reads (metadata, configuration, statistics), and POST not only asks: it writes a model's settings of tracing, too.
@@ -58,7 +59,7 @@ def inference_pools(workload: Workload) -> list[Manifest]:
     if not routes_by_prefix(workload):
         return []
     spec = {
-        "selector": {"matchLabels": dict(workload.serving_labels)},
+        "selector": {"matchLabels": serving_labels(workload)},
         "targetPorts": [{"number": workload.ports["openai"]}],
         "endpointPickerRef": {
             "name": picker_name(workload),

@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
+from tritonsmith.generator.manifests.kubernetes.core import Manifest
+from tritonsmith.generator.manifests.workload import Workload
 
 INTERVAL_S = 15  # between two scrapes, and two evaluations
 POD = "namespace, job, pod"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tritonsmith.generator.errors import RepositoryError
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, metadata, scale_target
 from tritonsmith.generator.manifests.kubernetes.rules import (
     INTERVAL_S,
     KV_CACHE,
@@ -21,6 +21,7 @@ from tritonsmith.generator.manifests.kubernetes.rules import (
     publishes_engine_metrics,
     series,
 )
+from tritonsmith.generator.manifests.workload import Workload
 from tritonsmith.generator.spec.deploy import Autoscale, ScaleMetric
 
 LONGEST_STABILIZATION_S = 3600  # HPA's own limits
@@ -82,7 +83,7 @@ def horizontal_pod_autoscalers(workload: Workload) -> list[Manifest]:
     metric = pod_metric(workload, autoscale)
     target = {"type": "AverageValue", "averageValue": quantity(metric.target)}
     spec = {
-        "scaleTargetRef": workload.scale_target,
+        "scaleTargetRef": scale_target(workload),
         "minReplicas": autoscale.minimum,
         "maxReplicas": autoscale.maximum,
         "metrics": [{"type": "Pods", "pods": {"metric": {"name": metric.record}, "target": target}}],
@@ -98,7 +99,7 @@ def scaled_objects(workload: Workload) -> list[Manifest]:
     if autoscale is None or autoscale.by != "keda":
         return []
     spec: Manifest = {
-        "scaleTargetRef": workload.scale_target,
+        "scaleTargetRef": scale_target(workload),
         "pollingInterval": INTERVAL_S,
         "cooldownPeriod": _calm_s(workload),  # before the last replica goes
         "minReplicaCount": autoscale.minimum,

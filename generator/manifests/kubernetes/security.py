@@ -5,7 +5,8 @@ Source: kubernetes.io, "Pod Security Standards"; server: build.py (the user 1000
 
 from __future__ import annotations
 
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, metadata
+from tritonsmith.generator.manifests.workload import Workload
 
 USER = 1000
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, metadata, serving_labels
+from tritonsmith.generator.manifests.workload import Workload
 
 
 def services(workload: Workload) -> list[Manifest]:
@@ -17,5 +18,5 @@ def _service(workload: Workload, suffix: str) -> Manifest:
         if port["name"] == "grpc" and not workload.server.tls:
             port["appProtocol"] = "kubernetes.io/h2c"
     spec: Manifest = {"clusterIP": "None"} if suffix else {"type": "ClusterIP"}
-    spec |= {"selector": dict(workload.serving_labels), "ports": ports}
+    spec |= {"selector": serving_labels(workload), "ports": ports}
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata(workload, suffix), "spec": spec}

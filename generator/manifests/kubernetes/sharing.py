@@ -8,14 +8,14 @@ from typing import Any
 from tritonsmith.generator.catalog.gpus import gpu_named
 from tritonsmith.generator.catalog.mig import MigProfile, mig_profile
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, metadata
 from tritonsmith.generator.manifests.kubernetes.placement import products
-from tritonsmith.generator.manifests.kubernetes.shutdown import version_of
 from tritonsmith.generator.manifests.sharing import operator
 from tritonsmith.generator.manifests.sharing.claims import CLAIMS_SINCE, REQUEST, device_request
 from tritonsmith.generator.manifests.sharing.device_plugin import plugin_config
 from tritonsmith.generator.manifests.sharing.mig_parted import mig_config
 from tritonsmith.generator.manifests.sharing.share import Share, share_of
+from tritonsmith.generator.manifests.workload import Workload
 
 FOLDER = "sharing"
 Refusal = tuple[str, str]  # what cannot be, and what to do
@@ -101,7 +101,7 @@ def sharing_refusals(workload: Workload) -> Iterator[Refusal]:
         yield _no_slice(workload)
     if not is_claimed(workload):
         return
-    if version_of(deploy.kubernetes) < CLAIMS_SINCE:
+    if deploy.kubernetes_version < CLAIMS_SINCE:
         message = f"Kubernetes {deploy.kubernetes} has no claims (resource.k8s.io/v1)"
         yield message, "deploy: {kubernetes: '1.34'}; or gpus: {by: device-plugin}"
     if sharing.shares > 1:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
+from tritonsmith.generator.manifests.kubernetes.core import Manifest
+from tritonsmith.generator.manifests.workload import Workload
 
 NATIVE_SLEEP_SINCE = (1, 30)  # PodLifecycleSleepAction, on by default
 
@@ -10,12 +11,6 @@ NATIVE_SLEEP_SINCE = (1, 30)  # PodLifecycleSleepAction, on by default
 def lifecycle(workload: Workload) -> Manifest:
     """Return the hook that delays SIGTERM, at which Triton refuses connections, until nobody opens any to the pod."""
     seconds = workload.deploy.pre_stop_s
-    if version_of(workload.deploy.kubernetes) >= NATIVE_SLEEP_SINCE:
+    if workload.deploy.kubernetes_version >= NATIVE_SLEEP_SINCE:
         return {"preStop": {"sleep": {"seconds": seconds}}}
     return {"preStop": {"exec": {"command": ["sleep", str(seconds)]}}}
-
-
-def version_of(text: str) -> tuple[int, int]:
-    """Return a version of Kubernetes such as 1.31 as numbers that compare."""
-    major, _, minor = text.partition(".")
-    return int(major), int(minor)

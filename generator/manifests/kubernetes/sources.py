@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload
+from tritonsmith.generator.manifests.kubernetes.core import Manifest
 from tritonsmith.generator.manifests.kubernetes.security import container_security
 from tritonsmith.generator.manifests.server import MODELS
+from tritonsmith.generator.manifests.workload import Workload
 
 FETCHER = "/opt/tritonsmith/fetch.py"  # in images of `deploy --container`: python3 fetch.py URL FOLDER
 FETCH_MEMORY = "1Gi"  # eight blocks of 32 MiB at once, and the interpreter
@@ -14,12 +15,6 @@ def is_fetched(workload: Workload) -> bool:
     """Whether an init container copies the repository from a store."""
     source = workload.deploy.repository
     return source.store is not None and source.fetch == "init"
-
-
-def repository_of(workload: Workload) -> str:
-    """Return what tritonserver is told: where the pod has the repository, or the store that it reads by itself."""
-    source = workload.deploy.repository
-    return source.store if source.store is not None and source.fetch == "server" else MODELS
 
 
 def volumes(workload: Workload) -> list[Manifest]:

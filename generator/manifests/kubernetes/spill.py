@@ -6,7 +6,8 @@ object of Kubernetes moves traffic by a metric; who does it is said in the outpu
 
 from __future__ import annotations
 
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, metadata
+from tritonsmith.generator.manifests.kubernetes.monitoring import API
 from tritonsmith.generator.manifests.kubernetes.rules import (
     INTERVAL_S,
     PENDING,
@@ -14,6 +15,7 @@ from tritonsmith.generator.manifests.kubernetes.rules import (
     publishes_engine_metrics,
     series,
 )
+from tritonsmith.generator.manifests.workload import Workload
 
 DEPTH = "region:triton_waiting_per_pod:average"
 FRACTION = "region:triton_spill_over:fraction"
@@ -31,17 +33,17 @@ def spill_rules(workload: Workload, region: str, interval_s: int = INTERVAL_S) -
         "interval": f"{interval_s}s",
         "rules": [*_records(workload, region), _alert(workload, region)],
     }
-    document = {"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule"}
+    document = {"apiVersion": API, "kind": "PrometheusRule"}
     return [{**document, "metadata": metadata(workload, "-spill-over"), "spec": {"groups": [group]}}]
 
 
-def depth(workload: Workload) -> str:
+def depth_query(workload: Workload) -> str:
     """Return the mean number of waiting requests per pod that has its models, as a query."""
     waiting = WAITING if publishes_engine_metrics(workload) else PENDING
     return f"avg by (namespace, job) ({series(workload, waiting)})"
 
 
-def fraction(workload: Workload, region: str) -> str:
+def fraction_query(workload: Workload, region: str) -> str:
     """Return the share of new traffic to be sent away, as a query: what of the queue lies above the limit, or 0."""
     limit = f"{workload.deploy.regions[region].spill_above:g}"
     found = series(workload, DEPTH)
@@ -51,8 +53,8 @@ def fraction(workload: Workload, region: str) -> str:
 def _records(workload: Workload, region: str) -> list[Manifest]:
     labels = {"region": region, "spill_to": workload.deploy.regions[region].spill_to}
     return [
-        {"record": DEPTH, "expr": depth(workload), "labels": labels},
-        {"record": FRACTION, "expr": fraction(workload, region), "labels": labels},
+        {"record": DEPTH, "expr": depth_query(workload), "labels": labels},
+        {"record": FRACTION, "expr": fraction_query(workload, region), "labels": labels},
     ]
 
 

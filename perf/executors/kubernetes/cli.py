@@ -14,12 +14,12 @@ from tritonsmith.generator.repository.read import read_repository
 from tritonsmith.perf.cells import Bench
 from tritonsmith.perf.document import Sweep
 from tritonsmith.perf.executors.kubernetes.collect import collect, missing_lines
-from tritonsmith.perf.executors.kubernetes.core import RESULTS_FOLDER, Fleet, Wish, blocks_of, job_folder
+from tritonsmith.perf.executors.kubernetes.core import RESULTS_FOLDER, SweepJob, Wish, blocks_of, job_folder
 from tritonsmith.perf.executors.kubernetes.files import copy_name, write_files
 from tritonsmith.perf.executors.kubernetes.job import PULL_S
+from tritonsmith.perf.executors.kubernetes.measured import machines_of, measured_workload, planned_workload
 from tritonsmith.perf.executors.kubernetes.order import order_files
 from tritonsmith.perf.executors.kubernetes.shelf import Shelf, shelf_at
-from tritonsmith.perf.executors.kubernetes.workload import machines_of, measured_workload, planned_workload
 from tritonsmith.perf.executors.parcel import parcel_of
 from tritonsmith.perf.sweep import begin_sweep, missing_tasks
 
@@ -31,7 +31,7 @@ class OutstandingJob:
     `was_written` where an earlier command wrote the same Job, which may have run since.
     """
 
-    fleet: Fleet
+    sweep_job: SweepJob
     folder: Path
     lacking: tuple[str, ...]
     was_written: bool = False
@@ -39,37 +39,37 @@ class OutstandingJob:
     @property
     def sweep(self) -> Sweep:
         """The sweep so far."""
-        return self.fleet.sweep
+        return self.sweep_job.sweep
 
     def text(self) -> str:
         """Return what is to be done, as one would type it."""
         plan = self.sweep.plan
         head = f"{plan.model}: {len(self.sweep.cells)} of {plan.cells} cells are measured"
         lacking = [f"  {line}" for line in self.lacking] if self.sweep.cells or _has_reasons(self.lacking) else []
-        job = f"the Job {self.fleet.name} measures the rest in {len(self.fleet.blocks)} indices:"
+        job = f"the Job {self.sweep_job.name} measures the rest in {len(self.sweep_job.blocks)} indices:"
         return "\n".join(
             [head, *lacking, job, "", *(f"  {line}" for line in self.steps()), "", "then the same command again"]
         )
 
     def steps(self) -> list[str]:
         """Return the commands that measure, and bring what was measured here."""
-        here, kubectl = self.folder, ["kubectl", "-n", self.fleet.workload.deploy.namespace]
+        here, kubectl = self.folder, ["kubectl", "-n", self.sweep_job.workload.deploy.namespace]
         apply = ["kubectl", "apply", "--server-side", "-k", str(here)]
-        wait = [*kubectl, "get", "job", self.fleet.name, "--watch"]
+        wait = [*kubectl, "get", "job", self.sweep_job.name, "--watch"]
         measuring = [shlex.join(apply), f"{shlex.join(wait)}  # until it is Complete, or Failed"]
         if self.was_written:  # what is applied again as it was does not run again
             again = ["kubectl", "delete", "--ignore-not-found", "-k", str(here)]
             measuring.insert(0, f"{shlex.join(again)}  # where it has run")
-        if self.fleet.wish.is_store:
+        if self.sweep_job.wish.is_store:
             return measuring
-        pod = copy_name(self.fleet)
-        results = f"{pod}:{self.fleet.results}"
+        pod = copy_name(self.sweep_job)
+        results = f"{pod}:{self.sweep_job.results}"
         begin = [["kubectl", "apply", "-f", str(here / "copy.yaml")]]
         begin.append([*kubectl, "wait", "--for=condition=Ready", f"pod/{pod}", f"--timeout={PULL_S}s"])
         end = [*kubectl, "delete", "pod", pod]
-        give = [*kubectl, "cp", str(here / "tasks"), f"{results}/{self.fleet.name}"]
+        give = [*kubectl, "cp", str(here / "tasks"), f"{results}/{self.sweep_job.name}"]
         bring = [*kubectl, "cp", results, str(here.parent.parent / RESULTS_FOLDER)]
-        before = [] if self.fleet.fits_config_map else map(shlex.join, [*begin, give, end])
+        before = [] if self.sweep_job.fits_config_map else map(shlex.join, [*begin, give, end])
         return [*before, *measuring, *map(shlex.join, [*begin, bring, end])]
 
     def require_all(self) -> None:
@@ -87,7 +87,7 @@ class OutstandingJob:
     def as_json(self) -> dict[str, Any]:
         """Return the same for machines."""
         return {
-            "job": self.fleet.name,
+            "job": self.sweep_job.name,
             "folder": str(self.folder),
             "cells": self.sweep.plan.cells,
             "measured": len(self.sweep.cells),
@@ -113,7 +113,7 @@ def sweep_on_kubernetes(
     requests = bench.input_data.read_bytes()
     if tasks and hashlib.sha256(requests).hexdigest() != tasks[0].input_sha256:
         raise UsageError(f"{bench.input_data} was changed meanwhile", hint="plan again: the same command")
-    whole, planner = Fleet(sweep, workload, wish, (), {}), sweep.environment
+    whole, planner = SweepJob(sweep, workload, wish, (), {}), sweep.environment
     shelf = shelf_at(whole.results) if wish.is_store else shelf_at(str(folder / RESULTS_FOLDER))
     sweep = collect(sweep, tasks, shelf, folder)
     if sweep.is_complete:
@@ -124,13 +124,13 @@ def sweep_on_kubernetes(
     return _written(replace(whole, sweep=sweep, blocks=blocks, orders=orders), shelf, folder)
 
 
-def _written(fleet: Fleet, shelf: Shelf, folder: Path) -> OutstandingJob:
-    where = job_folder(folder, fleet.name)
-    was_written = not write_files(fleet, where)
-    if fleet.wish.is_store and not fleet.fits_config_map:
-        for name, content in fleet.orders.items():
-            shelf.write(f"{fleet.name}/{name}", content)
-    return OutstandingJob(fleet, where, tuple(missing_lines(fleet.blocks, fleet.sweep, shelf)), was_written)
+def _written(sweep_job: SweepJob, shelf: Shelf, folder: Path) -> OutstandingJob:
+    where = job_folder(folder, sweep_job.name)
+    was_written = not write_files(sweep_job, where)
+    if sweep_job.wish.is_store and not sweep_job.fits_config_map:
+        for name, content in sweep_job.orders.items():
+            shelf.write(f"{sweep_job.name}/{name}", content)
+    return OutstandingJob(sweep_job, where, tuple(missing_lines(sweep_job.blocks, sweep_job.sweep, shelf)), was_written)
 
 
 def _has_reasons(lines: tuple[str, ...]) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from tritonsmith.generator.manifests.kubernetes.core import Workload, kubernetes_name
+from tritonsmith.generator.manifests.workload import Workload, kubernetes_name
 from tritonsmith.perf.document import Sweep
 from tritonsmith.perf.executors.core import CellTask
 from tritonsmith.perf.identity import digest_of
@@ -45,7 +45,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Fleet:
+class SweepJob:
     """What a Job is made from: the sweep so far, its pods' server, and the blocks that lack cells."""
 
     sweep: Sweep

@@ -11,11 +11,12 @@ from typing import Any
 
 from tritonsmith.generator.manifests.kubernetes.core import Manifest, component
 from tritonsmith.generator.manifests.kubernetes.pod import HOME, pod_spec
-from tritonsmith.generator.manifests.kubernetes.ranks import has_ranks, rank_scripts
+from tritonsmith.generator.manifests.kubernetes.ranks import rank_scripts
 from tritonsmith.generator.manifests.kubernetes.sources import credentials
+from tritonsmith.generator.manifests.ranks import has_ranks
 from tritonsmith.generator.manifests.server import MODELS, PORTS
-from tritonsmith.perf.executors.kubernetes.core import Fleet
-from tritonsmith.perf.executors.kubernetes.workload import GENERATOR_CPUS, GENERATOR_MIB
+from tritonsmith.perf.executors.kubernetes.core import SweepJob
+from tritonsmith.perf.executors.kubernetes.measured import GENERATOR_CPUS, GENERATOR_MIB
 
 RETRIES = 2  # of an index whose pod was lost or failed with what may not come again
 # Exit statuses of a cell that another try would end with too: Python's own for a module that is not there, then those
@@ -28,11 +29,11 @@ FETCH_MODULE = "tritonsmith.backends.deploy.store.fetch"
 MODULE = "tritonsmith.perf.executors.kubernetes.cell"
 
 
-def job(fleet: Fleet) -> Manifest:
+def job(sweep_job: SweepJob) -> Manifest:
     """Return the Job: one index for each block, each in a pod of its own on a node of its own."""
-    indices = len(fleet.blocks)
-    at_once = min(fleet.wish.workers or indices, indices)
-    pod_s = pod_seconds(fleet)
+    indices = len(sweep_job.blocks)
+    at_once = min(sweep_job.wish.workers or indices, indices)
+    pod_s = pod_seconds(sweep_job)
     spec: Manifest = {
         "completionMode": "Indexed",
         "completions": indices,
@@ -42,11 +43,11 @@ def job(fleet: Fleet) -> Manifest:
         "activeDeadlineSeconds": math.ceil(indices / at_once) * (RETRIES + 1) * pod_s + WAIT_S,
         "ttlSecondsAfterFinished": WAIT_S,
         "template": {
-            "metadata": {"labels": labels(fleet)},
-            "spec": {**sweep_pod(fleet), "activeDeadlineSeconds": pod_s},
+            "metadata": {"labels": labels(sweep_job)},
+            "spec": {**sweep_pod(sweep_job), "activeDeadlineSeconds": pod_s},
         },
     }
-    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata(fleet, fleet.name), "spec": spec}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata(sweep_job, sweep_job.name), "spec": spec}
 
 
 def failure_rules() -> list[Manifest]:
@@ -59,40 +60,40 @@ def failure_rules() -> list[Manifest]:
     ]
 
 
-def pod_seconds(fleet: Fleet) -> int:
+def pod_seconds(sweep_job: SweepJob) -> int:
     """Return how long a pod may take: its images, a start, as long again for each variant, and thrice the measuring."""
-    variants = {str(sorted(task.variant.items())) for block in fleet.blocks for task in block.tasks}
-    plan = fleet.sweep.plan
+    variants = {str(sorted(task.variant.items())) for block in sweep_job.blocks for task in block.tasks}
+    plan = sweep_job.sweep.plan
     block_s = plan.seconds / plan.repeats
-    return math.ceil(PULL_S + fleet.workload.startup_s * (1 + len(variants)) + 3 * block_s)
+    return math.ceil(PULL_S + sweep_job.workload.startup_s * (1 + len(variants)) + 3 * block_s)
 
 
-def sweep_pod(fleet: Fleet) -> Manifest:
+def sweep_pod(sweep_job: SweepJob) -> Manifest:
     """Return an index's pod: the server's, but that it ends by itself and shares its node with no other one."""
-    pod = pod_spec(fleet.workload)
+    pod = pod_spec(sweep_job.workload)
     [server] = pod["containers"]
-    starting = [fetching(fleet, one) if one["name"] == FETCH else one for one in pod.get("initContainers", [])]
-    if fleet.wish.is_sidecar:
+    starting = [fetching(sweep_job, one) if one["name"] == FETCH else one for one in pod.get("initContainers", [])]
+    if sweep_job.wish.is_sidecar:
         starting.append(sidecar(server))
-    volumes = {volume["name"]: volume for volume in [*pod.get("volumes", []), *own_volumes(fleet)]}
+    volumes = {volume["name"]: volume for volume in [*pod.get("volumes", []), *own_volumes(sweep_job)]}
     left_out = ("containers", "initContainers", "topologySpreadConstraints", "serviceAccountName", "volumes")
-    account = fleet.workload.deploy.service_account
+    account = sweep_job.workload.deploy.service_account
     return {
         "restartPolicy": "Never",
         **({"serviceAccountName": account} if account else {}),
         **{key: value for key, value in pod.items() if key not in left_out},
-        "affinity": {**pod.get("affinity", {}), "podAntiAffinity": apart()},
+        "affinity": {**pod.get("affinity", {}), "podAntiAffinity": keep_apart()},
         **({"initContainers": starting} if starting else {}),
-        "containers": [cell_container(fleet, server)],
+        "containers": [cell_container(sweep_job, server)],
         "volumes": list(volumes.values()),
     }
 
 
-def fetching(fleet: Fleet, container: Manifest) -> Manifest:
+def fetching(sweep_job: SweepJob, container: Manifest) -> Manifest:
     """Return the init container that fetches the repository, run from the cells' image."""
     kept = {key: value for key, value in container.items() if key not in ("args", "image")}
-    command = ["python", "-m", FETCH_MODULE, str(fleet.workload.deploy.repository.store), MODELS]
-    return {"name": FETCH, "image": fleet.wish.image, "command": command, **kept}
+    command = ["python", "-m", FETCH_MODULE, str(sweep_job.workload.deploy.repository.store), MODELS]
+    return {"name": FETCH, "image": sweep_job.wish.image, "command": command, **kept}
 
 
 def sidecar(server: Manifest) -> Manifest:
@@ -106,78 +107,78 @@ def sidecar(server: Manifest) -> Manifest:
     return {**kept, "args": args, "restartPolicy": "Always"}
 
 
-def cell_container(fleet: Fleet, server: Manifest) -> Manifest:
+def cell_container(sweep_job: SweepJob, server: Manifest) -> Manifest:
     """Return the container that measures: alone it serves too, and has the server's mounts and resources."""
     node = {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
-    mounts = {mount["mountPath"]: mount for mount in [*server["volumeMounts"], *own_mounts(fleet)]}
+    mounts = {mount["mountPath"]: mount for mount in [*server["volumeMounts"], *own_mounts(sweep_job)]}
     resources = server["resources"]
-    if fleet.wish.is_sidecar:
+    if sweep_job.wish.is_sidecar:
         mounts = {path: mount for path, mount in mounts.items() if mount["name"] not in ("shm", RANKS)}
         memory = {"memory": f"{GENERATOR_MIB}Mi"}
         resources = {"requests": {"cpu": str(GENERATOR_CPUS), **memory}, "limits": memory}
     return {
         "name": CELL,
-        "image": fleet.wish.image,
-        "command": cell_command(fleet),
+        "image": sweep_job.wish.image,
+        "command": cell_command(sweep_job),
         "env": [node, *({"name": name, "value": value} for name, value in HOME.items())],
-        **(credentials(fleet.workload) if fleet.wish.is_store else {}),
+        **(credentials(sweep_job.workload) if sweep_job.wish.is_store else {}),
         "resources": resources,
         "securityContext": server["securityContext"],
         "volumeMounts": list(mounts.values()),
     }
 
 
-def cell_command(fleet: Fleet) -> list[str]:
+def cell_command(sweep_job: SweepJob) -> list[str]:
     """Return what the container runs; the kubelet puts the pod's variables in the place of $(NAME)."""
     argv = ["python", "-m", MODULE, "--index", "$(JOB_COMPLETION_INDEX)", "--node", "$(NODE_NAME)"]
-    argv += ["--tasks", "/tasks" if fleet.fits_config_map else f"{fleet.results}/{fleet.name}"]
-    argv += ["--results", fleet.results, "--repository", MODELS]
-    return argv + (["--url", f"127.0.0.1:{PORTS['http']}"] if fleet.wish.is_sidecar else [])
+    argv += ["--tasks", "/tasks" if sweep_job.fits_config_map else f"{sweep_job.results}/{sweep_job.name}"]
+    argv += ["--results", sweep_job.results, "--repository", MODELS]
+    return argv + (["--url", f"127.0.0.1:{PORTS['http']}"] if sweep_job.wish.is_sidecar else [])
 
 
-def own_volumes(fleet: Fleet) -> list[Manifest]:
+def own_volumes(sweep_job: SweepJob) -> list[Manifest]:
     """Return the volumes that a server's pod lacks, or has under another name."""
     volumes: list[Manifest] = []
-    if fleet.fits_config_map:
-        volumes.append({"name": "tasks", "configMap": {"name": fleet.name}})
-    if not fleet.wish.is_store:
-        volumes.append({"name": "results", "persistentVolumeClaim": {"claimName": fleet.wish.results}})
-    if fleet.wish.is_sidecar and has_ranks(fleet.workload):
-        volumes.append({"name": RANKS, "configMap": {"name": f"{fleet.name}-{RANKS}"}})
+    if sweep_job.fits_config_map:
+        volumes.append({"name": "tasks", "configMap": {"name": sweep_job.name}})
+    if not sweep_job.wish.is_store:
+        volumes.append({"name": "results", "persistentVolumeClaim": {"claimName": sweep_job.wish.results}})
+    if sweep_job.wish.is_sidecar and has_ranks(sweep_job.workload):
+        volumes.append({"name": RANKS, "configMap": {"name": f"{sweep_job.name}-{RANKS}"}})
     return volumes
 
 
-def own_mounts(fleet: Fleet) -> list[Manifest]:
+def own_mounts(sweep_job: SweepJob) -> list[Manifest]:
     """Return where the cell sees them."""
-    names = [volume["name"] for volume in own_volumes(fleet) if volume["name"] != RANKS]
+    names = [volume["name"] for volume in own_volumes(sweep_job) if volume["name"] != RANKS]
     return [
         {"name": name, "mountPath": f"/{name}", **({"readOnly": True} if name == "tasks" else {})} for name in names
     ]
 
 
-def scripts(fleet: Fleet) -> list[Manifest]:
+def scripts(sweep_job: SweepJob) -> list[Manifest]:
     """Return the ConfigMap of the scripts that start an engine's ranks; none where the server is one process."""
-    made = rank_scripts(fleet.workload) if fleet.wish.is_sidecar else []
-    return [{**one, "metadata": metadata(fleet, f"{fleet.name}-{RANKS}")} for one in made]
+    made = rank_scripts(sweep_job.workload) if sweep_job.wish.is_sidecar else []
+    return [{**one, "metadata": metadata(sweep_job, f"{sweep_job.name}-{RANKS}")} for one in made]
 
 
-def apart() -> Manifest:
+def keep_apart() -> Manifest:
     """Return the rule that no two pods of sweeps share a node: they would disturb one another."""
     selector = {"matchLabels": {"app.kubernetes.io/managed-by": "tritonsmith", **component("sweep")}}
     term = {"labelSelector": selector, "namespaceSelector": {}, "topologyKey": "kubernetes.io/hostname"}
     return {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
 
 
-def labels(fleet: Fleet) -> dict[str, str]:
+def labels(sweep_job: SweepJob) -> dict[str, str]:
     """Return the labels of a sweep's pods: not the servers', whose Service must not send requests here."""
     return {
         "app.kubernetes.io/name": "tritonsmith-sweep",
-        "app.kubernetes.io/instance": fleet.folder,
+        "app.kubernetes.io/instance": sweep_job.folder,
         "app.kubernetes.io/managed-by": "tritonsmith",
         **component("sweep"),
     }
 
 
-def metadata(fleet: Fleet, name: str) -> dict[str, Any]:
+def metadata(sweep_job: SweepJob, name: str) -> dict[str, Any]:
     """Return an object's metadata."""
-    return {"name": name, "namespace": fleet.workload.deploy.namespace, "labels": labels(fleet)}
+    return {"name": name, "namespace": sweep_job.workload.deploy.namespace, "labels": labels(sweep_job)}

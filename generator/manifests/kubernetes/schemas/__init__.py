@@ -23,6 +23,7 @@ KINDS: Mapping[tuple[str, str], str] = {
     ("keda.sh/v1alpha1", "ScaledObject"): "scaled_object",
     ("kustomize.config.k8s.io/v1beta1", "Kustomization"): "kustomization",
     ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet"): "leader_worker_set",
+    ("llm-d.ai/v1alpha1", "EndpointPickerConfig"): "endpoint_picker_config",
     ("monitoring.coreos.com/v1", "PodMonitor"): "pod_monitor",
     ("monitoring.coreos.com/v1", "PrometheusRule"): "prometheus_rule",
     ("serving.kserve.io/v1alpha1", "ServingRuntime"): "serving_runtime",

@@ -13,12 +13,12 @@ from tritonsmith.backends.client.configs import as_json, as_message
 from tritonsmith.backends.client.control import Control, ModelState
 from tritonsmith.backends.deploy.live import act
 from tritonsmith.backends.deploy.live.act import Site, recover, roll_back, roll_out
-from tritonsmith.backends.deploy.live.core import MARK, READY, Place, Plan, Running, Wanted
+from tritonsmith.backends.deploy.live.core import MARK, READY, Channel, Plan, Proof, Running, Wanted
 from tritonsmith.backends.deploy.live.folder import SharedFolder
 from tritonsmith.backends.deploy.live.journal import Entry, Journal
+from tritonsmith.backends.deploy.live.judge import Outcome, Smoke
 from tritonsmith.backends.deploy.live.observe import observe
 from tritonsmith.backends.deploy.live.plan import make_plan
-from tritonsmith.backends.deploy.live.smoke import Outcome, Smoke
 from tritonsmith.backends.deploy.live.upload import Uploads
 from tritonsmith.backends.deploy.live.wanted import read_wanted
 from tritonsmith.generator.errors import AnswerIsNo, ServerError, UsageError
@@ -130,26 +130,26 @@ def site_of(triton: Triton, *, uploads: bool = False, is_forced: bool = False) -
     sent = Uploads(folder / "store", triton, triton, 2, is_forced=is_forced)  # type: ignore[arg-type]
     shared = SharedFolder(triton.root, triton, None, 2, sent)
     journal = Journal((folder / "uploads" if uploads else shared.stage) / "journal.json")
-    place: Place = sent if uploads else shared
-    return Asking(triton, triton, place, journal, 1.0)  # type: ignore[arg-type]
+    channel: Channel = sent if uploads else shared
+    return Asking(triton, triton, channel, journal, 1.0)  # type: ignore[arg-type]
 
 
 def planned(site: Site, built: Path) -> tuple[Plan, dict[str, Wanted], dict[str, Running]]:
     wanted, running = read_wanted(read_repository(built), None), observe(site.control)
-    return make_plan(wanted, running, site.place), wanted, running
+    return make_plan(wanted, running, site.channel), wanted, running
 
 
 def killed(site: Site, built: Path, *, units: int = 1) -> None:
     """Roll out and end after so many units, as kill -9 has it."""
     plan, wanted, running = planned(site, built)
-    before = {step.model: running.get(step.model, Running({})) for step in plan.steps}
-    after = {step.model: site.place.after(step, wanted[step.model]) for step in plan.steps}
-    site.place.prepare(plan, wanted, running)
+    before = {change.model: running.get(change.model, Running({})) for change in plan.changes}
+    after = {change.model: site.channel.after(change, wanted[change.model]) for change in plan.changes}
+    site.channel.prepare(plan, wanted, running)
     site.journal.write(Entry(URL, plan.units[:units], before, after))
     for unit in plan.units[:units]:
-        site.place.put(unit)
+        site.channel.put(unit)
         for name in unit.loads:
-            site.place.load(name, 1.0)
+            site.channel.load(name, 1.0)
 
 
 @pytest.mark.parametrize("uploads", [False, True])
@@ -175,7 +175,7 @@ def test_what_was_not_there_is_unloaded_again_and_nothing_else(tmp_path: Path) -
 def test_what_is_well_is_served_and_nothing_is_left(tmp_path: Path) -> None:
     triton = server(tmp_path, a="a1")
     site = site_of(triton)
-    assert roll_out(*planned(site, write(tmp_path / "built", a="a2", b="b1")), site) == []
+    assert roll_out(*planned(site, write(tmp_path / "built", a="a2", b="b1")), site) == Proof()
     assert triton.texts == {"a": "a2", "b": "b1"}
     assert not site.journal.path.parent.exists()
 

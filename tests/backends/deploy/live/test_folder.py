@@ -40,39 +40,39 @@ def versions(root: Path) -> dict[str, str]:
     return {path.parent.name: path.read_text() for path in sorted((root / "m").glob("*/model.py"))}
 
 
-def planned(place: SharedFolder, built: Path, *ready: int) -> tuple[Plan, dict[str, Wanted], dict[str, Running]]:
+def planned(channel: SharedFolder, built: Path, *ready: int) -> tuple[Plan, dict[str, Wanted], dict[str, Running]]:
     wanted = read_wanted(read_repository(built), None)
     running = {"m": Running(dict.fromkeys(ready, "READY"))}
-    return make_plan(wanted, running, place), wanted, running
+    return make_plan(wanted, running, channel), wanted, running
 
 
 def roll(root: Path, built: Path, *ready: int, kept: int = 2) -> SharedFolder:
-    place = folder_at(root, kept)
-    plan, wanted, running = planned(place, built, *ready)
-    place.prepare(plan, wanted, running)
+    channel = folder_at(root, kept)
+    plan, wanted, running = planned(channel, built, *ready)
+    channel.prepare(plan, wanted, running)
     for unit in plan.units:
-        place.put(unit)
-    place.finish(plan)
-    return place
+        channel.put(unit)
+    channel.finish(plan)
+    return channel
 
 
 def test_a_new_version_comes_beside_the_old_which_is_linked(tmp_path: Path) -> None:
     served = write(tmp_path / "served", "old")
     before = (served / "m" / "1" / "model.py").stat()
-    place = roll(served, write(tmp_path / "built", "new"), 1)
+    channel = roll(served, write(tmp_path / "built", "new"), 1)
     assert versions(served) == {"1": "old", "2": "new"}
     after = (served / "m" / "1" / "model.py").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    assert not place.stage.exists()
+    assert not channel.stage.exists()
 
 
 def test_what_was_put_comes_back_whole(tmp_path: Path) -> None:
     served = write(tmp_path / "served", "old")
     inode = (served / "m").stat().st_ino
-    place = folder_at(served)
-    plan, wanted, running = planned(place, write(tmp_path / "built", "new", f"{CONFIG} dynamic_batching {{}}"), 1)
-    place.prepare(plan, wanted, running)
-    place.put(plan.units[0])
+    channel = folder_at(served)
+    plan, wanted, running = planned(channel, write(tmp_path / "built", "new", f"{CONFIG} dynamic_batching {{}}"), 1)
+    channel.prepare(plan, wanted, running)
+    channel.put(plan.units[0])
     assert versions(served) == {"1": "old", "2": "new"}
     for _ in range(2):  # a second time, as after a kill, it changes nothing
         folder_at(served).take_back(["m"])
@@ -84,12 +84,12 @@ def test_what_was_put_comes_back_whole(tmp_path: Path) -> None:
 def test_a_model_that_was_not_there_is_gone_again(tmp_path: Path) -> None:
     served = write(tmp_path / "served", "old")
     (served / "m").rename(served / "other")
-    place = folder_at(served)
-    plan, wanted, running = planned(place, write(tmp_path / "built", "new"))
-    place.prepare(plan, wanted, running)
-    place.put(plan.units[0])
+    channel = folder_at(served)
+    plan, wanted, running = planned(channel, write(tmp_path / "built", "new"))
+    channel.prepare(plan, wanted, running)
+    channel.put(plan.units[0])
     assert versions(served) == {"1": "new"}
-    place.take_back(["m"])
+    channel.take_back(["m"])
     assert not (served / "m").exists()
 
 
@@ -143,11 +143,11 @@ def test_wherever_it_is_killed_the_next_one_finds_the_way_back(tmp_path: Path, l
         if is_new:
             (served / "m").rename(served / "other")
         inode = 0 if is_new else (served / "m").stat().st_ino
-        place = folder_at(served)
-        plan, wanted, running = planned(place, write(tmp_path / "built", "new"), *([] if is_new else [1]))
-        place.prepare(plan, wanted, running)
+        channel = folder_at(served)
+        plan, wanted, running = planned(channel, write(tmp_path / "built", "new"), *([] if is_new else [1]))
+        channel.prepare(plan, wanted, running)
         with killed_at(at[0], lacks=lacks):
-            place.put(plan.units[0])
+            channel.put(plan.units[0])
         with killed_at(at[1], lacks=lacks):
             folder_at(served).take_back(["m"])
         with killed_at(99, lacks=lacks):
@@ -158,9 +158,9 @@ def test_wherever_it_is_killed_the_next_one_finds_the_way_back(tmp_path: Path, l
 
 def test_what_the_disk_does_not_take_is_said_for_each_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     served = write(tmp_path / "served", "old")
-    place = folder_at(served)
-    plan, wanted, running = planned(place, write(tmp_path / "built", "new"), 1)
-    place.prepare(plan, wanted, running)
+    channel = folder_at(served)
+    plan, wanted, running = planned(channel, write(tmp_path / "built", "new"), 1)
+    channel.prepare(plan, wanted, running)
 
     def other_disk(*_: Path) -> None:
         raise OSError(errno.EXDEV, "Invalid cross-device link", str(served / "m"))
@@ -168,11 +168,11 @@ def test_what_the_disk_does_not_take_is_said_for_each_model(tmp_path: Path, monk
     with monkeypatch.context() as patch:
         patch.setattr(exchange, "exchange", other_disk)
         with pytest.raises(ServerError, match=r"cannot write .*served/m: Invalid cross-device link"):
-            place.put(plan.units[0])
-    place.put(plan.units[0])
+            channel.put(plan.units[0])
+    channel.put(plan.units[0])
     monkeypatch.setattr(exchange, "exchange", other_disk)
     with pytest.raises(ServerError, match="cannot write"):
-        place.take_back(["m"])
+        channel.take_back(["m"])
 
 
 def test_a_folder_is_one_deploys_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tritonsmith.backends.deploy.live.core import Running, Step, Unit
+from tritonsmith.backends.deploy.live.core import Change, Running, Unit
 from tritonsmith.backends.deploy.live.journal import Entry, Journal
 from tritonsmith.generator.errors import UsageError
 
 BEFORE = {"m": Running({1: "READY"}, ModelConfig(name="m", max_batch_size=8)), "new": Running({})}
 AFTER = {"m": Running({2: "READY"}, ModelConfig(name="m", max_batch_size=4))}
-UNITS = (Unit((Step("m", ("x",), {1: 2}, (2,)),), ("m",)), Unit((Step("new", ("new",), {1: 1}, (1,)),), ("new",)))
+UNITS = (Unit((Change("m", ("x",), {1: 2}, (2,)),), ("m",)), Unit((Change("new", ("new",), {1: 1}, (1,)),), ("new",)))
 
 
 def test_what_is_written_is_read_again_the_last_change_first(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tritonsmith.backends.deploy.live.core import Content, Running, Step, Unit, Wanted
+from tritonsmith.backends.deploy.live.core import Change, Content, Running, Unit, Wanted
 from tritonsmith.backends.deploy.live.folder import grouped
 from tritonsmith.backends.deploy.live.plan import affected, compare, make_plan, numbered_by_user, ordered
 from tritonsmith.backends.deploy.live.seams import require_wiring
@@ -38,14 +38,14 @@ M = config()
 
 
 def test_what_runs_as_wanted_needs_no_step() -> None:
-    step = compare(wanted(M), Content(M, {1: "new"}, "rest"), runs(M, 1), is_numbered=False)
-    assert step.why == ()
+    change = compare(wanted(M), Content(M, {1: "new"}, "rest"), runs(M, 1), is_numbered=False)
+    assert change.why == ()
 
 
 def test_other_files_become_the_next_version_beside_the_old_one() -> None:
-    step = compare(wanted(M), Content(M, {1: "old", 2: "older"}, "rest"), runs(M, 2), is_numbered=False)
-    assert (step.numbers, step.expected, step.before, step.fresh) == ({1: 3}, (3,), (2,), (3,))
-    assert step.why == ("version 3 is new, beside 2",)
+    change = compare(wanted(M), Content(M, {1: "old", 2: "older"}, "rest"), runs(M, 2), is_numbered=False)
+    assert (change.numbers, change.expected, change.before, change.fresh) == ({1: 3}, (3,), (2,), (3,))
+    assert change.why == ("version 3 is new, beside 2",)
 
 
 def test_a_version_of_which_the_index_still_speaks_is_not_used_again() -> None:
@@ -55,25 +55,25 @@ def test_a_version_of_which_the_index_still_speaks_is_not_used_again() -> None:
 
 def test_a_configuration_alone_makes_no_version() -> None:
     changed = config("max_batch_size: 8")
-    step = compare(wanted(changed), Content(M, {3: "new"}, "rest"), runs(M, 3), is_numbered=False)
-    assert (step.numbers, step.fresh, step.why) == ({1: 3}, (), ("max_batch_size: 0 -> 8",))
+    change = compare(wanted(changed), Content(M, {3: "new"}, "rest"), runs(M, 3), is_numbered=False)
+    assert (change.numbers, change.fresh, change.why) == ({1: 3}, (), ("max_batch_size: 0 -> 8",))
 
 
 def test_what_somebody_has_overridden_is_served_otherwise() -> None:
-    step = compare(
+    change = compare(
         wanted(M),
         Content(M, {1: "new"}, "rest"),
         runs(config("metric_tags { key: 'a' value: 'b' }"), 1),
         is_numbered=False,
     )
-    assert step.is_overridden
-    assert step.why[0].startswith("served otherwise: metric_tags")
+    assert change.is_overridden
+    assert change.why[0].startswith("served otherwise: metric_tags")
 
 
 def test_what_lies_there_and_does_not_run_is_loaded() -> None:
     running = Running({1: "UNAVAILABLE"})
-    step = compare(wanted(M), Content(M, {1: "new"}, "rest"), running, is_numbered=False)
-    assert step.why == ("not served: version 1 is UNAVAILABLE",)
+    change = compare(wanted(M), Content(M, {1: "new"}, "rest"), running, is_numbered=False)
+    assert change.why == ("not served: version 1 is UNAVAILABLE",)
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,8 @@ def test_what_lies_there_and_does_not_run_is_loaded() -> None:
 )
 def test_numbers_that_mean_something_stay(model: Wanted) -> None:
     assert numbered_by_user({"m": model}) == {"m"}
-    step = compare(model, None, Running({}), is_numbered=True)
-    assert step.numbers == {version: version for version in model.content.versions}
+    change = compare(model, None, Running({}), is_numbered=True)
+    assert change.numbers == {version: version for version in model.content.versions}
 
 
 def test_so_do_those_that_an_ensemble_asks_for() -> None:
@@ -119,24 +119,24 @@ def test_above_a_model_are_its_ensembles_and_its_callers() -> None:
 
 
 def test_those_of_a_pair_are_changed_together_where_the_last_of_them_stands() -> None:
-    steps = [compare(wanted(config(name=name)), None, Running({}), is_numbered=False) for name in "abce"]
-    groups = grouped(steps, [("e", "a"), ("e", "c"), ("e", "gone")])
-    assert [[step.model for step in group] for group in groups] == [["b"], ["a", "c", "e"]]
+    changes = [compare(wanted(config(name=name)), None, Running({}), is_numbered=False) for name in "abce"]
+    groups = grouped(changes, [("e", "a"), ("e", "c"), ("e", "gone")])
+    assert [[change.model for change in group] for group in groups] == [["b"], ["a", "c", "e"]]
 
 
 def test_a_step_says_what_it_was() -> None:
-    step = compare(wanted(M), None, runs(M, 1), is_numbered=False)
-    assert (step.why, step.numbers) == (("not known to be the same",), {1: 2})
+    change = compare(wanted(M), None, runs(M, 1), is_numbered=False)
+    assert (change.why, change.numbers) == (("not known to be the same",), {1: 2})
 
 
 class There:
-    """A place where all that is wanted lies already."""
+    """A channel at whose end all that is wanted lies already."""
 
     def present(self, wanted: Mapping[str, Wanted], running: Mapping[str, Running]) -> dict[str, Content]:
         return {name: model.content for name, model in wanted.items()}
 
-    def units(self, steps: Sequence[Step], *_: object) -> tuple[Unit, ...]:
-        return tuple(Unit((step,), (step.model,)) for step in steps)
+    def units(self, changes: Sequence[Change], *_: object) -> tuple[Unit, ...]:
+        return tuple(Unit((change,), (change.model,)) for change in changes)
 
 
 def test_a_version_that_is_served_on_and_no_longer_wanted_is_said() -> None:

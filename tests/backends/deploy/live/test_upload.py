@@ -6,8 +6,8 @@ import pytest
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.backends.client.control import Control
-from tritonsmith.backends.deploy.live.core import MARK, Plan, Running, Step, Unit, Wanted
-from tritonsmith.backends.deploy.live.upload import MOST_BYTES, Uploads, renumbered
+from tritonsmith.backends.deploy.live.core import MARK, Change, Plan, Running, Unit, Wanted
+from tritonsmith.backends.deploy.live.upload import MOST_BYTES, Uploads, renumbered, served_numbers
 from tritonsmith.backends.deploy.live.wanted import mark_of, read_wanted
 from tritonsmith.generator.errors import RepositoryError, UsageError
 from tritonsmith.generator.repository.read import read_repository
@@ -25,10 +25,10 @@ def wanted(folder: Path, text: str = "text") -> Wanted:
     return read_wanted(read_repository(folder / text), None)["m"]
 
 
-def prepare(place: Uploads, model: Wanted, running: Running | None = None) -> None:
-    plan = Plan((Unit((Step("m", ("new",), {1: 1}, (1,)),), ("m",)),))
-    place.prepare(plan, {"m": model}, {"m": running} if running else {})
-    place.finish(plan)
+def prepare(channel: Uploads, model: Wanted, running: Running | None = None) -> None:
+    plan = Plan((Unit((Change("m", ("new",), {1: 1}, (1,)),), ("m",)),))
+    channel.prepare(plan, {"m": model}, {"m": running} if running else {})
+    channel.finish(plan)
 
 
 def uploaded(model: Wanted) -> Running:
@@ -70,9 +70,9 @@ def test_an_upload_of_which_no_copy_is_here_is_not_replaced_unless_forced(tmp_pa
 
 def test_what_runs_is_known_by_its_mark(tmp_path: Path) -> None:
     model, other = wanted(tmp_path), wanted(tmp_path, "other")
-    place = uploads(tmp_path)
-    assert place.present({"m": model}, {"m": uploaded(model)}) == {"m": model.content}
-    assert place.present({"m": model}, {"m": uploaded(other)}) == {}
+    channel = uploads(tmp_path)
+    assert channel.present({"m": model}, {"m": uploaded(model)}) == {"m": model.content}
+    assert channel.present({"m": model}, {"m": uploaded(other)}) == {}
 
 
 def test_versions_travel_under_the_servers_numbers_and_an_empty_one_with_a_file(tmp_path: Path) -> None:
@@ -81,4 +81,23 @@ def test_versions_travel_under_the_servers_numbers_and_an_empty_one_with_a_file(
     (tmp_path / "files" / "1" / "model.py").write_bytes(b"code")
     (tmp_path / "files" / "labels.txt").write_bytes(b"labels")
     assert dict(renumbered(tmp_path / "files", {1: 7})) == {"7/model.py": b"code", "labels.txt": b"labels"}
-    assert dict(renumbered(tmp_path / "files", {7: 7})) == {"7/model.py": b"code", "labels.txt": b"labels"}
+
+
+def test_an_only_version_has_the_servers_number_and_several_have_their_own() -> None:
+    assert served_numbers([1], [7]) == {1: 7}
+    assert served_numbers([1, 2], [2]) == {1: 1, 2: 2}
+    assert served_numbers([1], []) == {1: 1}
+
+
+def test_the_copy_of_a_failed_upload_does_not_count_among_those_that_are_kept(tmp_path: Path) -> None:
+    models = [wanted(tmp_path, text) for text in "abc"]
+    channel = uploads(tmp_path)
+    for model in models[:2]:
+        prepare(channel, model)
+    plan = Plan((Unit((Change("m", ("new",), {1: 1}, (1,)),), ("m",)),))
+    channel.prepare(plan, {"m": models[2]}, {"m": uploaded(models[1])})
+    channel.discard()
+    assert sorted(path.read_text() for path in (tmp_path / "store").glob("m/*/files/1/model.py")) == ["a", "b"]
+    channel.prepare(plan, {"m": models[1]}, {"m": uploaded(models[1])})
+    channel.discard()
+    assert sorted(path.read_text() for path in (tmp_path / "store").glob("m/*/files/1/model.py")) == ["a", "b"]

@@ -11,8 +11,8 @@ from tests.generator.manifests.kubernetes.shapes import BAKED, SHAPES, every_cas
 from tritonsmith.generator.checks.manifests.kustomize import build
 from tritonsmith.generator.checks.manifests.nodes import typed
 from tritonsmith.generator.findings import Finding, Severity
-from tritonsmith.generator.manifests.kubernetes.core import plan_workload
 from tritonsmith.generator.manifests.kubernetes.files import render
+from tritonsmith.generator.manifests.workload import plan_workload
 from tritonsmith.generator.repository.core import Repository
 from tritonsmith.generator.spec.tree import parse_documents
 

@@ -7,8 +7,8 @@ import pytest
 
 from tests.generator.manifests.kubernetes.shapes import BAKED, H100, chat
 from tritonsmith.generator.findings import Finding, Severity
-from tritonsmith.generator.manifests.kubernetes.core import plan_workload
 from tritonsmith.generator.manifests.kubernetes.files import render
+from tritonsmith.generator.manifests.workload import plan_workload
 from tritonsmith.generator.repository.core import Repository
 
 Judge = Callable[..., list[Finding]]

@@ -9,8 +9,8 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from tritonsmith.generator.manifests.kubernetes.core import Workload, plan_workload
 from tritonsmith.generator.manifests.kubernetes.files import render
+from tritonsmith.generator.manifests.workload import Workload, plan_workload
 from tritonsmith.generator.repository.core import Content, Model, Repository
 
 Settings = dict[str, Any]

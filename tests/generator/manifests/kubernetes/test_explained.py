@@ -1,3 +1,4 @@
+import math
 import re
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ from tests.generator.manifests.kubernetes.shapes import SHAPES, every_case, file
 from tritonsmith.generator.manifests.kubernetes.explained import ABOUT, FILE, numbers, prerequisites
 from tritonsmith.generator.manifests.kubernetes.files import ROWS
 from tritonsmith.generator.manifests.kubernetes.spill import spill_rules
+from tritonsmith.generator.manifests.memory import STEP_MIB
 from tritonsmith.generator.spec.settings import Server
 
 CASES = list(every_case())
@@ -39,6 +41,18 @@ def test_the_numbers_are_those_of_the_pods(shape: str) -> None:
     assert f"terminationGracePeriodSeconds: {values['grace period'].removesuffix(' s')}\n" in files
     assert f"memory: {values['memory, requested and limit'].replace(' MiB', 'Mi')}\n" in files
     assert f"sizeLimit: {values['shared memory'].replace(' MiB', 'Mi')}\n" in files
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_parts_of_a_number_come_to_it(shape: str) -> None:
+    found = {number.what: number for number in numbers(workload(shape))}
+    formulas = {name: (float(one.value.split()[0]), one.formula.split(";")[0]) for name, one in found.items()}
+    value, formula = formulas["startup budget"]
+    assert value == sum(map(int, re.findall(r"([0-9]+) s\b", formula)))
+    for name, step in {"shared memory": 1, "memory, requested and limit": STEP_MIB, "processors, requested": 1}.items():
+        value, formula = formulas[name]
+        parts = [map(float, re.findall(r"[0-9.]+", part)) for part in formula.split(" + ")]
+        assert 0 <= value - sum(map(math.prod, parts)) < step, (name, formula)
 
 
 @pytest.mark.parametrize("exit_timeout_s", [0, 30, 120])

@@ -2,12 +2,13 @@
 
 import math
 
-from tritonsmith.generator.manifests.kubernetes.core import Workload
+from tritonsmith.generator.manifests.kubernetes.core import pod_labels
+from tritonsmith.generator.manifests.kubernetes.deployment import deployments
 from tritonsmith.generator.manifests.kubernetes.leader_worker_set import leader_worker_sets
 from tritonsmith.generator.manifests.kubernetes.network import network_policies
 from tritonsmith.generator.manifests.kubernetes.ranks import rank_scripts
 from tritonsmith.generator.manifests.kubernetes.services import services
-from tritonsmith.generator.manifests.kubernetes.workload import deployments
+from tritonsmith.generator.manifests.workload import Workload
 
 
 def test_one_pod_is_a_deployment_and_several_are_a_group(four_gpus: Workload, two_nodes: Workload) -> None:
@@ -53,7 +54,7 @@ def test_no_service_of_ours_has_the_name_of_the_one_that_the_group_makes(two_nod
 
 def test_only_a_group_s_pods_reach_its_ranks(two_nodes: Workload, four_gpus: Workload) -> None:
     every_port = [rule for rule in network_policies(two_nodes)[0]["spec"]["ingress"] if "ports" not in rule]
-    assert every_port == [{"from": [{"podSelector": {"matchLabels": dict(two_nodes.labels)}}]}]
+    assert every_port == [{"from": [{"podSelector": {"matchLabels": pod_labels(two_nodes)}}]}]
     assert all("ports" in rule for rule in network_policies(four_gpus)[0]["spec"]["ingress"])
 
 

@@ -12,13 +12,17 @@ import yaml
 from tests.generator.manifests.kubernetes.kustomized import applied, documents
 from tests.generator.manifests.kubernetes.shapes import REFUSED, every_case, files_of, workload
 from tests.generator.manifests.kubernetes.validation import VERSIONS, faults
+from tritonsmith.generator.checks.manifests.kustomize import build
+from tritonsmith.generator.checks.manifests.nodes import typed
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.manifests.kubernetes.changes import key_of
 from tritonsmith.generator.manifests.kubernetes.files import objects_of, render
 from tritonsmith.generator.manifests.kubernetes.regions import regional
 from tritonsmith.generator.manifests.kubernetes.spill import spill_rules
+from tritonsmith.generator.spec.tree import parse_documents
 
 CASES = list(every_case())
+RECORDED = Path(__file__).with_name("recorded")
 
 
 @cache
@@ -109,3 +113,39 @@ def test_kubectl_makes_of_every_folder_what_we_say_it_does(tmp_path: Path) -> No
         assert (done.returncode, done.stderr) == (0, ""), folder
         found = {key_of(document): document for document in yaml.safe_load_all(done.stdout)}
         assert found == {key_of(document): document for document in applied(files, folder)}, folder
+
+
+@pytest.mark.parametrize("path", sorted(RECORDED.rglob("kubectl.out")), ids=lambda path: path.parent.name)
+def test_what_kubectl_once_made_of_a_folder_is_what_we_and_the_linter_make_of_it(path: Path) -> None:
+    """recorded/ has folders as they were written once, some of their files, and what kubectl 1.32.4 made of them.
+
+    That has kustomize 5.5.0; in each folder: `kubectl kustomize . > kubectl.out`
+    """
+    expected = {key_of(document): document for document in documents(path.read_bytes())}
+    assert ("apps/v1", "Deployment") in {key[:2] for key in expected}
+    root = next(one for one in path.parents if one.parent == RECORDED)
+    ours = applied(recorded(root), str(path.parent.relative_to(root)))
+    assert {key_of(document): document for document in ours} == expected
+    built = build(path.parent, lambda file: parse_documents(file.read_text(), str(file), []))
+    assert not built.problems
+    assert {key_of(one): one for one in map(typed, built.nodes) if isinstance(one, dict)} == expected
+
+
+def test_what_is_recorded_has_every_kind_of_change_that_is_written() -> None:
+    written = {kind for case in CASES for kind in kinds_of_change(files_of(*case))}
+    assert {"namespace", "add", "replace", "remove"} <= written
+    assert written - {kind for root in RECORDED.iterdir() for kind in kinds_of_change(recorded(root))} == set()
+
+
+def recorded(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*.yaml")}
+
+
+def kinds_of_change(files: Mapping[str, bytes]) -> Iterator[str]:
+    """Yield what a set's kustomizations do: the keys of each, and its patches' operations."""
+    for folder in kustomizations(files):
+        (found,) = documents_in(files[f"{folder}/kustomization.yaml"])
+        yield from found
+        for patch in found.get("patches", ()):
+            (change,) = documents_in(patch["patch"].encode())
+            yield from [one["op"] for one in change] if isinstance(change, list) else [f"$patch {change['$patch']}"]

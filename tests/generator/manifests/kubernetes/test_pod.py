@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput
 
-from tritonsmith.generator.manifests.kubernetes.core import MIB, Manifest, Workload, kubernetes_name
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, serving_labels
+from tritonsmith.generator.manifests.kubernetes.deployment import deployments
 from tritonsmith.generator.manifests.kubernetes.leader_worker_set import leader_worker_sets
-from tritonsmith.generator.manifests.kubernetes.memory import memory_mib, shm_mib
 from tritonsmith.generator.manifests.kubernetes.network import network_policies
 from tritonsmith.generator.manifests.kubernetes.pod import container, pod_spec, worker_spec
 from tritonsmith.generator.manifests.kubernetes.services import services
-from tritonsmith.generator.manifests.kubernetes.workload import deployments
+from tritonsmith.generator.manifests.memory import memory_mib, shm_mib
+from tritonsmith.generator.manifests.workload import MIB, Workload, kubernetes_name
 from tritonsmith.generator.repository.core import Model
 
 Plan = Callable[..., Workload]
@@ -145,7 +146,7 @@ def test_probes_and_services_name_ports_that_the_container_has(workload: Workloa
         assert {serving[probe]["httpGet"]["port"] for probe in serving if probe.endswith("Probe")} <= names
         for service in services(kind):
             assert {port["targetPort"] for port in service["spec"]["ports"]} <= names
-            assert service["spec"]["selector"] == dict(kind.serving_labels)
+            assert service["spec"]["selector"] == serving_labels(kind)
 
 
 def test_grpc_clients_can_see_every_pod(workload: Workload) -> None:

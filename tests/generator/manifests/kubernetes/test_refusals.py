@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tritonsmith.generator.errors import RepositoryError
-from tritonsmith.generator.manifests.kubernetes.core import Workload
 from tritonsmith.generator.manifests.kubernetes.files import render
+from tritonsmith.generator.manifests.workload import Workload
 from tritonsmith.generator.repository.core import Model
 
 CLAIM: dict[str, Any] = {"repository": {"claim": "models"}}

@@ -8,12 +8,13 @@ import yaml
 from tests.generator.manifests.kubernetes.shapes import SHAPES, chat, model, workload
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.inspect.engine import BuildOptions
-from tritonsmith.generator.manifests.kubernetes.core import Workload, plan_workload
-from tritonsmith.generator.manifests.kubernetes.kv_cache import KvCache, kv_caches
+from tritonsmith.generator.manifests.kubernetes.core import pod_labels, serving_labels
 from tritonsmith.generator.manifests.kubernetes.picker import SMALLEST_BLOCK, picker_config, pickers
 from tritonsmith.generator.manifests.kubernetes.pod import container
 from tritonsmith.generator.manifests.kubernetes.routing import inference_pools, routes
 from tritonsmith.generator.manifests.kubernetes.services import services
+from tritonsmith.generator.manifests.kv_cache import KvCache, kv_caches
+from tritonsmith.generator.manifests.workload import Workload, plan_workload
 from tritonsmith.generator.repository.core import Content, Repository
 
 
@@ -118,7 +119,7 @@ def test_prompts_go_to_a_pool_of_the_pods_that_answer() -> None:
     (pool,) = inference_pools(chosen)
     prompts = routed("tp4", "gateway and openai")["/v1/chat/completions"]
     assert (prompts["kind"], prompts["name"]) == ("InferencePool", pool["metadata"]["name"])
-    assert pool["spec"]["selector"]["matchLabels"] == dict(chosen.serving_labels)
+    assert pool["spec"]["selector"]["matchLabels"] == serving_labels(chosen)
     ports = {port["containerPort"] for port in container(chosen)["ports"]}
     assert {port["number"] for port in pool["spec"]["targetPorts"]} <= ports
     service = of_kind(pickers(chosen), "Service")
@@ -142,7 +143,7 @@ def test_the_picker_s_pods_are_none_of_the_servers() -> None:
     chosen = workload("one gpu", "gateway and openai")
     deployment = of_kind(pickers(chosen), "Deployment")
     labels = deployment["spec"]["template"]["metadata"]["labels"]
-    assert not chosen.labels.items() <= labels.items()
+    assert not pod_labels(chosen).items() <= labels.items()
     assert deployment["spec"]["selector"]["matchLabels"].items() <= labels.items()
     account = deployment["spec"]["template"]["spec"]["serviceAccountName"]
     assert of_kind(pickers(chosen), "RoleBinding")["subjects"][0]["name"] == account

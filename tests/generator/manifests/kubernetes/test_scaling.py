@@ -13,7 +13,7 @@ from tests.generator.manifests.kubernetes.shapes import BAKED, SHAPES, workload
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.manifests.kubernetes import rules
 from tritonsmith.generator.manifests.kubernetes.adapter import FILE, adapter_values
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, plan_workload
+from tritonsmith.generator.manifests.kubernetes.core import Manifest
 from tritonsmith.generator.manifests.kubernetes.dashboard import dashboards, panels
 from tritonsmith.generator.manifests.kubernetes.monitoring import pod_monitors, prometheus_rules
 from tritonsmith.generator.manifests.kubernetes.scaling import (
@@ -22,6 +22,7 @@ from tritonsmith.generator.manifests.kubernetes.scaling import (
     quantity,
     scaled_objects,
 )
+from tritonsmith.generator.manifests.workload import Workload, plan_workload
 from tritonsmith.generator.repository.core import Repository
 from tritonsmith.generator.spec.settings import Server
 

@@ -7,10 +7,11 @@ from typing import Any
 import jsonschema
 import pytest
 
+from tests.generator.manifests.kubernetes.embedded import embedded
 from tests.generator.manifests.kubernetes.kustomized import documents
 from tests.generator.manifests.kubernetes.shapes import files_of
+from tests.generator.manifests.kubernetes.validation import documents_within
 from tritonsmith.generator.manifests.kubernetes.schemas import FOLDER, KINDS, schema_of
-from tritonsmith.generator.manifests.kubernetes.schemas.embedded import embedded
 from tritonsmith.generator.manifests.kubernetes.schemas.faults import faults
 
 WAYS = [("tp8 on two nodes", "keda"), ("one gpu", "gateway and openai"), ("mig slice", "kserve")]
@@ -25,6 +26,7 @@ def written() -> dict[tuple[str, str], dict[str, Any]]:
     """Return a document of each kind that has a schema and is written."""
     files = [text for way in WAYS for path, text in files_of(*way).items() if path.endswith(".yaml")]
     found = [one for text in files for one in documents(text) if "kind" in one]
+    found += [dict(one) for document in found for one in documents_within(document)]
     return {(one["apiVersion"], one["kind"]): one for one in found if (one["apiVersion"], one["kind"]) in KINDS}
 
 

@@ -1,6 +1,7 @@
 """Kubernetes' own schemas (the package kubernetes-validate, strict) and ours, over documents as they are written.
 
-A kind that neither knows is a fault. Parts of other kinds that are Kubernetes' own, pods above all, are looked at too.
+A kind that neither knows is a fault. Parts of other kinds that are Kubernetes' own, pods above all, are looked at too,
+and documents that are text in a ConfigMap.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from functools import cache
 from typing import Any
 
 import jsonschema
+import yaml
 from kubernetes_validate.utils import all_versions, schema_contents
 from referencing import Registry, Resource
 
+from tests.generator.manifests.kubernetes.embedded import embedded
 from tritonsmith.generator.manifests.kubernetes.schemas import schema_of
-from tritonsmith.generator.manifests.kubernetes.schemas.embedded import embedded
 
 Document = Mapping[str, Any]
 VERSIONS = tuple(found for found in dict.fromkeys(all_versions()) if tuple(map(int, found.split(".")[:2])) >= (1, 30))
@@ -47,6 +49,14 @@ def kubernetes_validator(version: str, api_version: str, kind: str) -> jsonschem
     return jsonschema.Draft202012Validator(schema, registry=registry)
 
 
+def documents_within(document: Document) -> Iterator[Document]:
+    """Yield the documents with a kind that are text within a ConfigMap, for a program that reads them itself."""
+    texts = document.get("data", {}) if document["kind"] == "ConfigMap" else {}
+    for name, text in texts.items():
+        found = yaml.safe_load_all(text) if name.endswith(".yaml") else ()
+        yield from (one for one in found if isinstance(one, dict) and "kind" in one)
+
+
 def faults(document: Document, version: str) -> tuple[str, ...]:
     """Return what a version of Kubernetes, and the operators beside it, would have against a document."""
     return _faults(json.dumps(document), version)
@@ -63,7 +73,8 @@ def _faults(text: str, version: str) -> tuple[str, ...]:
     validator = kubernetes_validator(version, api_version, kind)
     if validator is None:
         return (f"{kind} of {api_version} is known neither to Kubernetes {version} nor to us",)
-    return tuple(_found(validator, document))
+    within = (fault for one in documents_within(document) for fault in faults(one, version))
+    return (*_found(validator, document), *within)
 
 
 def _found(validator: jsonschema.Draft202012Validator, document: Document) -> Iterator[str]:

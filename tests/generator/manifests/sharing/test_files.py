@@ -10,12 +10,12 @@ from tests.generator.manifests.kubernetes.shapes import BAKED, H100, chat
 from tests.generator.manifests.kubernetes.validation import VERSIONS, faults
 from tritonsmith.generator.catalog.mig import MIG
 from tritonsmith.generator.errors import RepositoryError
-from tritonsmith.generator.manifests.kubernetes.core import plan_workload
 from tritonsmith.generator.manifests.kubernetes.files import render
 from tritonsmith.generator.manifests.kubernetes.schemas.faults import faults as own_faults
 from tritonsmith.generator.manifests.sharing.device_plugin import plugin_config
 from tritonsmith.generator.manifests.sharing.mig_parted import mig_config
 from tritonsmith.generator.manifests.sharing.schemas import file_schema, kind_of_file
+from tritonsmith.generator.manifests.workload import plan_workload
 from tritonsmith.generator.repository.core import Repository
 from tritonsmith.generator.spec.sharing import Sharing
 

@@ -13,9 +13,9 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonsmith.generator.repository.core import Content, Model, Repository
 from tritonsmith.perf.document import Cell, Place, Sweep, SweepPlan, Variation, cell_digest
 from tritonsmith.perf.executors.core import CellTask
-from tritonsmith.perf.executors.kubernetes.core import Fleet, Wish, blocks_of
+from tritonsmith.perf.executors.kubernetes.core import SweepJob, Wish, blocks_of
+from tritonsmith.perf.executors.kubernetes.measured import measured_workload, planned_workload
 from tritonsmith.perf.executors.kubernetes.order import order_files
-from tritonsmith.perf.executors.kubernetes.workload import measured_workload, planned_workload
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.variants import measuring_order
 
@@ -44,7 +44,7 @@ def make_tasks(plan: SweepPlan) -> list[CellTask]:
 
 
 @pytest.fixture
-def make_fleet(make_sweep: Callable[..., Sweep]) -> Callable[..., Fleet]:
+def make_sweep_job(make_sweep: Callable[..., Sweep]) -> Callable[..., SweepJob]:
     """A function from a wish and a spec's settings to what a Job is made from."""
 
     def make(
@@ -53,7 +53,7 @@ def make_fleet(make_sweep: Callable[..., Sweep]) -> Callable[..., Fleet]:
         counts: Sequence[int] = (),
         requests: bytes = b"{}",
         **settings: Any,
-    ) -> Fleet:
+    ) -> SweepJob:
         variations = (Variation(COUNT, tuple(counts)),) if counts else ()
         plan = SweepPlan(
             "classifier", (Load("concurrency", 1), Load("concurrency", 2)), repeats=3, variations=variations
@@ -62,7 +62,7 @@ def make_fleet(make_sweep: Callable[..., Sweep]) -> Callable[..., Fleet]:
         workload = measured_workload(planned_workload(make_repository(config, **settings), plan), wish)
         tasks = make_tasks(plan)
         blocks = blocks_of(tasks, tasks)
-        return Fleet(sweep, workload, wish, blocks, order_files(blocks, sweep.environment, requests))
+        return SweepJob(sweep, workload, wish, blocks, order_files(blocks, sweep.environment, requests))
 
     return make
 

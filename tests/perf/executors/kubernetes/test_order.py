@@ -8,30 +8,30 @@ from pathlib import Path
 import pytest
 
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.perf.executors.kubernetes.core import Fleet, Wish
+from tritonsmith.perf.executors.kubernetes.core import SweepJob, Wish
 from tritonsmith.perf.executors.kubernetes.job import HOPELESS
 from tritonsmith.perf.executors.kubernetes.order import read_order
 from tritonsmith.perf.executors.kubernetes.shelf import Shelf, shelf_at
 
 
 @pytest.fixture
-def fleet(make_fleet: Callable[..., Fleet]) -> Fleet:
-    return make_fleet(Wish("image", "claim"), requests=b'{"data": []}')
+def sweep_job(make_sweep_job: Callable[..., SweepJob]) -> SweepJob:
+    return make_sweep_job(Wish("image", "claim"), requests=b'{"data": []}')
 
 
 @pytest.fixture
-def tasks(fleet: Fleet, tmp_path: Path) -> Shelf:
+def tasks(sweep_job: SweepJob, tmp_path: Path) -> Shelf:
     shelf = shelf_at(str(tmp_path))
-    for name, content in fleet.orders.items():
+    for name, content in sweep_job.orders.items():
         shelf.write(name, content)
     return shelf
 
 
-def test_an_index_reads_its_block(fleet: Fleet, tasks: Shelf) -> None:
-    for index, block in enumerate(fleet.blocks):
+def test_an_index_reads_its_block(sweep_job: SweepJob, tasks: Shelf) -> None:
+    for index, block in enumerate(sweep_job.blocks):
         order = read_order(tasks, index)
         assert order.tasks == block.tasks
-        assert order.planner == fleet.sweep.environment
+        assert order.planner == sweep_job.sweep.environment
         assert order.requests == b'{"data": []}'
 
 

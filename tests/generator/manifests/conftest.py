@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
-from tritonsmith.generator.manifests.kubernetes.core import Workload, plan_workload
+from tritonsmith.generator.manifests.workload import Workload, plan_workload
 from tritonsmith.generator.repository.core import Content, Model, Repository
 
 H100S = {"gpu": "H100-SXM-80GB", "count": 8}

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tritonsmith.backends.deploy.commands import deploy
-from tritonsmith.backends.deploy.containers.write import shipped_backends, write_container
+from tritonsmith.backends.deploy.container.write import shipped_backends, write_container
 from tritonsmith.generator.errors import RepositoryError
 
 DEMO = Path(__file__).parents[4] / "model_repository"

@@ -12,7 +12,7 @@ from tritonsmith.generator.catalog.backends import standard_backends
 from tritonsmith.generator.catalog.python_packages import BACKEND_MODULES, BACKEND_OF_IMAGE
 from tritonsmith.generator.catalog.releases import EMBEDDED
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.generator.manifests.kubernetes.kv_cache import KvCache, kv_caches
+from tritonsmith.generator.manifests.kv_cache import KvCache, kv_caches
 from tritonsmith.generator.manifests.launch import Launch, is_engine_model, llm_document, outside_paths
 from tritonsmith.generator.manifests.openai import tokenizers
 from tritonsmith.generator.manifests.server import MODELS

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tritonsmith.generator.manifests.kubernetes import ranks
+from tritonsmith.generator.manifests import ranks
 
-SCRIPTS = Path(ranks.__file__).parent.parent / "ranks"
+SCRIPTS = Path(ranks.__file__).parent
 LIMIT_S = 120
+DRAIN_S = 3
 # Stands for tritonserver: says where it runs; told to end, it first finishes what is in flight.
-SERVER = """#!/usr/bin/env bash
+SERVER = f"""#!/usr/bin/env bash
 said="$SAID/$OMPI_COMM_WORLD_RANK"
-trap 'sleep 3; echo drained >> "$said"; exit 0' TERM
+trap 'sleep {DRAIN_S}; echo drained >> "$said"; exit 0' TERM
 echo "$POD $(taskset -cp $$ | sed 's/.*: //')" > "$said"
 while :; do sleep 0.1; done
 """
@@ -50,7 +51,7 @@ def start_pod(tmp_path: Path) -> Iterator[StartPod]:
         environment = os.environ | {"POD": name, "TMPDIR": str(folder), "SAID": str(tmp_path / "said")}
         environment |= {"PATH": f"{names}:{os.environ['PATH']}", "RANKS_PORT": port, "RANKS_PER_POD": "2"}
         environment |= {"LWS_GROUP_SIZE": str(size), "LWS_LEADER_ADDRESS": "127.0.0.1"}
-        environment["OMPI_MCA_plm_rsh_agent"] = f"bash {SCRIPTS}/agent.sh"
+        environment |= {"OMPI_MCA_plm_rsh_agent": f"bash {SCRIPTS}/agent.sh", **ranks.ATTACHED}
         with (folder / "log").open("wb") as log:
             command, nothing = ["bash", *argv], subprocess.DEVNULL
             pod = subprocess.Popen(
@@ -85,18 +86,22 @@ def said(tmp_path: Path, count: int) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("size", [2, 3])
 def test_ranks_beyond_the_first_pod_start_in_the_workers_and_requests_in_flight_are_finished(
-    tmp_path: Path, start_pod: StartPod
+    tmp_path: Path, start_pod: StartPod, size: int
 ) -> None:
     name = socket.gethostname()
+    names = [name, *(f"{name}-{number}" for number in range(1, size))]
     hosts = ["--hostfile", str(tmp_path / name / "hostfile")]
-    worker = start_pod(f"{name}-1", f"{SCRIPTS}/join.sh", size=2)
-    leader = start_pod(name, *leader_argv(4, *hosts), size=2)
-    pods = [text.split()[0] for text in said(tmp_path, 4)]
-    assert pods == [name, name, f"{name}-1", f"{name}-1"]
-    for pod in (worker, leader):  # as the kubelet tells all pods of a group that goes
+    workers = [start_pod(worker, f"{SCRIPTS}/join.sh", size=size) for worker in names[1:]]
+    leader = start_pod(name, *leader_argv(2 * size, *hosts), size=size)
+    assert [text.split()[0] for text in said(tmp_path, 2 * size)] == [one for one in names for _ in range(2)]
+    assert [pod.poll() for pod in workers] == [None] * len(workers)  # a process 1 that ends takes its ranks with it
+    for pod in (*workers, leader):  # as the kubelet tells all pods of a group that goes
         pod.send_signal(signal.SIGTERM)
-    assert (leader.wait(LIMIT_S), worker.wait(LIMIT_S)) == (0, 0)
+    time.sleep(DRAIN_S / 2)
+    assert [pod.poll() for pod in (*workers, leader)] == [None] * size
+    assert [pod.wait(LIMIT_S) for pod in (leader, *workers)] == [0] * size
     assert said(tmp_path, 1)[0].endswith("drained")
 
 

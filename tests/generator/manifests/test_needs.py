@@ -7,7 +7,7 @@ import pytest
 from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
 
 from tritonsmith.generator.errors import RepositoryError
-from tritonsmith.generator.manifests.kubernetes.core import Workload, kubernetes_name
+from tritonsmith.generator.manifests.workload import Workload, kubernetes_name
 from tritonsmith.generator.repository.core import Model
 
 CPU, GPU, AUTO = ModelInstanceGroup.KIND_CPU, ModelInstanceGroup.KIND_GPU, ModelInstanceGroup.KIND_AUTO

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tritonsmith.generator.manifests.kubernetes.core import Manifest, Workload, metadata
+from tritonsmith.generator.manifests.kubernetes.core import Manifest, metadata, object_name, serving_labels
 from tritonsmith.generator.manifests.kubernetes.pod import pod_spec
+from tritonsmith.generator.manifests.workload import Workload
 
 LEAST_PROGRESS_S = 600  # Kubernetes' own
 SLACK_S = 60
@@ -13,16 +14,16 @@ def deployments(workload: Workload) -> list[Manifest]:
     """Return the Deployment; none where one replica spans several nodes."""
     if workload.needs.nodes > 1:
         return []
-    template = {"metadata": {"labels": dict(workload.serving_labels)}, "spec": pod_spec(workload)}
+    template = {"metadata": {"labels": serving_labels(workload)}, "spec": pod_spec(workload)}
     spec: Manifest = {
         **replicas(workload),
-        "selector": {"matchLabels": dict(workload.serving_labels)},
+        "selector": {"matchLabels": serving_labels(workload)},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling_update(workload)},
         # a pod that takes its whole budget is slow, not stuck
         "progressDeadlineSeconds": max(LEAST_PROGRESS_S, workload.ready_s + workload.grace_s + SLACK_S),
         "template": template,
     }
-    name = workload.object_name
+    name = object_name(workload)
     head = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {**metadata(workload), "name": name}}
     return [{**head, "spec": spec}]
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from tritonsmith.backends.server.container import linked_files
 from tritonsmith.backends.server.engines import require_engines
@@ -15,7 +14,7 @@ from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.manifests.container.core import Container, plan_container
 from tritonsmith.generator.manifests.container.files import render
 from tritonsmith.generator.manifests.folder import Written, write_folder
-from tritonsmith.generator.manifests.kubernetes.core import plan_workload
+from tritonsmith.generator.manifests.workload import plan_workload
 from tritonsmith.generator.repository.read import read_repository
 
 FETCH = Path(__file__).parent.parent / "store" / "fetch.py"
@@ -27,12 +26,6 @@ class Image:
 
     container: Container
     written: Written
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what a machine is told."""
-        made = self.container
-        named = {"base": made.base, "image": made.image, "notices": list(made.notices)}
-        return {**self.written.as_json(), **named}
 
 
 def write_container(repository: Path, folder: Path, *, is_dry: bool, is_forced: bool) -> Image:

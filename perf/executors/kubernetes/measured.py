@@ -9,11 +9,10 @@ from typing import Any
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.generator.manifests.kubernetes.core import Workload, plan_workload
-from tritonsmith.generator.manifests.kubernetes.memory import cpus, memory_mib
 from tritonsmith.generator.manifests.kubernetes.placement import products
 from tritonsmith.generator.manifests.kubernetes.refusals import require_possible
-from tritonsmith.generator.manifests.kubernetes.shutdown import version_of
+from tritonsmith.generator.manifests.memory import cpus, memory_mib
+from tritonsmith.generator.manifests.workload import Workload, plan_workload
 from tritonsmith.generator.repository.core import Repository
 from tritonsmith.perf.document import SweepPlan
 from tritonsmith.perf.executors.kubernetes.core import Wish
@@ -53,7 +52,7 @@ def measured_workload(workload: Workload, wish: Wish) -> Workload:
     Raises: UsageError for a server that no single pod is, or whose repository the cell cannot see; RepositoryError for
     a deployment that cannot be.
     """
-    if version_of(workload.deploy.kubernetes) < SINCE:
+    if workload.deploy.kubernetes_version < SINCE:
         raise UsageError(
             f"Kubernetes {workload.deploy.kubernetes} does not retry a Job's indices one by one",
             hint="deploy: {kubernetes: '1.29'} in the spec, where the cluster is so new",

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tritonsmith.generator.errors import RepositoryError
 from tritonsmith.generator.manifests.folder import Written, write_folder
-from tritonsmith.generator.manifests.kubernetes.core import MIB, Workload, plan_workload
 from tritonsmith.generator.manifests.kubernetes.files import render
-from tritonsmith.generator.manifests.kubernetes.memory import cpus, memory_mib, shm_mib
 from tritonsmith.generator.manifests.kubernetes.placement import products
 from tritonsmith.generator.manifests.openai import lost_settings
 from tritonsmith.generator.manifests.server import options_of
+from tritonsmith.generator.manifests.workload import MIB, Workload, plan_workload
 from tritonsmith.generator.repository.lock import read_lock
 from tritonsmith.generator.repository.names import LOCK_FILE
 from tritonsmith.generator.repository.read import read_repository
+from tritonsmith.generator.spec.deploy import PUSHED
 from tritonsmith.generator.spec.locked import are_settings
 
-PUSHED = re.compile(r"/[0-9a-f]{64}/?$")  # what `deploy --push` prints ends with the content's digest
 LEAST_LLM_BYTES = 16 * MIB  # below, its weights lie elsewhere
 
 
@@ -37,33 +34,6 @@ class Manifests:
         """What the user must know and no manifest can mend."""
         return tuple(_notices(self.workload))
 
-    def as_text(self) -> str:
-        """Return what a person is told."""
-        return "\n".join([str(self.written), summary(self.workload), *self._next_steps()])
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what a machine is told; sizes in MiB, times in seconds."""
-        workload = self.workload
-        return {
-            **self.written.as_json(),
-            "image": workload.image,
-            "pod": {
-                "nodes": workload.needs.nodes,
-                "gpus": workload.needs.gpus,
-                "cpus": cpus(workload),
-                "memory_mib": memory_mib(workload),
-                "shm_mib": shm_mib(workload),
-                "startup_s": workload.startup_s,
-                "grace_s": workload.grace_s,
-            },
-            "notices": list(self.notices),
-        }
-
-    def _next_steps(self) -> Iterator[str]:
-        overlays = {path.split("/")[1] for path in self.written.files if path.startswith("overlays/")}
-        for name in sorted(overlays - {"staging"}):
-            yield f"apply it: kubectl apply -k {self.written.folder / 'overlays' / name}"
-
 
 def write_kubernetes(repository: Path, folder: Path, *, is_dry: bool, is_forced: bool) -> Manifests:
     """Write a repository's manifests to a folder, or say what would be written.
@@ -77,15 +47,6 @@ def write_kubernetes(repository: Path, folder: Path, *, is_dry: bool, is_forced:
         raise RepositoryError("the lock's settings cannot be understood", where=str(repository / LOCK_FILE), hint=hint)
     workload = plan_workload(found)
     return Manifests(workload, write_folder(folder, render(workload), is_forced=is_forced, is_dry=is_dry))
-
-
-def summary(workload: Workload) -> str:
-    """Return what one replica is, in a line."""
-    needs = workload.needs
-    pods = f"{needs.nodes} pods, each" if needs.nodes > 1 else "a pod"
-    gpus = f"{needs.gpus} {workload.gpu_resource}, " if needs.gpus else ""
-    asks = f"{gpus}{cpus(workload):g} CPUs, {memory_mib(workload)} MiB ({shm_mib(workload)} of them shared)"
-    return f"a replica is {pods} with {asks}; it has {workload.startup_s} s to start and {workload.grace_s} s to end"
 
 
 def _notices(workload: Workload) -> Iterator[str]:
