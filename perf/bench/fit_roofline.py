@@ -30,7 +30,7 @@ from tritonsmith.perf.bench.published_throughput import (
 )
 from tritonsmith.perf.bench.record import write_result
 from tritonsmith.perf.plan.core import LanguageModel
-from tritonsmith.perf.plan.roofline import FITTED, Efficiency
+from tritonsmith.perf.plan.steps.roofline import FITTED, Efficiency
 
 NAMES = [field.name for field in fields(Efficiency)]
 # What could be: a share from a tenth to nearly all, times from nothing to what would be seen.

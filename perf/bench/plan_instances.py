@@ -26,7 +26,7 @@ from tritonsmith.perf.measure.analyzer import AnalyzerRun, run_analyzer
 from tritonsmith.perf.measure.kept import count_kept
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.plan.core import Objectives, Traffic
-from tritonsmith.perf.plan.instances import instances_for
+from tritonsmith.perf.plan.replicas.instances import instances_for
 from tritonsmith.perf.served import ready_configs
 from tritonsmith.perf.sweep import find_analyzer, run_sweep
 from tritonsmith.perf.target import embedded_target

@@ -23,9 +23,9 @@ from tritonsmith.perf.plan.core import (
     WeightType,
     exact,
 )
-from tritonsmith.perf.plan.memory import memory
-from tritonsmith.perf.plan.roofline import FITTED, Efficiency, RooflineTimes
-from tritonsmith.perf.plan.throughput import sequences_in_flight, throughput
+from tritonsmith.perf.plan.memory.replica import memory
+from tritonsmith.perf.plan.steps.roofline import FITTED, Efficiency, RooflineTimes
+from tritonsmith.perf.plan.steps.throughput import sequences_in_flight, throughput
 
 FOLDER = Path(__file__).resolve().parents[2] / "tests" / "data" / "plan" / "throughput"
 # Rows of these releases and models fit the constants, nothing else does.

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tritonsmith.generator.catalog.gpus import Gpu
-from tritonsmith.perf.plan.built import Built
 from tritonsmith.perf.plan.core import CacheType, LanguageModel, Serving, Spread, WeightType
+from tritonsmith.perf.plan.models.built import Built
 from tritonsmith.perf.plan.shares import is_slice
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)  # of a spread, in GPUs

@@ -10,21 +10,21 @@ from pathlib import Path
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.perf.files import writing
-from tritonsmith.perf.plan.built import Built, read_built
-from tritonsmith.perf.plan.compare import compare_text
 from tritonsmith.perf.plan.core import LanguageModel
 from tritonsmith.perf.plan.document import PLANS, Plan
-from tritonsmith.perf.plan.estimators import estimator_of
-from tritonsmith.perf.plan.models import read_model
+from tritonsmith.perf.plan.models.built import Built, read_built
+from tritonsmith.perf.plan.models.read import read_model
 from tritonsmith.perf.plan.options import PlanOptions, Wishes, read_wishes
 from tritonsmith.perf.plan.packing import cli as packing
-from tritonsmith.perf.plan.page import now, write_page
 from tritonsmith.perf.plan.plan import Estimator, Found, find, would_fit
-from tritonsmith.perf.plan.regions import RegionalPlan, plan_regions
-from tritonsmith.perf.plan.regions_file import read_regions
-from tritonsmith.perf.plan.replica import Replica
+from tritonsmith.perf.plan.regions.file import read_regions
+from tritonsmith.perf.plan.regions.split import RegionalPlan, plan_regions
+from tritonsmith.perf.plan.replicas.replica import Replica
 from tritonsmith.perf.plan.shares import gpu_of
-from tritonsmith.perf.plan.text import plan_text
+from tritonsmith.perf.plan.show.compare import compare_text
+from tritonsmith.perf.plan.show.page import now, write_page
+from tritonsmith.perf.plan.show.text import plan_text
+from tritonsmith.perf.plan.steps.estimators import estimator_of
 from tritonsmith.perf.plan.to_spec import write_spec
 from tritonsmith.perf.plan.triton_models import (
     instances,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from tritonsmith.generator.catalog.gpus import Gpu
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.cost import cost_per_million
-from tritonsmith.perf.plan.arrivals import traffic_rate_per_s
 from tritonsmith.perf.plan.core import Figure, Replicas, Traffic
+from tritonsmith.perf.plan.replicas.arrivals import traffic_rate_per_s
 
 # Shares of the board's limit that GPUs drew, idle and while they generated text in batches of 1 to 128: H100 267-680 W
 # of 700, H200 80 W idle, 517 W at 128 and 593 W at most of 700, B200 452-943 W of 1000.

@@ -8,9 +8,9 @@ from importlib.metadata import version
 from typing import ClassVar, Literal, get_args
 
 from tritonsmith.perf.documents import Kind
-from tritonsmith.perf.plan.built import Built
 from tritonsmith.perf.plan.core import Candidate, LanguageModel, Objectives, Traffic
-from tritonsmith.perf.plan.regions import RegionalPlan
+from tritonsmith.perf.plan.models.built import Built
+from tritonsmith.perf.plan.regions.split import RegionalPlan
 
 Schema = Literal["tritonsmith.plan/1"]
 SCHEMA: Schema = "tritonsmith.plan/1"

@@ -12,8 +12,8 @@ from tritonsmith.generator.catalog.gpus import GPUS, Gpu, gpu_named
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.suggest import did_you_mean
 from tritonsmith.perf.limits import parse_limits
-from tritonsmith.perf.plan.built import Built
 from tritonsmith.perf.plan.core import CacheType, Objectives, Traffic, WeightType
+from tritonsmith.perf.plan.models.built import Built
 from tritonsmith.perf.plan.shares import gpu_of, named, whole_of
 from tritonsmith.perf.trace import read_trace
 

@@ -20,12 +20,12 @@ from tritonsmith.perf.plan.core import (
     Traffic,
 )
 from tritonsmith.perf.plan.cost import cost_of, joules_per_token, tokens_per_request
-from tritonsmith.perf.plan.memory import memory, quantisations_that_fit
+from tritonsmith.perf.plan.memory.replica import memory, quantisations_that_fit
 from tritonsmith.perf.plan.options import Wishes, gpus_of
-from tritonsmith.perf.plan.replicas import replicas
-from tritonsmith.perf.plan.roofline import RooflineTimes
+from tritonsmith.perf.plan.replicas.replicas import replicas
 from tritonsmith.perf.plan.shares import gpu_of, per_gpu, whole_of
-from tritonsmith.perf.plan.throughput import throughput
+from tritonsmith.perf.plan.steps.roofline import RooflineTimes
+from tritonsmith.perf.plan.steps.throughput import throughput
 
 GIB = 2.0**30
 MOST_SIMULATED = 12  # ways whose tails are simulated; of the others only what they do at most is told

@@ -13,14 +13,14 @@ from tritonsmith.generator import console
 from tritonsmith.generator.checks import Case, Target
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.document import read_sweep
-from tritonsmith.perf.plan.arrivals import traffic_rate_per_s
 from tritonsmith.perf.plan.core import Memory, Objectives, Tails, Traffic
-from tritonsmith.perf.plan.instances import InstancePlan, instances_for
-from tritonsmith.perf.plan.onnx_memory import onnx_memory
+from tritonsmith.perf.plan.memory.onnx import onnx_memory
 from tritonsmith.perf.plan.options import PlanOptions, read_gpus, read_objectives
 from tritonsmith.perf.plan.plan import GIB
+from tritonsmith.perf.plan.replicas.arrivals import traffic_rate_per_s
+from tritonsmith.perf.plan.replicas.instances import InstancePlan, instances_for
 from tritonsmith.perf.plan.shares import gpu_of
-from tritonsmith.perf.plan.text import limits_of, memory_text, wanted
+from tritonsmith.perf.plan.show.text import limits_of, memory_text, wanted
 from tritonsmith.perf.report.numbers import significant
 from tritonsmith.perf.served import computing
 from tritonsmith.perf.trace import read_trace

@@ -14,7 +14,7 @@ from tritonsmith.perf.folder import sweep_folder
 from tritonsmith.perf.measure.analyzer import AnalyzerRun, run_analyzer
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.plan.core import Objectives, Traffic
-from tritonsmith.perf.plan.instances import instances_for
+from tritonsmith.perf.plan.replicas.instances import instances_for
 from tritonsmith.perf.served import ready_configs
 from tritonsmith.perf.statistics import quantile
 from tritonsmith.perf.sweep import find_analyzer, run_sweep

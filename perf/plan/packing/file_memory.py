@@ -8,11 +8,11 @@ from pathlib import Path
 
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.plan.core import CacheType, Figure, LanguageModel, Part, Serving, Spread, exact, total
-from tritonsmith.perf.plan.memory import kv_bytes_per_token, state_bytes_per_sequence
-from tritonsmith.perf.plan.models import read_model
-from tritonsmith.perf.plan.onnx_memory import model_parts
-from tritonsmith.perf.plan.overheads import runtime_parts, working_parts
-from tritonsmith.perf.plan.weights import weight_bytes, weight_parts
+from tritonsmith.perf.plan.memory.onnx import model_parts
+from tritonsmith.perf.plan.memory.overheads import runtime_parts, working_parts
+from tritonsmith.perf.plan.memory.replica import kv_bytes_per_token, state_bytes_per_sequence
+from tritonsmith.perf.plan.memory.weights import weight_bytes, weight_parts
+from tritonsmith.perf.plan.models.read import read_model
 
 _GIB = 2**30
 # An engine takes at most this of what is free when it starts, its bound in tokens notwithstanding; the lesser counts.

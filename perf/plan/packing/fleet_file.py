@@ -17,7 +17,7 @@ from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.settings import Flag, Settings, read_settings
 from tritonsmith.perf.limits import MEMORY_UNITS_MIB, TIME_UNITS_MS, parse_limit
 from tritonsmith.perf.plan.core import exact
-from tritonsmith.perf.plan.overheads import driver_part
+from tritonsmith.perf.plan.memory.overheads import driver_part
 from tritonsmith.perf.plan.packing.core import ANY, MOST_LOAD, Fleet, Kind, Tenant
 from tritonsmith.perf.plan.packing.file_memory import Needs, needs_of
 

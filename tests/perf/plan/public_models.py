@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tritonsmith.perf.plan.core import LanguageModel, Serving, Spread
-from tritonsmith.perf.plan.models import read_model
+from tritonsmith.perf.plan.models.read import read_model
 
 FOLDER = Path(__file__).parents[2] / "data" / "plan"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))

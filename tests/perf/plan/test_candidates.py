@@ -8,7 +8,7 @@ from tests.perf.plan.small_models import DENSE, EXPERTS, write_config
 from tritonsmith.generator.catalog.gpus import GPUS
 from tritonsmith.perf.plan.candidates import bar_of_spread, bar_of_types, spreads, ways
 from tritonsmith.perf.plan.core import LanguageModel, Spread
-from tritonsmith.perf.plan.models import read_model
+from tritonsmith.perf.plan.models.read import read_model
 
 H100, L4, A100, T4 = GPUS["H100-SXM-80GB"], GPUS["L4"], GPUS["A100-SXM-80GB"], GPUS["T4"]
 

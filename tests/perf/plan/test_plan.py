@@ -7,7 +7,7 @@ import pytest
 
 from tests.perf.plan.small_models import DENSE, LARGE, quick, write_config
 from tritonsmith.perf.plan.core import LanguageModel, Objectives, Traffic
-from tritonsmith.perf.plan.models import read_model
+from tritonsmith.perf.plan.models.read import read_model
 from tritonsmith.perf.plan.options import Wishes
 from tritonsmith.perf.plan.plan import Found, find, would_fit
 

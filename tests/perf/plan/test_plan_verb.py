@@ -12,12 +12,12 @@ from tritonsmith.ensembles.build import build_repository
 from tritonsmith.generator.cli import cli as command_line
 from tritonsmith.generator.errors import AnswerIsNo
 from tritonsmith.perf.plan import cli
-from tritonsmith.perf.plan.compare import HEADER, compare_text, drawing
 from tritonsmith.perf.plan.core import Figure
 from tritonsmith.perf.plan.document import PLANS, Plan
 from tritonsmith.perf.plan.options import PlanOptions
-from tritonsmith.perf.plan.page import render_page
-from tritonsmith.perf.plan.text import plan_text
+from tritonsmith.perf.plan.show.compare import HEADER, compare_text, drawing
+from tritonsmith.perf.plan.show.page import render_page
+from tritonsmith.perf.plan.show.text import plan_text
 from tritonsmith.perf.report.documents import report_on
 
 ASKED = ("--gpu", "H100-SXM-80GB", "--rate", "20", "--input", "256", "--output", "32", "--max-gpus", "2")

@@ -23,7 +23,7 @@ from tritonsmith.perf.plan.core import (
     exact,
 )
 from tritonsmith.perf.plan.document import Plan
-from tritonsmith.perf.plan.models import read_model
+from tritonsmith.perf.plan.models.read import read_model
 from tritonsmith.perf.plan.to_spec import slug, write_spec
 
 TAILS = Tails({0.99: 400.0}, {0.99: 40.0}, {0.99: 9000.0}, 0.995, 0.6)

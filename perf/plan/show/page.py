@@ -1,0 +1,84 @@
+"""The comparison of a plan as one self-contained HTML page: no script, no network, the drawing inline."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+
+from markupsafe import Markup
+
+from tritonsmith.perf.files import write_by_rename
+from tritonsmith.perf.plan.document import Plan
+from tritonsmith.perf.plan.plan import GIB, name_of
+from tritonsmith.perf.plan.show.compare import HEADER, axis_of, drawing, table_rows
+from tritonsmith.perf.plan.show.text import asked, pick_text, wanted
+from tritonsmith.perf.report.numbers import significant
+from tritonsmith.perf.report.render import footer, render
+
+PAGE_NAME = "plan.html"
+
+
+def write_page(plan: Plan, folder: Path) -> Path:
+    """Write the page into its folder and return its path.
+
+    Raises: UsageError where the disk does not take it.
+    """
+    return write_by_rename(folder / PAGE_NAME, render_page(plan).encode())
+
+
+def render_page(plan: Plan) -> str:
+    """Return the page."""
+    pick = plan.pick
+    return render(
+        Path(__file__).parent,
+        "plan",
+        title=plan.model.name,
+        answer=pick_text(plan, pick).splitlines() if pick else ["Nothing meets what is asked."],
+        numbers=list(_numbers(plan)),
+        drawing=Markup(drawing(plan)),  # noqa: S704 - our own; escaped where made
+        axis=axis_of(plan)[0],
+        header=HEADER[1:],
+        rows=table_rows(plan),
+        against=[(name_of(one), one.problem) for one in plan.candidates if one.problem],
+        memory=[
+            (part.name, f"{part.bytes.value / GIB:,.2f}", part.arithmetic, part.bytes.source)
+            for part in plan.candidates[0].memory.parts
+        ],
+        memory_of=name_of(plan.candidates[0]),
+        facts=list(_facts(plan)),
+        footer=footer(plan.schema, plan.tritonsmith, plan.made_at),
+    )
+
+
+def _numbers(plan: Plan) -> Iterator[tuple[str, str, str, str]]:
+    """Yield (name, number, unit, remark) of what matters most."""
+    pick = plan.pick
+    if pick is None or pick.replicas is None:
+        return
+    found, name = pick.replicas, axis_of(plan)[0]
+    yield "GPUs", f"{pick.gpus}", pick.gpu, f"{found.total} replicas of {pick.serving.spread}"
+    rate = found.rate_per_replica
+    between = f"80 % between {significant(rate.low)} and {significant(rate.high)}"
+    yield "A replica answers", significant(rate.value), "/s", between
+    tails = {"TTFT": found.tails.ttft_ms, "TPOT": found.tails.tpot_ms, "latency": found.tails.latency_ms}[name]
+    yield f"{name} p99", significant(tails[0.99]), "ms", f"{found.spare} of the replicas down"
+    if (cost := pick.cost_per_million_tokens) is not None:
+        yield "A million tokens", significant(cost.value), "", f"{significant(cost.low)} to {significant(cost.high)}"
+
+
+def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
+    yield "Model", f"{plan.model.name}, {plan.path}"
+    if plan.traffic is not None:
+        yield "Asked", f"{asked(plan.traffic)}; {wanted(plan.objectives)}"
+    if plan.times:
+        yield "Times", plan.times
+    if plan.prices:
+        yield "Prices", ", ".join(f"{gpu} {price:g} per hour" for gpu, price in plan.prices.items())
+    for note in plan.notes:
+        yield "Note", note
+
+
+def now() -> str:
+    """Return the time as documents have it: UTC, ISO 8601."""
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")

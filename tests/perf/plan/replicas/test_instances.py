@@ -1,0 +1,96 @@
+"""How many instances or replicas a model of Triton's schedulers needs: made-up sweeps, and queueing theory."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from tritonsmith.generator.errors import AnswerIsNo, UsageError
+from tritonsmith.perf.document import Sweep
+from tritonsmith.perf.measure.load import Load
+from tritonsmith.perf.plan.core import Objectives, Traffic
+from tritonsmith.perf.plan.replicas.instances import instances_for, server_replicas
+from tritonsmith.perf.simulate import ServiceTimes, SimulatedModel, System
+
+WAIT_S = 0.002
+CONFIGS = {"digits": ModelConfig(name="digits", backend="python")}
+MakeSweep = Callable[..., Sweep]
+
+
+@pytest.fixture
+def sweep(make_sweep: MakeSweep) -> Sweep:
+    """Concurrency 1 of a model whose executions take 2 ms, always."""
+    made = make_sweep((Load("concurrency", 1),), noise=0.0)
+    cells = []
+    for cell in made.cells:
+        step = replace(
+            cell.measurement.steps[0],
+            model="digits",
+            compute_input_us=0.0,
+            compute_infer_us=WAIT_S * 1e6,
+            compute_output_us=0.0,
+            queue_us=0.0,
+            batch_sizes={1: 400},
+        )
+        flat = replace(
+            cell.measurement.latency, mean_us=2100, p50_us=2100, p90_us=2100, p95_us=2100, p99_us=2100, max_us=2100
+        )
+        cells.append(replace(cell, measurement=replace(cell.measurement, steps=(step,), latency=flat)))
+    return replace(made, cells=tuple(cells))
+
+
+@pytest.mark.parametrize(("needed", "load"), [(1, 0.5), (3, 2.4), (5, 4.3), (8, 7.2)])
+def test_loads_get_the_instances_that_they_need_or_one_more(sweep: Sweep, needed: int, load: float) -> None:
+    plan = instances_for(sweep, CONFIGS, Traffic(load / WAIT_S, 0, 0), Objectives(latency_ms=10 * WAIT_S * 1e3))
+    assert needed <= plan.instances <= needed + 1
+    assert plan.tails.share_within >= 0.99
+    assert (plan.one_less is None) == (plan.instances == 1)
+    assert plan.error == 0.03
+
+
+def test_repeats_that_differ_make_a_plan_careful(sweep: Sweep) -> None:
+    cells = [
+        replace(
+            cell,
+            measurement=replace(
+                cell.measurement,
+                steps=(replace(cell.measurement.steps[0], compute_infer_us=2000.0 * (0.8 + 0.1 * place)),),
+            ),
+        )
+        for place, cell in enumerate(sweep.cells)
+    ]
+    plan = instances_for(replace(sweep, cells=tuple(cells)), CONFIGS, Traffic(100, 0, 0), Objectives())
+    assert plan.error == pytest.approx(0.148, abs=0.01)
+
+
+def test_a_limit_below_an_execution_is_answered_with_no(sweep: Sweep) -> None:
+    with pytest.raises(AnswerIsNo, match=r"not even 4,096 instances .* within 1 ms"):
+        instances_for(sweep, CONFIGS, Traffic(10, 0, 0), Objectives(latency_ms=1))
+
+
+def test_objectives_on_tokens_are_refused(sweep: Sweep) -> None:
+    with pytest.raises(UsageError, match="on its tokens"):
+        instances_for(sweep, CONFIGS, Traffic(10, 0, 0), Objectives(ttft_ms=100))
+
+
+EXPONENTIAL = System({"m": SimulatedModel(ServiceTimes({1: 1000.0}, variation=1.0))})
+
+
+def test_replicas_of_a_server_are_those_of_queueing_theory() -> None:
+    found = server_replicas(EXPONENTIAL, "m", Traffic(2000, 0, 0), Objectives(latency_ms=10))
+    highest = 1000 - math.log(100) / 0.010  # M/M/1: the time in the system is exponential, too
+    assert found.working == math.ceil(2000 / highest)
+    assert found.rate_per_replica.low <= highest <= found.rate_per_replica.high
+    assert found.tails_all_up.latency_ms[0.99] < found.tails.latency_ms[0.99] <= 10
+    assert (found.spare, found.surge) == (1, 0)
+
+
+def test_replicas_of_a_server_under_bursts_and_recorded_arrivals() -> None:
+    calm = server_replicas(EXPONENTIAL, "m", Traffic(2000, 0, 0), Objectives(latency_ms=10)).working
+    wild = server_replicas(EXPONENTIAL, "m", Traffic(2000, 0, 0, bursts=4.0), Objectives(latency_ms=10)).working
+    even = Traffic(0, 0, 0, arrivals=tuple((place * 0.0005, 0, 0) for place in range(4000)))
+    recorded = server_replicas(EXPONENTIAL, "m", even, Objectives(latency_ms=10)).working
+    assert recorded == pytest.approx(calm, abs=1)  # a random part of even arrivals is nearly random
+    assert wild > 2 * calm
