@@ -207,18 +207,26 @@ class Throughput:
 
 @dataclass(frozen=True)
 class Tails:
-    """What a request of a given traffic meets at one replica, from a simulation: quantile -> milliseconds."""
+    """What a request of a given traffic meets at one replica, from a simulation: quantile -> milliseconds.
+
+    `utilisation` is the share of the most that it can do; `busy` the share of time in which it does anything.
+    """
 
     ttft_ms: Mapping[float, float]
     tpot_ms: Mapping[float, float]
     latency_ms: Mapping[float, float]
     share_within: float  # of requests that keep to all objectives
     utilisation: float
+    busy: float = 1.0
 
 
 @dataclass(frozen=True)
 class Replicas:
-    """How many replicas a traffic needs: `working` answer it, `spare` may be lost, `surge` come with a roll-out."""
+    """How many replicas a traffic needs: `working` answer it, `spare` may be lost, `surge` come with a roll-out.
+
+    `fast` and `slow` are `tails` as they would be if steps took as much less or more time as they may, four times in
+    five; times that grow without end are infinite. None where how long steps take is certain.
+    """
 
     working: int
     spare: int
@@ -226,6 +234,8 @@ class Replicas:
     rate_per_replica: Figure  # the highest within the objectives
     tails: Tails  # with the spare ones down
     tails_all_up: Tails
+    fast: Tails | None = None
+    slow: Tails | None = None
 
     @property
     def total(self) -> int:

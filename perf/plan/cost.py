@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from tritonsmith.generator.catalog.gpus import Gpu
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.cost import cost_per_million
-from tritonsmith.perf.plan.core import Figure, Replicas, Traffic
-from tritonsmith.perf.plan.replicas.arrivals import traffic_rate_per_s
+from tritonsmith.perf.plan.core import Figure, Replicas, Tails, Traffic
+from tritonsmith.perf.plan.replicas.arrivals import replicas_for, traffic_rate_per_s
 
 # Shares of the board's limit that GPUs drew, idle and while they generated text in batches of 1 to 128: H100 267-680 W
 # of 700, H200 80 W idle, 517 W at 128 and 593 W at most of 700, B200 452-943 W of 1000.
@@ -49,18 +49,25 @@ def cost_of(found: Replicas, gpus_per_replica: int, price_per_gpu_hour: float, t
     )
 
 
-def joules_per_token(gpu: Gpu, gpus: int, utilisation: float, tokens_per_s: Figure) -> Figure:
-    """Return what so many GPUs take for a generated token, all of the fleet's tokens being `tokens_per_s`.
+def joules_per_token(gpu: Gpu, gpus: int, tails: Tails, traffic: Traffic) -> Figure:
+    """Return what so many GPUs take for a generated token of a traffic; `tails` are those of each replica, all up.
 
-    `utilisation` is the share of what they can do at most. Boards only: hosts, fans and losses come on top.
+    A GPU with a small batch is busy all the same: while it takes steps it draws what GPUs did with one sequence, and
+    more by the share of what it can do. Boards only: hosts, fans and losses come on top.
     """
-    value_w, low_w, high_w = (
-        gpus * gpu.power_w * (IDLE + (busy - IDLE) * min(1.0, utilisation)) for busy in (BUSY, LEAST_BUSY, MOST_BUSY)
+    tokens_per_s = traffic_rate_per_s(traffic) * tokens_per_request(traffic)
+    least = IDLE + tails.busy * (LEAST_BUSY - IDLE)
+    shares = (
+        least + min(1.0, tails.utilisation) * (BUSY - LEAST_BUSY),
+        least,
+        IDLE + tails.busy * (MOST_BUSY - IDLE),
     )
+    value, low, high = (gpus * gpu.power_w * share / tokens_per_s for share in shares)
     source = (
-        f"{gpus} boards of at most {gpu.power_w:g} W, {IDLE:.0%} of that idle, {LEAST_BUSY:.0%}-{MOST_BUSY:.0%} busy"
+        f"{gpus} boards of at most {gpu.power_w:g} W, {IDLE:.0%} of that idle, {LEAST_BUSY:.0%}-{MOST_BUSY:.0%} busy, "
+        f"which is {tails.busy:.0%} of the time"
     )
-    return Figure(value_w / tokens_per_s.value, low_w / tokens_per_s.high, high_w / tokens_per_s.low, source)
+    return Figure(value, low, high, source)
 
 
 def tokens_per_request(traffic: Traffic) -> float:
@@ -73,7 +80,7 @@ def tokens_per_request(traffic: Traffic) -> float:
 def _total(found: Replicas, rate_per_s: float, rate_per_replica: float) -> float:
     if rate_per_replica <= 0:
         return math.inf
-    return math.ceil(rate_per_s / rate_per_replica - 1e-9) + found.spare
+    return replicas_for(rate_per_s, rate_per_replica) + found.spare
 
 
 def _per_million(per_hour: Figure, rate_per_s: float) -> Figure:

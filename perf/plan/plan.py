@@ -12,16 +12,16 @@ from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.perf.plan.candidates import Way, ways
 from tritonsmith.perf.plan.core import (
     Candidate,
-    Figure,
     LanguageModel,
     Memory,
     Serving,
     StepTimes,
     Traffic,
 )
-from tritonsmith.perf.plan.cost import cost_of, joules_per_token, tokens_per_request
+from tritonsmith.perf.plan.cost import cost_of, joules_per_token
 from tritonsmith.perf.plan.memory.replica import memory, quantisations_that_fit
 from tritonsmith.perf.plan.options import Wishes, gpus_of
+from tritonsmith.perf.plan.replicas.arrivals import replicas_for
 from tritonsmith.perf.plan.replicas.replicas import replicas
 from tritonsmith.perf.plan.shares import gpu_of, per_gpu, whole_of
 from tritonsmith.perf.plan.steps.roofline import RooflineTimes
@@ -148,15 +148,13 @@ def _with_replicas(
             traffic,
             wishes.objectives,
             spare=wishes.spare,
-            error=full.tokens_per_s.high / full.tokens_per_s.value - 1,
+            full=full.tokens_per_s,
             seed=wishes.seed,
         )
     except AnswerIsNo as no:
         return replace(one, problem=no.message)
     done = replace(one, replicas=found)
-    per_s = traffic.rate_per_s * tokens_per_request(traffic)
-    tokens = Figure(per_s, per_s, per_s, "asked for")
-    done = replace(done, joules_per_token=joules_per_token(gpu, done.gpus, found.tails_all_up.utilisation, tokens))
+    done = replace(done, joules_per_token=joules_per_token(gpu, done.gpus, found.tails_all_up, traffic))
     if not wishes.prices:
         return done
     cost = cost_of(found, one.serving.spread.gpus, _price(one, wishes), traffic)
@@ -176,7 +174,7 @@ def _bound(one: Candidate, wishes: Wishes, traffic: Traffic) -> tuple[float, ...
 
 def _least_gpus(one: Candidate, wishes: Wishes, traffic: Traffic) -> int:
     assert one.throughput is not None, "asked of candidates that have one"
-    working = math.ceil(traffic.rate_per_s / one.throughput.requests_per_s.value - 1e-9)
+    working = replicas_for(traffic.rate_per_s, one.throughput.requests_per_s.value)
     return (working + wishes.spare) * one.serving.spread.gpus
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,23 +16,29 @@ Arrivals = list[tuple[float, int, int]]  # seconds, input tokens, output tokens;
 BURST_S = 10.0  # a burst and the pause after it: what is over before an answer is given is hardly felt
 BURSTS = 30  # of which a simulation has as many at least, if that makes it no more than MOST_LONGER times as long
 MOST_LONGER = 4
+LEAST_PER_S = 1e-4  # requests that come less often do not meet either; their times are still numbers of nanoseconds
 MOST_PARTS = 64  # of a trace, each what another replica gets
 
 
 def traffic_rate_per_s(traffic: Traffic) -> float:
     """Return requests per second: of recorded arrivals, or as given.
 
-    Raises: UsageError where that is none.
+    Raises: UsageError where that is none, or no number.
     """
     rate_per_s = traffic.rate_per_s
     if traffic.arrivals:
         first_s, last_s = traffic.arrivals[0][0], traffic.arrivals[-1][0]
         rate_per_s = (len(traffic.arrivals) - 1) / (last_s - first_s) if last_s > first_s else 0.0
-    if rate_per_s <= 0:
+    if not 0 < rate_per_s < math.inf:
         raise UsageError(
             f"no traffic: {rate_per_s:g} requests/s", hint="give a rate above 0, or a trace of two or more"
         )
     return rate_per_s
+
+
+def replicas_for(rate_per_s: float, each_per_s: float) -> int:
+    """Return how many replicas answer a rate of which each takes `each_per_s` at most: one at least."""
+    return max(1, math.ceil(rate_per_s / each_per_s - 1e-9))
 
 
 def requests_for(traffic: Traffic, rate_per_s: float, count: int, period_s: float = BURST_S) -> int:
@@ -45,11 +52,13 @@ def arrivals_at(traffic: Traffic, rate_per_s: float, count: int, seed: int) -> A
     """Return `count` arrivals at a replica whose part of the traffic is `rate_per_s`.
 
     The load balancer picks replicas at random. Of recorded arrivals a random part is kept, several such parts one after
-    the other, and as many as that makes; a rate above the recorded one is the recorded one. The same seed at another
-    rate gives the same arrivals in another time.
+    the other, and as many as that makes, one at least; a rate above the recorded one is the recorded one. The same seed
+    at another rate gives the same arrivals in another time.
     """
     if traffic.arrivals:
-        return list(itertools.islice(_parts(traffic, min(1.0, rate_per_s / traffic_rate_per_s(traffic)), seed), count))
+        share = min(1.0, rate_per_s / traffic_rate_per_s(traffic))
+        return list(itertools.islice(_parts(traffic, share, seed), count)) or [traffic.arrivals[0]]
+    rate_per_s = max(rate_per_s, LEAST_PER_S)
     kind = Bursty(rate_per_s, traffic.bursts, BURST_S) if traffic.bursts > 1 else Poisson(rate_per_s)
     times_ns = itertools.islice(arrival_times(kind, np.random.default_rng(seed)), count)
     return [(time_ns / 1e9, traffic.input_tokens, traffic.output_tokens) for time_ns in times_ns]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -42,12 +43,15 @@ def serve_at(replica: Replica, traffic: Traffic, rate_per_s: float, seed: int = 
 
 def tails_of(served: Served, objectives: Objectives, utilisation: float) -> Tails:
     """Return what requests met, the first ones left out."""
+    answered_s = served.answered_s[np.isfinite(served.answered_s)]
+    lasted_s = float(answered_s.max() - served.arrived_s[0]) if len(answered_s) else 0.0
     return Tails(
         _quantiles(served.ttft_ms),
         _quantiles(served.tpot_ms),
         _quantiles(served.latency_ms),
         share_within(served, objectives),
         utilisation,
+        served.busy_s / lasted_s if lasted_s else 0.0,
     )
 
 
@@ -127,7 +131,7 @@ def _served(replica: Replica, traffic: Traffic, arrivals: Arrivals) -> Served:
 def _holds(replica: Replica, traffic: Traffic, objectives: Objectives, rate_per_s: float, seed: int) -> bool:
     """Return whether the objectives are kept to; where they are far from it, the first requests show it."""
     arrivals = arrivals_at(traffic, rate_per_s, requests_for(traffic, rate_per_s, REQUESTS), seed)
-    first = _served(replica, traffic, arrivals[: int(len(arrivals) * FIRST)])
+    first = _served(replica, traffic, arrivals[: math.ceil(len(arrivals) * FIRST)])
     if share_within(first, objectives) < objectives.share - FAR:
         return False
     return share_within(_served(replica, traffic, arrivals), objectives) >= objectives.share

@@ -1,15 +1,17 @@
 """What a fleet costs, by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from tritonsmith.generator.catalog.gpus import Gpu
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.perf.plan.core import Figure, Replicas, Tails, Traffic, exact
+from tritonsmith.perf.plan.core import Figure, Replicas, Tails, Traffic
 from tritonsmith.perf.plan.cost import cost_of, joules_per_token
 
 TAILS = Tails({}, {}, {}, 1.0, 0.5)
+ASKED = Traffic(20, 100, 50)  # 1000 tokens generated a second
 GPU = Gpu("TEST", 80 << 30, 3e12, {"bf16": 1e15}, 4e11, 8, (9, 0), 700.0, (), "test")
 
 
@@ -45,7 +47,13 @@ def test_a_price_of_nothing_is_refused() -> None:
 
 
 def test_joules_lie_between_those_of_boards_that_draw_least_and_most() -> None:
-    joules = joules_per_token(GPU, 4, 1.0, exact(1000, "test"))
+    joules = joules_per_token(GPU, 4, replace(TAILS, utilisation=1.0, busy=1.0), ASKED)
     assert joules.value == pytest.approx(4 * 700 * 0.74 / 1000)
-    assert joules.low < joules.value < joules.high < 4 * 700 / 1000
-    assert joules_per_token(GPU, 4, 0.0, exact(1000, "test")).value == pytest.approx(4 * 700 * 0.11 / 1000)
+    assert joules.low == pytest.approx(4 * 700 * 0.38 / 1000)
+    assert joules.high == pytest.approx(4 * 700 * 0.97 / 1000)
+
+
+def test_a_gpu_with_few_sequences_draws_what_one_takes_and_an_idle_one_little() -> None:
+    few, idle = (joules_per_token(GPU, 4, replace(TAILS, utilisation=0.0, busy=busy), ASKED) for busy in (1.0, 0.0))
+    assert few.value == few.low == pytest.approx(4 * 700 * 0.38 / 1000)
+    assert idle.value == idle.high == pytest.approx(4 * 700 * 0.11 / 1000)

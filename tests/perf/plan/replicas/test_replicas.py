@@ -1,12 +1,12 @@
 """How many replicas: against queueing theory where there is any, and what must hold of any answer."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
-from tritonsmith.perf.plan.core import Memory, Objectives, Serving, Spread, Traffic, exact
+from tritonsmith.perf.plan.core import Figure, Memory, Objectives, Serving, Spread, Traffic, exact
 from tritonsmith.perf.plan.replicas.arrivals import arrivals_at, traffic_rate_per_s
 from tritonsmith.perf.plan.replicas.replica import KEEPS_UP, Replica, highest_rate, most_per_s, tails_at
 from tritonsmith.perf.plan.replicas.replicas import replicas
@@ -97,11 +97,38 @@ def test_bursts_need_more_than_random_arrivals() -> None:
 
 
 def test_where_steps_may_take_longer_the_rate_says_so() -> None:
-    rate = replicas(Linear(), SERVING, ROOM, TRAFFIC, Objectives(ttft_ms=200), error=0.3).rate_per_replica
-    assert rate.low < rate.value / 1.2
-    assert rate.high > rate.value * 1.2
-    hopeless = replicas(Linear(), SERVING, ROOM, TRAFFIC, Objectives(tpot_ms=13), error=0.3).rate_per_replica
+    off = Figure(1000, 1000 / 1.3, 1200, "steps may take 1.3 times as long, or 1.2 times less")
+    found = replicas(Linear(), SERVING, ROOM, TRAFFIC, Objectives(ttft_ms=200), full=off)
+    rate = found.rate_per_replica
+    assert rate.value / 1.6 < rate.low < rate.value / 1.25
+    assert rate.value * 1.15 < rate.high < rate.value * 1.4
+    hopeless = replicas(Linear(), SERVING, ROOM, TRAFFIC, Objectives(tpot_ms=13), full=off).rate_per_replica
     assert hopeless.low == 0 < hopeless.value  # a step of one sequence takes 11 ms, 14.3 at worst
+
+
+def test_tails_are_told_for_steps_that_take_less_and_more_time() -> None:
+    off = Figure(1000, 1000 / 1.2, 1000 * 1.2, "test")
+    found = replicas(Linear(), SERVING, ROOM, TRAFFIC, Objectives(ttft_ms=200), full=off)
+    assert found.fast is not None and found.slow is not None
+    assert found.fast.ttft_ms[0.99] < found.tails.ttft_ms[0.99] < found.slow.ttft_ms[0.99] < math.inf
+    assert found.fast.tpot_ms[0.5] == pytest.approx(found.tails.tpot_ms[0.5] / 1.2, rel=0.2)
+    full = replicas(Linear(), SERVING, ROOM, TRAFFIC, Objectives(), full=off)  # as much as each keeps up with
+    assert full.slow is not None and full.slow.latency_ms[0.5] == math.inf
+    certain = replicas(Linear(), SERVING, ROOM, TRAFFIC, Objectives(ttft_ms=200))
+    assert (certain.fast, certain.slow) == (None, None)
+
+
+@pytest.mark.parametrize("rate_per_s", [1e-9, 0.3, 20, 2000])
+def test_the_rate_that_is_told_needs_the_replicas_that_are_told(rate_per_s: float) -> None:
+    found = replicas(Linear(), SERVING, ROOM, replace(TRAFFIC, rate_per_s=rate_per_s), Objectives(ttft_ms=200))
+    assert found.working == max(1, math.ceil(rate_per_s / found.rate_per_replica.value - 1e-9))
+
+
+def test_a_recording_of_three_requests_is_enough_for_many_replicas() -> None:
+    few = Traffic(0, 0, 0, arrivals=((0.0, 100, 50), (1.0, 100, 50), (2.0, 100, 50)))
+    found = replicas(Linear(), SERVING, ROOM, few, Objectives(ttft_ms=200), spare=40)
+    assert (found.working, found.tails.share_within) == (1, 1.0)
+    assert arrivals_at(few, 1e-6, 100, seed=0) == [(0.0, 100, 50)]
 
 
 def test_a_replica_that_is_too_slow_when_idle_is_answered_with_no_and_the_number() -> None:
@@ -159,5 +186,6 @@ def test_remembered_times_are_asked_for_once_and_off_by_little() -> None:
 
 
 def test_no_traffic_is_refused() -> None:
-    with pytest.raises(UsageError, match="no traffic"):
-        replicas(Linear(), SERVING, ROOM, Traffic(0, 100, 50), Objectives())
+    for rate_per_s in (0, math.nan, math.inf):
+        with pytest.raises(UsageError, match="no traffic"):
+            replicas(Linear(), SERVING, ROOM, Traffic(rate_per_s, 100, 50), Objectives())
