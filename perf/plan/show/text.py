@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from tritonsmith.generator import console
 from tritonsmith.perf.plan.confirm import confirming_rates, sweep_command
@@ -144,28 +144,36 @@ def replica_text(plan: Plan, pick: Candidate) -> str:
     if found is not None:
         each = plan.traffic.rate_per_s / found.working, plan.traffic.rate_per_s / found.total
         lines.append("")
-        lines.append(_tails_text(found.tails, found.tails_all_up, each, plan.objectives))
+        lines.append(_tails_text(found, each, plan.objectives))
     return "\n".join(lines)
 
 
-def _tails_text(down: Tails, all_up: Tails, each: tuple[float, float], objectives: Objectives) -> str:
+def _tails_text(found: Replicas, each: tuple[float, float], objectives: Objectives) -> str:
     """Return the simulated times, with the spare replicas down and with all up."""
-    header = ["ms", *(f"p{share * 100:g}" for share in QUANTILES), "limit", "all up: p99"]
+    down, all_up = found.tails, found.tails_all_up
+    header = ["ms", *(f"p{share * 100:g}" for share in QUANTILES), "80 % between", "limit", "all up: p99"]
     limits = limits_of(objectives)
     rows = []
-    for name, one, other in (
-        ("TTFT", down.ttft_ms, all_up.ttft_ms),
-        ("TPOT", down.tpot_ms, all_up.tpot_ms),
-        ("latency", down.latency_ms, all_up.latency_ms),
+    for name, times in (
+        ("TTFT", lambda tails: tails.ttft_ms),
+        ("TPOT", lambda tails: tails.tpot_ms),
+        ("latency", lambda tails: tails.latency_ms),
     ):
         limit = f"{limits[name]:g}" if name in limits else "-"
-        values = [significant(one[share]) if share in one else "-" for share in QUANTILES]
-        rows.append([name, *values, limit, significant(other[0.99])])
+        values = [significant(times(down)[share]) if share in times(down) else "-" for share in QUANTILES]
+        rows.append([name, *values, _p99_between(found, times), limit, significant(times(all_up)[0.99])])
     words = (
         f"with the spare ones down each answers {significant(each[0])}/s, {down.utilisation:.0%} of what it can, "
         f"{down.share_within:.2%} within the limits; all up {significant(each[1])}/s, {all_up.utilisation:.0%}"
     )
     return f"{console.table(header, rows)}\n{words}"
+
+
+def _p99_between(found: Replicas, times: Callable[[Tails], Mapping[float, float]]) -> str:
+    if found.fast is None or found.slow is None:
+        return "-"
+    low, high = (times(tails)[0.99] for tails in (found.fast, found.slow))
+    return f"{significant(low)} and {'no limit' if math.isinf(high) else significant(high)}"
 
 
 def cost_text(pick: Candidate) -> str:
