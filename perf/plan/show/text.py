@@ -18,6 +18,12 @@ from tritonsmith.perf.report.numbers import significant
 MOST_OTHERS = 8  # ways beside the pick, or reasons
 MOST_NAMES = 10  # of ways that a reason keeps out
 QUANTILES = (0.5, 0.95, 0.99)
+Times = Callable[[Tails], Mapping[float, float]]
+TIMES: Mapping[str, Times] = {
+    "TTFT": lambda tails: tails.ttft_ms,
+    "TPOT": lambda tails: tails.tpot_ms,
+    "latency": lambda tails: tails.latency_ms,
+}
 
 
 def plan_text(plan: Plan) -> str:
@@ -154,11 +160,7 @@ def _tails_text(found: Replicas, each: tuple[float, float], objectives: Objectiv
     header = ["ms", *(f"p{share * 100:g}" for share in QUANTILES), "80 % between", "limit", "all up: p99"]
     limits = limits_of(objectives)
     rows = []
-    for name, times in (
-        ("TTFT", lambda tails: tails.ttft_ms),
-        ("TPOT", lambda tails: tails.tpot_ms),
-        ("latency", lambda tails: tails.latency_ms),
-    ):
+    for name, times in TIMES.items():
         limit = f"{limits[name]:g}" if name in limits else "-"
         values = [significant(times(down)[share]) if share in times(down) else "-" for share in QUANTILES]
         rows.append([name, *values, _p99_between(found, times), limit, significant(times(all_up)[0.99])])
@@ -169,7 +171,7 @@ def _tails_text(found: Replicas, each: tuple[float, float], objectives: Objectiv
     return f"{console.table(header, rows)}\n{words}"
 
 
-def _p99_between(found: Replicas, times: Callable[[Tails], Mapping[float, float]]) -> str:
+def _p99_between(found: Replicas, times: Times) -> str:
     if found.fast is None or found.slow is None:
         return "-"
     low, high = (times(tails)[0.99] for tails in (found.fast, found.slow))
