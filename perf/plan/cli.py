@@ -121,13 +121,13 @@ def _regional(
         return None
     if wishes.traffic is None:
         raise UsageError("--regions split a traffic, and none is given", hint="--rate 20 --input 1024 --output 256")
-    shares, round_trip_ms = read_regions(options.regions)
+    regions = read_regions(options.regions)
     if (pick := found.pick) is None:
         return None
-    times = estimate(model, pick.serving, gpu_of(pick.gpu))
-    replica = Replica(times, pick.serving, pick.memory.kv_tokens.value)
+    replica = Replica(estimate(model, pick.serving, gpu_of(pick.gpu)), pick.serving, pick.memory.kv_tokens.value)
+    full = pick.throughput.tokens_per_s if pick.throughput else None
     return plan_regions(
-        replica, wishes.traffic, wishes.objectives, shares, round_trip_ms, spare=wishes.spare, seed=wishes.seed
+        replica, wishes.traffic, wishes.objectives, regions, spare=wishes.spare, full=full, seed=wishes.seed
     )
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
-from tritonsmith.perf.plan.core import Objectives, Traffic
-from tritonsmith.perf.plan.replicas.arrivals import traffic_rate_per_s
-from tritonsmith.perf.plan.replicas.inflight import Served
-from tritonsmith.perf.plan.replicas.replica import Replica, highest_rate, most_per_s, serve_at, tails_of
-from tritonsmith.perf.plan.steps.remembered import RememberedTimes
+from tritonsmith.perf.plan.core import Figure, Objectives, Traffic
+from tritonsmith.perf.plan.replicas.arrivals import replicas_for, traffic_rate_per_s
+from tritonsmith.perf.plan.replicas.replica import Replica
+from tritonsmith.perf.plan.replicas.replicas import working_at
+from tritonsmith.perf.plan.replicas.speeds import speeds_of, words_of
 
 RoundTrips = Mapping[str, Mapping[str, float]]  # ms, from users of a region to replicas of a region, their own too
 LEAST_PER_S = 1e-9
@@ -24,8 +24,8 @@ class Users:
     home: str
     served_in: str
     rate_per_s: float
-    ttft_p99_ms: float
-    latency_p99_ms: float
+    ttft_p99_ms: Figure
+    latency_p99_ms: Figure
     share_within: float  # of their requests that keep to the objectives
 
 
@@ -40,10 +40,24 @@ class Loss:
 
 
 @dataclass(frozen=True)
+class Regions:
+    """Parts of a traffic by region, of any sum, and the network; with `survive` the loss of one finds room for all."""
+
+    shares: Mapping[str, float]
+    round_trip_ms: RoundTrips
+    survive: bool = False
+
+
+@dataclass(frozen=True)
 class RegionalPlan:
-    """Replicas by region, spare ones included; with `to_survive` no loss of a region leaves anybody without room."""
+    """Replicas by region, spare ones included; with `to_survive` no loss of a region leaves anybody without room.
+
+    `between` is how many replicas a region needs where steps take as much less or more time as they may, four times in
+    five; 0 where no number is enough, nothing where how long steps take is certain.
+    """
 
     replicas: Mapping[str, int]
+    between: Mapping[str, tuple[int, int]]
     spill_over: Mapping[str, tuple[str, ...]]  # by region, those that take over its users, the first ones first
     users: tuple[Users, ...]  # all regions up, the spare replicas down
     losses: tuple[Loss, ...]
@@ -54,29 +68,32 @@ def plan_regions(
     replica: Replica,
     traffic: Traffic,
     objectives: Objectives,
-    shares: Mapping[str, float],
-    round_trip_ms: RoundTrips,
+    regions: Regions,
     *,
     spare: int = 1,
+    full: Figure | None = None,
     seed: int = 0,
 ) -> RegionalPlan:
     """Return how regions that share a traffic serve it, each for its own users as long as it stands.
 
-    `shares` are parts of the traffic's rate. The objectives are the users': what the network takes of them, replicas do
-    not have. Users of a lost region go where the round trip is shortest and replicas, spare ones too, have room within
-    the objectives there; what no region has room for is refused.
+    The objectives are the users': what the network takes of them, replicas do not have. Users of a lost region go where
+    the round trip is shortest and replicas, spare ones too, have room within the objectives there; what no region has
+    room for is refused. `full` is what a full replica does; its ends say how far off the times may be.
 
     Raises: UsageError; AnswerIsNo where an idle replica of a region is too slow for its own users.
     """
-    _require_sense(shares, round_trip_ms)
-    whole_per_s = traffic_rate_per_s(traffic) / sum(shares.values())
-    rates = {name: share * whole_per_s for name, share in shares.items()}
-    world = _World(replica, traffic, objectives, rates, round_trip_ms, seed)
-    working = {name: math.ceil(rate / world.highest[name] - 1e-9) for name, rate in rates.items()}
-    fleet = {name: count + spare for name, count in working.items()}
-    users = tuple(world.users(name, name, rate, rate / working[name]) for name, rate in rates.items())
-    losses = tuple(world.loss(name, fleet) for name in rates) if len(rates) > 1 else ()
-    return RegionalPlan(fleet, world.spill_over, users, losses, world.surviving(fleet))
+    _require_sense(regions)
+    world = _World(replica, traffic, objectives, regions, full, seed)
+    fleet = {name: count + spare for name, count in world.working.items()}
+    enough = world.surviving(fleet)
+    if regions.survive:
+        fleet = enough
+    users = tuple(world.users(name, name, rate, rate / (fleet[name] - spare)) for name, rate in world.rates.items())
+    losses = tuple(world.loss(name, fleet) for name in fleet) if len(fleet) > 1 else ()
+    between = {
+        name: (low + spare if low else 0, high + spare if high else 0) for name, (low, high) in world.ends().items()
+    }
+    return RegionalPlan(fleet, between, world.spill_over, users, losses, enough)
 
 
 class _World:
@@ -87,36 +104,54 @@ class _World:
         replica: Replica,
         traffic: Traffic,
         objectives: Objectives,
-        rates_per_s: Mapping[str, float],
-        round_trip_ms: RoundTrips,
+        regions: Regions,
+        full: Figure | None,
         seed: int,
     ) -> None:
-        self._replica = replace(replica, times=RememberedTimes(replica.times))
-        self._traffic, self._objectives = traffic, objectives
-        self._rates, self._round_trip_ms, self._seed = rates_per_s, round_trip_ms, seed
-        self._served: dict[float, Served] = {}
-        self._most_per_s = most_per_s(self._replica, traffic)
+        whole_per_s = traffic_rate_per_s(traffic) / sum(regions.shares.values())
+        self.rates = {name: share * whole_per_s for name, share in regions.shares.items()}
+        self._objectives, self._round_trip_ms = objectives, regions.round_trip_ms
+        self._speeds = speeds_of(replica, traffic, full, seed)
+        self._source = f"simulated{words_of(self._speeds)}; the network's round trip added"
         self.spill_over = {
-            home: tuple(sorted((n for n in rates_per_s if n != home), key=lambda n: (round_trip_ms[home][n], n)))
-            for home in rates_per_s
+            home: tuple(sorted((n for n in self.rates if n != home), key=lambda n: (self._round_trip_ms[home][n], n)))
+            for home in self.rates
         }
-        self.highest = {name: self._highest(name) for name in rates_per_s}
+        found = {name: self._working(name) for name in self.rates}
+        self.working = {name: working for name, (working, _) in found.items()}
+        self.highest = {name: highest for name, (_, highest) in found.items()}
 
     def users(self, home: str, served_in: str, rate_per_s: float, replica_per_s: float) -> Users:
         """Return what users meet at replicas with that rate each."""
         network_ms = self._round_trip_ms[home][served_in]
-        served = self._served_at(replica_per_s)
-        tails = tails_of(served, within(self._objectives, network_ms), replica_per_s / self._most_per_s)
-        ttft_ms, latency_ms = tails.ttft_ms[0.99] + network_ms, tails.latency_ms[0.99] + network_ms
-        return Users(home, served_in, rate_per_s, ttft_ms, latency_ms, tails.share_within)
+        objectives = within(self._objectives, network_ms)
+        tails = [speed.tails(replica_per_s, objectives) for speed in self._speeds]
+        ttft_ms = self._figure(one.ttft_ms[0.99] + network_ms for one in tails)
+        latency_ms = self._figure(one.latency_ms[0.99] + network_ms for one in tails)
+        return Users(home, served_in, rate_per_s, ttft_ms, latency_ms, tails[0].share_within)
+
+    def _figure(self, values: Iterable[float]) -> Figure:
+        found = tuple(values)
+        return Figure(found[0], min(found), max(found), self._source)
+
+    def ends(self) -> dict[str, tuple[int, int]]:
+        """Return the replicas that a region needs at the fastest and slowest that they may be; 0: none is enough."""
+        return {name: (self._needed(name, 1), self._needed(name, 2)) for name in self.rates if len(self._speeds) > 1}
+
+    def _needed(self, name: str, speed: int) -> int:
+        try:
+            return replicas_for(self.rates[name], self._speeds[speed].highest(self._within(name)))
+        except AnswerIsNo:
+            return 0
 
     def loss(self, lost: str, fleet: Mapping[str, int]) -> Loss:
         """Return what becomes of everybody where a region is lost."""
         moved, refused = self._moved(lost, fleet)
-        each = {name: (self._rates[name] + moved.get(name, 0.0)) / fleet[name] for name in fleet if name != lost}
-        users = [self.users(name, name, self._rates[name], rate) for name, rate in each.items()]
+        each = {name: (self.rates[name] + moved.get(name, 0.0)) / fleet[name] for name in fleet if name != lost}
+        users = [self.users(name, name, self.rates[name], rate) for name, rate in each.items()]
         users += [self.users(lost, name, rate, each[name]) for name, rate in moved.items()]
-        return Loss(lost, tuple(users), {name: rate / self._most_per_s for name, rate in each.items()}, refused)
+        most_per_s = self._speeds[0].most_per_s
+        return Loss(lost, tuple(users), {name: rate / most_per_s for name, rate in each.items()}, refused)
 
     def surviving(self, fleet: Mapping[str, int]) -> dict[str, int]:
         """Return the fleet with what it lacks so that nobody is refused, added where the lost region's users go first.
@@ -124,35 +159,42 @@ class _World:
         The largest region is lost first: what is added for it has room for the others.
         """
         found = dict(fleet)
-        for lost in sorted(self._rates, key=lambda name: (-self._rates[name], name)):
+        for lost in sorted(self.rates, key=lambda name: (-self.rates[name], name)):
             refused = self._moved(lost, found)[1]
             if refused > 0 and self.spill_over[lost]:
                 nearest = self.spill_over[lost][0]
-                found[nearest] += math.ceil(refused / self.highest[nearest] - 1e-9)
+                found[nearest] += replicas_for(refused, self.highest[nearest])
         return found
 
     def _moved(self, lost: str, fleet: Mapping[str, int]) -> tuple[dict[str, float], float]:
         """Return the requests per second that each region takes over, and what is left of them."""
-        left, moved = self._rates[lost], {}
+        left, moved = self.rates[lost], {}
         for name in self.spill_over[lost]:
-            taken = min(left, fleet[name] * self.highest[name] - self._rates[name])
+            taken = min(left, fleet[name] * self.highest[name] - self.rates[name])
             if taken > LEAST_PER_S:
                 moved[name] = taken
                 left -= taken
         return moved, left if left > LEAST_PER_S else 0.0
 
-    def _highest(self, name: str) -> float:
-        objectives = within(self._objectives, self._round_trip_ms[name][name])
-        try:
-            return highest_rate(self._replica, self._traffic, objectives, self._most_per_s, self._seed)
-        except AnswerIsNo as no:
-            message = f"region {name}: {no.message}, its network's {self._round_trip_ms[name][name]:g} ms taken off"
-            raise AnswerIsNo(message, hint=no.hint) from None
+    def _within(self, name: str) -> Objectives:
+        """Return what a region's replicas have for its own users."""
+        return within(self._objectives, self._round_trip_ms[name][name])
 
-    def _served_at(self, rate_per_s: float) -> Served:
-        if rate_per_s not in self._served:
-            self._served[rate_per_s] = serve_at(self._replica, self._traffic, rate_per_s, self._seed)
-        return self._served[rate_per_s]
+    def _working(self, name: str) -> tuple[int, float]:
+        """Return the replicas of a region that answer its own users, and the highest rate of each.
+
+        Raises: AnswerIsNo where the network takes all the time, or an idle replica is too slow.
+        """
+        left, network_ms = self._within(name), self._round_trip_ms[name][name]
+        limits_ms = (left.ttft_ms, left.latency_ms)
+        if any(ms is not None and ms <= 0 for ms in limits_ms):
+            message = f"region {name}: the network takes {network_ms:g} ms, and answers are to take no longer"
+            raise AnswerIsNo(message, hint="allow more time, or put replicas nearer to these users")
+        try:
+            return working_at(self._speeds[0], self.rates[name], left)
+        except AnswerIsNo as no:
+            message = f"region {name}: {no.message}, its network's {network_ms:g} ms taken off"
+            raise AnswerIsNo(message, hint=no.hint) from None
 
 
 def within(objectives: Objectives, network_ms: float) -> Objectives:
@@ -163,11 +205,11 @@ def within(objectives: Objectives, network_ms: float) -> Objectives:
     return replace(objectives, ttft_ms=ttft_ms, latency_ms=latency_ms)
 
 
-def _require_sense(shares: Mapping[str, float], round_trip_ms: RoundTrips) -> None:
-    if not shares or any(not 0 < share < math.inf for share in shares.values()):
-        raise UsageError(f"not shares of a traffic by region: {dict(shares)}", hint="give each region one above 0")
-    for home in shares:
-        for other in shares:
-            if not 0 <= round_trip_ms.get(home, {}).get(other, math.nan) < math.inf:
+def _require_sense(regions: Regions) -> None:
+    if not regions.shares or any(not 0 < share < math.inf for share in regions.shares.values()):
+        raise UsageError(f"not shares of a traffic by region: {dict(regions.shares)}", hint="give each one above 0")
+    for home in regions.shares:
+        for other in regions.shares:
+            if not 0 <= regions.round_trip_ms.get(home, {}).get(other, math.nan) < math.inf:
                 hint = "the matrix has milliseconds from each region to each, the same one included"
                 raise UsageError(f"no round trip from {home} to {other}", hint=hint)

@@ -76,14 +76,13 @@ def server_replicas(
     objectives: Objectives,
     *,
     spare: int = 1,
-    surge: int | None = None,
     seed: int = 0,
 ) -> Replicas:
     """Return how many replicas of a server answer a traffic within the objectives while `spare` of them are down.
 
     Raises: AnswerIsNo where not even an idle replica is fast enough; UsageError.
     """
-    surge = surge_of(spare, surge)
+    surge = surge_of(spare)
     rate_per_s = traffic_rate_per_s(traffic)
 
     def tails(count: int) -> Tails:

@@ -55,17 +55,6 @@ def tails_of(served: Served, objectives: Objectives, utilisation: float) -> Tail
     )
 
 
-def tails_at(
-    replica: Replica, traffic: Traffic, objectives: Objectives, rate_per_s: float, most_per_s: float, seed: int = 0
-) -> Tails:
-    """Return what requests meet where `rate_per_s` is the replica's part of the traffic; it does `most_per_s` at most.
-
-    `utilisation` is the one divided by the other: a batch that is never empty may still have much room.
-    """
-    served = serve_at(replica, traffic, rate_per_s, seed)
-    return tails_of(served, objectives, rate_per_s / most_per_s)
-
-
 def highest_rate(replica: Replica, traffic: Traffic, objectives: Objectives, most_per_s: float, seed: int = 0) -> float:
     """Return the highest rate per second at which the share of requests keeps to all objectives.
 

@@ -26,9 +26,11 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_shares_and_round_trips_are_read(tmp_path: Path) -> None:
-    shares, round_trip_ms = read_regions(write(tmp_path, TWO))
-    assert shares == {"eu": 60.0, "us": 40.0}
-    assert round_trip_ms["us"] == {"us": 5.0, "eu": 80.0}
+    regions = read_regions(write(tmp_path, TWO))
+    assert regions.shares == {"eu": 60.0, "us": 40.0}
+    assert regions.round_trip_ms["us"] == {"us": 5.0, "eu": 80.0}
+    assert not regions.survive
+    assert read_regions(write(tmp_path, f"{TWO}survive: true\n")).survive
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,9 @@ def test_shares_and_round_trips_are_read(tmp_path: Path) -> None:
         ("regions: {eu: {shares: 1, round_trip_ms: {}}}", "unknown key 'shares'"),
         ("eu: {share: 1}", "unknown key 'eu'"),
         ("regions: {}", "at least 1"),
+        ("regions: {eu: {share: 1, round_trip_ms: {eu: -3}}}", "greater than or equal to 0"),
+        (TWO.replace("us: 90", "uss: 90"), "'uss' is no region. Did you mean 'us'?"),
+        (TWO.replace(", us: 90", ""), "regions.yaml:2:3: error regions.eu.round_trip_ms: no round trip from eu to us"),
     ],
 )
 def test_a_mistake_is_told_at_its_line(tmp_path: Path, text: str, message: str) -> None:
@@ -87,7 +92,7 @@ def test_what_finds_no_room_is_said_with_what_would_do(tmp_path: Path) -> None:
     assert found is not None
     lost = replace(found.losses[0], refused_per_s=5.0)
     text = regions_text(replace(found, losses=(lost,), to_survive={"eu": found.replicas["eu"], "us": 9}))
-    assert "5.00 requests/s find no room; with 9 in us replicas all would" in text
+    assert "5.00 requests/s find no room; with 9 replicas in us (`survive: true`) all would" in text
 
 
 def test_regions_split_a_traffic_that_is_given(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
-from tritonsmith.perf.plan.core import Objectives, Serving, Spread, Traffic
-from tritonsmith.perf.plan.regions.split import RegionalPlan, plan_regions
-from tritonsmith.perf.plan.replicas.replica import Replica, highest_rate, most_per_s
+from tritonsmith.perf.plan.core import Figure, Objectives, Serving, Spread, Traffic
+from tritonsmith.perf.plan.regions.split import RegionalPlan, Regions, plan_regions
+from tritonsmith.perf.plan.replicas.replica import KEEPS_UP, Replica, highest_rate, most_per_s
 
 TRAFFIC, OBJECTIVES = Traffic(40, 100, 50), Objectives(ttft_ms=300)
 SHARES = {"europe": 0.5, "america": 0.4, "asia": 0.1}
@@ -30,6 +30,7 @@ class Linear:
         return 0.010 + sequences * 1e-3
 
 
+REGIONS = Regions(SHARES, ROUND_TRIP_MS)
 REPLICA = Replica(Linear(), Serving(Spread(), "bf16", "bf16", max_batch_size=8, max_num_tokens=1000), 10_000)
 
 
@@ -43,7 +44,7 @@ def few_requests() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def plan() -> RegionalPlan:
-    return plan_regions(REPLICA, TRAFFIC, OBJECTIVES, SHARES, ROUND_TRIP_MS)
+    return plan_regions(REPLICA, TRAFFIC, OBJECTIVES, REGIONS)
 
 
 def test_users_of_a_lost_region_go_where_the_round_trip_is_shortest(plan: RegionalPlan) -> None:
@@ -59,7 +60,7 @@ def test_each_region_has_replicas_for_its_own_users_and_a_spare_one(plan: Region
     highest = highest_rate(REPLICA, TRAFFIC, replace(OBJECTIVES, ttft_ms=290.0), most)
     assert plan.replicas["europe"] == -int(-20 // highest) + 1
     assert plan.replicas["asia"] == 2
-    assert all(users.share_within >= 0.985 and users.home == users.served_in for users in plan.users)
+    assert all(users.share_within >= OBJECTIVES.share and users.home == users.served_in for users in plan.users)
     assert [users.rate_per_s for users in plan.users] == pytest.approx([20, 16, 4])
 
 
@@ -77,32 +78,50 @@ def test_a_loss_makes_the_others_slower_and_the_moved_ones_travel(plan: Regional
     home = {users.home: users for users in plan.users}
     america = next(users for users in loss.users if (users.home, users.served_in) == ("america", "america"))
     moved = next(users for users in loss.users if (users.home, users.served_in) == ("europe", "america"))
-    assert moved.ttft_p99_ms - america.ttft_p99_ms == pytest.approx(90 - 20)
-    assert america.ttft_p99_ms > home["america"].ttft_p99_ms
+    assert moved.ttft_p99_ms.value - america.ttft_p99_ms.value == pytest.approx(90 - 20)
+    assert america.ttft_p99_ms.value > home["america"].ttft_p99_ms.value
     assert moved.share_within <= america.share_within
 
 
 def test_with_enough_replicas_no_loss_leaves_anybody_without_room(plan: RegionalPlan) -> None:
     assert all(plan.to_survive[name] >= count for name, count in plan.replicas.items())
     assert sum(plan.to_survive.values()) > sum(plan.replicas.values())
-    extra = plan.to_survive["america"] - plan.replicas["america"]
-    roomy = plan_regions(REPLICA, TRAFFIC, OBJECTIVES, SHARES, ROUND_TRIP_MS, spare=1 + extra)
-    assert roomy.losses[0].refused_per_s == 0
+    surviving = plan_regions(REPLICA, TRAFFIC, OBJECTIVES, replace(REGIONS, survive=True))
+    assert surviving.replicas == plan.to_survive == surviving.to_survive
+    assert [loss.refused_per_s for loss in surviving.losses] == [0, 0, 0]
+    assert all(share < KEEPS_UP for loss in surviving.losses for share in loss.utilisation.values())
+
+
+def test_times_and_replicas_are_told_for_steps_that_take_less_and_more_time(plan: RegionalPlan) -> None:
+    off = Figure(1000, 1000 / 1.3, 1000 * 1.3, "test")
+    found = plan_regions(REPLICA, TRAFFIC, OBJECTIVES, REGIONS, full=off)
+    assert found.replicas == plan.replicas
+    for name, count in found.replicas.items():
+        low, high = found.between[name]
+        assert low <= count <= high
+    assert found.between["europe"][0] < found.between["europe"][1]
+    for users in (*found.users, *(one for loss in found.losses for one in loss.users)):
+        assert users.ttft_p99_ms.low < users.ttft_p99_ms.value < users.ttft_p99_ms.high
+    assert (plan.between, plan.users[0].ttft_p99_ms.low) == ({}, plan.users[0].ttft_p99_ms.high)
 
 
 def test_one_region_has_nobody_to_help_it() -> None:
-    plan = plan_regions(REPLICA, TRAFFIC, OBJECTIVES, {"here": 3.0}, {"here": {"here": 0.0}})
+    plan = plan_regions(REPLICA, TRAFFIC, OBJECTIVES, Regions({"here": 3.0}, {"here": {"here": 0.0}}))
     assert (plan.spill_over, plan.losses, plan.to_survive) == ({"here": ()}, (), plan.replicas)
 
 
 def test_a_network_that_takes_all_the_time_is_answered_with_no_and_the_region() -> None:
     slow = {**ROUND_TRIP_MS, "asia": {**ROUND_TRIP_MS["asia"], "asia": 290.0}}
     with pytest.raises(AnswerIsNo, match=r"region asia: an idle replica is too slow.*290 ms taken off"):
-        plan_regions(REPLICA, TRAFFIC, OBJECTIVES, SHARES, slow)
+        plan_regions(REPLICA, TRAFFIC, OBJECTIVES, Regions(SHARES, slow))
+    slow["asia"]["asia"] = 300.0
+    with pytest.raises(AnswerIsNo, match=r"region asia: the network takes 300 ms"):
+        plan_regions(REPLICA, TRAFFIC, OBJECTIVES, Regions(SHARES, slow))
 
 
 def test_a_matrix_with_holes_is_refused_and_names_the_first() -> None:
     with pytest.raises(UsageError, match="no round trip from europe to asia"):
-        plan_regions(REPLICA, TRAFFIC, OBJECTIVES, SHARES, {**ROUND_TRIP_MS, "europe": {"europe": 1.0, "america": 2.0}})
+        holes = {**ROUND_TRIP_MS, "europe": {"europe": 1.0, "america": 2.0}}
+        plan_regions(REPLICA, TRAFFIC, OBJECTIVES, Regions(SHARES, holes))
     with pytest.raises(UsageError, match="not shares"):
-        plan_regions(REPLICA, TRAFFIC, OBJECTIVES, {"a": 0.0}, {"a": {"a": 0.0}})
+        plan_regions(REPLICA, TRAFFIC, OBJECTIVES, Regions({"a": 0.0}, {"a": {"a": 0.0}}))

@@ -8,8 +8,9 @@ import pytest
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.perf.plan.core import Figure, Memory, Objectives, Serving, Spread, Traffic, exact
 from tritonsmith.perf.plan.replicas.arrivals import arrivals_at, traffic_rate_per_s
-from tritonsmith.perf.plan.replicas.replica import KEEPS_UP, Replica, highest_rate, most_per_s, tails_at
+from tritonsmith.perf.plan.replicas.replica import KEEPS_UP, Replica, highest_rate, most_per_s
 from tritonsmith.perf.plan.replicas.replicas import replicas
+from tritonsmith.perf.plan.replicas.speeds import Speed
 from tritonsmith.perf.plan.steps.remembered import RememberedTimes, rounded
 
 TRAFFIC = Traffic(20, 100, 50)
@@ -75,7 +76,7 @@ def test_replicas_keep_to_the_objectives_with_the_spare_one_down() -> None:
 def test_one_replica_less_does_not() -> None:
     objectives = Objectives(ttft_ms=200)
     found = replicas(Linear(), SERVING, ROOM, TRAFFIC, objectives)
-    less = tails_at(REPLICA, TRAFFIC, objectives, 20 / (found.working - 1), most_per_s(REPLICA, TRAFFIC))
+    less = Speed(REPLICA, TRAFFIC, 1.0, seed=0).tails(20 / (found.working - 1), objectives)
     assert less.share_within < 0.99
 
 
