@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,17 @@ from tritonsmith.perf.plan.core import (
 )
 from tritonsmith.perf.plan.memory.replica import memory
 from tritonsmith.perf.plan.steps.roofline import FITTED, Efficiency, RooflineTimes
-from tritonsmith.perf.plan.steps.throughput import sequences_in_flight, throughput
+from tritonsmith.perf.plan.steps.throughput import prompt_s, sequences_in_flight, throughput
 
 FOLDER = Path(__file__).resolve().parents[2] / "tests" / "data" / "plan" / "throughput"
-# Rows of these releases and models fit the constants, nothing else does.
+# Rows of these releases and models fit the constants, first tokens and times between tokens below beside them.
 FIT_RELEASES = ("0.14", "1.0")
 FIT_MODELS = ("Llama-3.1-8B", "Llama-3.1-70B", "Mixtral-8x7B", "Qwen3-235B-A22B")
 # Times to the first token fit what throughput cannot tell: what a step takes that has little to compute.
 FIRST_TOKEN_MODELS, FIRST_TOKEN_GPUS = ("LLaMA-7B", "Llama-2-70B", "Mixtral-8x7B"), ("A100-SXM-80GB", "H100-SXM-80GB")
+TOKEN_GAP_SERVERS = ("NIM 1.8.0",)
+# Of one shape but for the table: who leaves one out of a fit leaves out both.
+_SHAPES = {"Llama-2-70B": "Llama-3.1-70B"}
 # How many requests a run had, by input and output tokens (sources.json).
 _REQUESTS = {
     (128, 128): 30000, (128, 2048): 3000, (128, 4096): 1500, (500, 2000): 3000, (1000, 1000): 3000, (1000, 2000): 1500,
@@ -59,8 +62,25 @@ class Row:
 
     @property
     def fits_constants(self) -> bool:
-        """Whether the constants are fitted on it; all others are held out."""
+        """Whether the constants are fitted on it."""
         return self.release in FIT_RELEASES and self.model in FIT_MODELS
+
+    @property
+    def setting(self) -> tuple[object, ...]:
+        """What was run, but for the release."""
+        return self.model, self.gpu, self.weights, self.spread, self.input_tokens, self.output_tokens, self.batch
+
+
+def held_out(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows that tell nothing that the fit has seen: of settings that no release in the fit has run."""
+    rows = list(rows)
+    fitted = {row.setting for row in rows if row.fits_constants}
+    return [row for row in rows if row.setting not in fitted]
+
+
+def has_shape_of(model: str, other: str) -> bool:
+    """Whether two models take as long for a step."""
+    return _SHAPES.get(model, model) == _SHAPES.get(other, other)
 
 
 @dataclass(frozen=True)
@@ -104,8 +124,9 @@ def first_token_ms(row: FirstToken, model: LanguageModel, efficiency: Efficiency
 
 @dataclass(frozen=True)
 class TokenGap:
-    """A published time between tokens at a concurrency; constants are fitted on all of them."""
+    """A published mean time between tokens, with so many requests in flight."""
 
+    server: str
     model: str
     gpu: str
     weights: WeightType
@@ -115,12 +136,18 @@ class TokenGap:
     concurrency: int
     inter_token_ms: float
 
+    @property
+    def fits_constants(self) -> bool:
+        """Whether the constants are fitted on it."""
+        return self.server in TOKEN_GAP_SERVERS
+
 
 def read_token_gaps() -> tuple[TokenGap, ...]:
     """Return all published times between tokens."""
     with (FOLDER / "steps.csv").open(encoding="utf-8") as file:
         return tuple(
             TokenGap(
+                cells["server"],
                 cells["model"],
                 cells["gpu"],
                 cells["weights"],  # type: ignore[arg-type]
@@ -136,10 +163,17 @@ def read_token_gaps() -> tuple[TokenGap, ...]:
 
 def inter_token_ms(row: TokenGap, model: LanguageModel, efficiency: Efficiency = FITTED) -> float:
     """Return the estimate of a published time between tokens: a step, and the others' prompts that are read beside."""
-    serving = Serving(Spread(row.tensor), row.weights, "fp8")
+    serving = Serving(Spread(row.tensor), row.weights, _cache_type(row.weights, row.gpu))
     times = RooflineTimes(model, serving, GPUS[row.gpu], efficiency)
-    beside_s = (row.concurrency - 1) * times.prefill_s(row.input_tokens, 0) / row.output_tokens
+    traffic = Traffic(1.0, row.input_tokens, row.output_tokens)
+    beside_s = (row.concurrency - 1) * prompt_s(times, serving, traffic, row.concurrency) / row.output_tokens
     return (times.decode_s(row.concurrency, row.input_tokens + row.output_tokens / 2) + beside_s) * 1e3
+
+
+def _cache_type(weights: WeightType, gpu: str) -> CacheType:
+    """Return the cache's type where a table does not say it (sources.json: cache)."""
+    is_widened = weights == "mxfp4" and GPUS[gpu].compute_capability < (10, 0)
+    return "fp16" if weights in ("fp16", "bf16") or is_widened else "fp8"
 
 
 def read_rows() -> tuple[Row, ...]:
@@ -203,9 +237,7 @@ def served(row: Row, model: LanguageModel) -> tuple[Serving, Memory]:
     An engine is built for as many sequences as its cache holds, at least 64 (sources.json: batch); memory for their
     logits is then taken by each rank of attention's data parallelism. Static batches are known to have fitted.
     """
-    on_hopper_or_before = GPUS[row.gpu].compute_capability < (10, 0)
-    is_half = row.weights in ("fp16", "bf16") or (row.weights == "mxfp4" and on_hopper_or_before)
-    cache: CacheType = "fp16" if is_half else "fp8"
+    cache = _cache_type(row.weights, row.gpu)
     length = row.input_tokens + row.output_tokens
     serving = Serving(row.spread, row.weights, cache, max_batch_size=_LEAST_SEQUENCES, kv_fraction=_KV_FRACTION)
     held = memory(model, serving, GPUS[row.gpu], tokens_per_sequence=length)

@@ -30,7 +30,6 @@ class Efficiency:
     fp8: float
     fp4: float
     experts: float  # of the above, where tokens are sorted to experts
-    padding: float  # tokens that each touched expert is given besides its own
     weights: float  # of the memory's bandwidth
     cache: float  # likewise, reading keys and values
     attention: float  # of the arithmetic in fp16, attending to a prompt
@@ -39,19 +38,18 @@ class Efficiency:
     exchange_s: float  # an all-reduce or all-to-all, besides its bytes
     layer_s: float  # launching a layer's kernels for prompts
     graph_s: float  # likewise for decoding, from a CUDA graph
-    step_s: float  # the host, between two steps
-    sequence_s: float  # likewise, for each sequence
+    sequence_s: float  # the host, between two steps, for each sequence
 
 
 FITTED = Efficiency(
-    fp16=0.656, fp8=0.618, fp4=0.438, experts=0.898, padding=81.6, weights=0.884, cache=0.68, attention=0.906,
-    nvlink=0.435, pcie=0.424, exchange_s=14.3e-6, layer_s=131e-6, graph_s=67.5e-6, step_s=10e-6, sequence_s=5.31e-6,
+    fp16=0.675, fp8=0.631, fp4=0.453, experts=0.839, weights=0.738, cache=0.699, attention=0.782,
+    nvlink=0.397, pcie=0.426, exchange_s=3.65e-6, layer_s=126e-6, graph_s=57.2e-6, sequence_s=6.22e-6,
 )  # fmt: skip
 
 
 # Four in five published numbers lie between these shares of the estimate where their model is left out of the fit. Two
 # models with experts do not tell how far off others are, hence a factor of two (perf/bench/fit_roofline.py).
-DENSE_INTERVAL, EXPERTS_INTERVAL = (0.806, 1.313), (0.65, 1.297)
+DENSE_INTERVAL, EXPERTS_INTERVAL = (0.786, 1.417), (0.658, 1.316)
 
 
 def cache_bytes(group: LayerGroup, serving: Serving, context: float) -> float:
@@ -113,7 +111,7 @@ class RooflineTimes:
         # Stages of a pipeline work on different chunks at the same time.
         launch_s = self.model.layer_count * self.efficiency.layer_s
         layers_s = self._layers_s(tokens, 1.0) + tokens * work / rate + launch_s
-        return layers_s / spread.pipeline + self.efficiency.step_s
+        return layers_s / spread.pipeline
 
     def decode_s(self, sequences: float, context: float) -> float:
         """Return how long a step takes that adds a token to each sequence of the replica, of this mean length.
@@ -130,7 +128,7 @@ class RooflineTimes:
             work * own / (self.gpu.flops["fp16"] * self.efficiency.attention * spread.tensor),
         )
         launch_s = self.model.layer_count * self.efficiency.graph_s
-        host_s = self.efficiency.step_s + self.efficiency.sequence_s * sequences + launch_s
+        host_s = self.efficiency.sequence_s * sequences + launch_s
         return self._layers_s(together, together) + attention_s + host_s
 
     def _layers_s(self, tokens: float, logits: float) -> float:
@@ -157,8 +155,7 @@ class RooflineTimes:
         share = model.experts_per_token / model.experts
         touched = 1 - (1 - share) ** max(1.0, tokens)
         weights = model.expert_parameters.value
-        each = tokens * share + self.efficiency.padding * touched
-        seconds = self._multiply_s(weights, each, weights * touched, self.serving.weight_type)
+        seconds = self._multiply_s(weights, tokens * share, weights * touched, self.serving.weight_type)
         return seconds / (spread.tensor * spread.data) / self.efficiency.experts
 
     def _multiply_s(self, used: float, tokens: float, read: float, kind: WeightType) -> float:

@@ -19,7 +19,7 @@ def times(model: str, spread: Spread = SERVING.spread, **changes: str) -> Roofli
 
 
 def test_one_sequence_reads_all_weights_once() -> None:
-    without_host = replace(FITTED, layer_s=0, step_s=0, sequence_s=0)
+    without_host = replace(FITTED, graph_s=0, sequence_s=0)
     step_s = replace(times("Llama-3.1-8B"), efficiency=without_host).decode_s(1, 0)
     table = 128256 * 4096
     read = 8.0303e9 - 2 * table + 2 * table  # the input's table is looked up, the output's is in 16 bits
