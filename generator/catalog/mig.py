@@ -7,7 +7,7 @@ guide, "Supported MIG Profiles" (the same name may mean another number on anothe
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tritonsmith.generator.catalog.gpus import GPUS, gpu_named
@@ -145,6 +145,27 @@ def mig_profile(gpu: str, name: str) -> MigProfile:
         hint = f"they can be cut into {', '.join(profiles)}"
         raise UsageError(f"{known} GPUs have no slice {name}.{did_you_mean(name, profiles)}", hint=hint)
     return profiles[name]
+
+
+def cut_problem(gpu: str, name: str, products: Iterable[str]) -> str:
+    """Return why GPUs with these labels are not cut as a GPU is into its slices of a name; empty where they are.
+
+    The same name may be another number, and another part, on another GPU. Labels that no known GPU has are passed over.
+
+    Raises: UsageError as `mig_profile` does, of the GPU itself.
+    """
+    wanted = mig_profile(gpu, name)
+    for product in products:
+        try:
+            other = gpu_named(product).name
+        except UsageError:
+            continue
+        found = MIG.get(other, {}).get(name)
+        if found is None:
+            return f"{product}, which cannot be cut into {name}"
+        if (found.most, found.memory) != (wanted.most, wanted.memory):
+            return f"{product}, which has {found.most} slices {name}, and a {gpu_named(gpu).name} {wanted.most}"
+    return ""
 
 
 def layout_problem(gpu: str, layout: Mapping[str, int]) -> str:

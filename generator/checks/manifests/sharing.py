@@ -59,6 +59,17 @@ def sharing_files(case: Manifests) -> list[SharingFile]:
     return case.once(_sharing_files)
 
 
+def handed_out(case: Manifests) -> dict[str, bool]:
+    """Return the names of shares, and whether a pod that asks for two is refused on every node that has them."""
+    found: dict[str, bool] = {}
+    for file in sharing_files(case):
+        for method, _, resource in file.shared():
+            is_renamed = below(file.values, "sharing", method).get("renameByDefault") is True
+            name = f"{resource.get('name')}{'.shared' if is_renamed else ''}"
+            found[name] = found.get(name, True) and file.refuses_two(method)
+    return found
+
+
 def names_mps(pod: Pod) -> bool:
     """Whether a pod is to be on a node that shares its GPUs by MPS, as it says itself."""
     affinity = at(pod.spec, "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution")

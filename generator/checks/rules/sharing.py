@@ -8,26 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
-
 from tritonsmith.generator.catalog.gpus import Gpu, gpu_named
-from tritonsmith.generator.catalog.mig import MIB, mig_profile
-from tritonsmith.generator.checks.case import Case, ModelCase
+from tritonsmith.generator.catalog.mig import MIB, cut_problem, mig_profile
+from tritonsmith.generator.checks.case import Case
 from tritonsmith.generator.checks.registry import check_case
-from tritonsmith.generator.checks.rules.instances import AUTO, GPU, groups_of, kind_of
-from tritonsmith.generator.checks.rules.llm.llmapi import Document, documents_of
+from tritonsmith.generator.checks.rules.instances import groups_of
+from tritonsmith.generator.checks.rules.llm.llmapi import documents_of
 from tritonsmith.generator.checks.rules.llm.llms import Llm, llms_of
+from tritonsmith.generator.checks.rules.on_gpu import caches_of, copies, groups_on_gpu, weights_of
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.findings import Finding, Phase, error, warning
-from tritonsmith.generator.manifests.sharing.share import KV_FRACTION, WHOLE, Share, kv_fraction, resource_of, share_of
-from tritonsmith.generator.repository.core import Content, File
+from tritonsmith.generator.manifests.sharing.share import (
+    KV_FRACTION,
+    WHOLE,
+    Share,
+    kv_fraction,
+    resource_of,
+    share_of,
+)
 from tritonsmith.generator.spec.deploy import Deploy
 from tritonsmith.generator.spec.settings import Hardware
 from tritonsmith.generator.spec.sharing import Sharing
 
 _KEY = "sharing"
-_FRACTION, _TOKENS = "kv_cache_free_gpu_mem_fraction", "max_tokens_in_paged_kv_cache"
-_ENDS = (".engine", ".plan", ".onnx", ".pt", ".savedmodel")  # what is loaded onto a GPU as it is
+_DEVICES = "gpu_device_ids"
+_HUNDREDTHS = 100  # in which fractions are written
 # Beside the weights: a CUDA context with its libraries, activations. As aiconfigurator counts them on whole GPUs: more.
 _BESIDE_BYTES = 1 << 30
 
@@ -76,6 +81,11 @@ def shares_are_asked_for_once(case: Case) -> Iterator[Finding]:
             if beyond := [number for number in group.gpus if number > 0]:
                 message = f"the group names GPU {beyond[0]}, and a pod has one of {_words(sharing)}"
                 yield model.error(f"{path}.gpus", message, remedy="gpus: [0], and more replicas; or sharing: none")
+    for llm in case.once(llms_of) if sharing.is_shared else ():
+        numbers = [number for group in llm.groups(_DEVICES) for number in group]
+        if _ranks(llm) == 1 and max(numbers, default=0) > 0:
+            message = f"{_DEVICES} is {max(numbers)}, and a pod has one of {_words(sharing)}"
+            yield llm.error(_DEVICES, message, f'{_DEVICES}: "0", and more replicas; or sharing: none')
 
 
 @check_case("TS543", "MPS shares whole GPUs", phase=Phase.START)
@@ -111,12 +121,22 @@ def slices_are_the_gpus(case: Case) -> Iterator[Finding]:
 
     Source: mig-parted: deployments/systemd/config-default.yaml; NVIDIA's MIG user guide.
     """
-    sharing, name = case.once(sharing_of), hardware_of(case).gpu
-    if sharing.mode == "mig" and name:
-        try:
-            mig_profile(name, sharing.profile)
-        except UsageError as problem:
-            yield error(problem.message, key=_KEY, remedy=problem.hint or "sharing: none")
+    sharing, name, deploy = case.once(sharing_of), hardware_of(case).gpu, deploy_of(case)
+    if sharing.mode != "mig" or not name:
+        return
+    try:
+        mig_profile(name, sharing.profile)
+    except UsageError as problem:
+        yield error(problem.message, key=_KEY, remedy=problem.hint or "sharing: none")
+        return
+    named = {"deploy.gpus": deploy.gpus.products} | {
+        f"deploy.regions.{key}": one.products for key, one in deploy.regions.items()
+    }
+    for key, products in named.items():
+        if message := cut_problem(name, sharing.profile, products):
+            yield error(
+                f"{key}.products: {message}", key=_KEY, remedy="products that are cut alike, or a spec for each"
+            )
 
 
 @check_case("TS546", "engines that take turns on a GPU leave each other memory", phase=Phase.START)
@@ -126,21 +146,24 @@ def engines_leave_memory(case: Case) -> Iterator[Finding]:
 
     Source: TensorRT-LLM: docs of memory usage (kv_cache_free_gpu_mem_fraction); k8s-device-plugin: README.
     """
-    sharing = case.once(sharing_of)
-    if sharing.mode != "time-slicing":
+    sharing, caches = case.once(sharing_of), case.once(caches_of)
+    if sharing.mode != "time-slicing" or not caches:
         return
-    most = 1 / sharing.shares
-    for llm in case.once(llms_of):
-        if llm.fraction() > most and not llm.whole(_TOKENS):
-            fraction = _best_fraction(case, _bytes_of(llm.model), most)
-            message = f"{_takes(llm.fraction(), _FRACTION)}, and {sharing.shares} servers take turns on a GPU"
-            yield llm.error(_FRACTION, message, f'{_FRACTION}: "{fraction:g}"; or {_TOKENS}')
-    for document in case.once(documents_of):
-        part, name = _cache_part(document), "kv_cache_config.free_gpu_memory_fraction"
-        if part > most:
-            fraction = _best_fraction(case, _bytes_of(document.model), most)
-            message = f"{_takes(part, name)}, and {sharing.shares} servers take turns on a GPU"
-            yield document.model.error("", message, remedy=f"{name}: {fraction:g} in {document.path}; or max_tokens")
+    share, weights = case.once(_share), sum(case.once(weights_of).values())
+    most = kv_fraction(share, weights, 1.0) if share is not None else 1 / sharing.shares
+    taken = sum(cache.fraction for cache in caches)
+    is_too_large = share is not None and weights > share.memory_bytes  # TS547
+    if is_too_large or taken <= most:
+        return
+    best = _best_fraction(sharing, share, weights, len(caches))
+    for cache in caches:
+        beside = f" beside {taken - cache.fraction:g} of others" if len(caches) > 1 else ""
+        message = (
+            f"an engine takes {cache.fraction:g} of the free memory ({cache.name}){beside}, and "
+            f"{sharing.shares} servers take turns on a GPU: {most:.2f} of it is a server's"
+        )
+        remedy = cache.remedy.format(best) if best else "fewer shares: beside the weights nothing of one is left"
+        yield cache.model.error(cache.key, message, remedy=remedy)
 
 
 @check_case("TS547", "what a server loads fits its share", phase=Phase.START)
@@ -153,7 +176,7 @@ def files_fit_the_share(case: Case) -> Iterator[Finding]:
     share, sharing = case.once(_share), case.once(sharing_of)
     if share is None or not sharing.is_shared:
         return
-    sizes = {model.name: _bytes_of(model) * _copies(model) for model in case.models()}
+    sizes = case.once(weights_of)
     total = sum(sizes.values())
     if total > share.memory_bytes:
         largest = max(sizes, key=lambda name: sizes[name])
@@ -169,7 +192,7 @@ def instances_are_several(case: Case) -> Iterator[Finding]:
     """`sharing: instances` is one server whose models or instances share a GPU: with one there is nothing to share."""
     if case.once(sharing_of).mode != "instances" or case.target.gpus == 0:
         return
-    if sum(_copies(model) for model in case.models() if _is_on_gpu(model)) <= 1:
+    if sum(map(copies, case.models())) <= 1:
         message = "sharing: instances, and one instance of one model is all that is on the GPU"
         yield warning(message, key=_KEY, remedy="instance_group: [{count: 2}], more models, or sharing: none")
 
@@ -184,7 +207,7 @@ def mps_limits_processes(case: Case) -> Iterator[Finding]:
     if case.once(sharing_of).mode != "mps":
         return
     for model in case.models():
-        if model.config.backend == "python" and (count := sum(max(1, group.count) for group in _on_gpu(model))):
+        if model.config.backend == "python" and (count := sum(max(1, group.count) for group in groups_on_gpu(model))):
             message = f"{count} process{'es'[: 2 * (count != 1)]} of a Python model on a GPU that MPS shares: each may "
             message += "take a whole share beside the server's own"
             yield model.warning("instance_group", message, remedy="KIND_CPU; or fewer shares than would fit")
@@ -230,55 +253,13 @@ def _words(sharing: Sharing) -> str:
 
 def _ranks(llm: Llm) -> int:
     built = llm.engine.spread.world_size if llm.engine else 1
-    return max([built, *map(len, llm.groups("gpu_device_ids"))])
+    return max([built, *map(len, llm.groups(_DEVICES))])
 
 
-def _takes(fraction: float, name: str) -> str:
-    return f"an engine takes {fraction:g} of the free memory ({name})"
+def _best_fraction(sharing: Sharing, share: Share | None, weights: float, engines: int) -> float:
+    """Return the part of the free memory that keeps each of a server's engines in its share; 0 where nothing is left.
 
-
-def _cache_part(document: Document) -> float:
-    cache = document.below("kv_cache_config")
-    part = cache.get("free_gpu_memory_fraction", KV_FRACTION)
-    is_bounded = isinstance(cache.get("max_tokens"), int)
-    return 0.0 if is_bounded or isinstance(part, bool) or not isinstance(part, int | float) else float(part)
-
-
-def _best_fraction(case: Case, weights: float, most: float) -> float:
-    """Return the fraction that keeps an engine of so many bytes in its share; a bound where the GPU is not known."""
-    share = case.once(_share)
-    exact = kv_fraction(share, weights + _BESIDE_BYTES) if share is not None else 0.0
-    return exact or int(most * KV_FRACTION * 100) / 100
-
-
-def _bytes_of(model: ModelCase) -> float:
-    """Return the bytes of the files that become weights on one GPU, where the repository holds them."""
-    if not _is_on_gpu(model):
-        return 0.0
-    files = [file for path, file in model.model.files.items() if path.endswith(_ENDS)]
-    return float(sum(map(_size, files)))
-
-
-def _size(file: File) -> int:
-    try:
-        return len(file.data) if isinstance(file, Content) else file.path.stat().st_size
-    except OSError:
-        return 0
-
-
-def _is_on_gpu(model: ModelCase) -> bool:
-    return model.config.backend == "tensorrtllm" or bool(_on_gpu(model))
-
-
-def _copies(model: ModelCase) -> int:
-    """Return a model's instances on a GPU; an engine's groups are on the CPU, and it is there once."""
-    return sum(max(1, group.count) for group in _on_gpu(model)) or 1
-
-
-def _on_gpu(model: ModelCase) -> list[ModelInstanceGroup]:
-    """Return the groups that are on a GPU; a Python model is only where its configuration says so."""
-    if model.is_ensemble:
-        return []
-    groups = [group for _, group in groups_of(model)] or [ModelInstanceGroup(kind=AUTO)]
-    is_python = model.config.backend == "python"
-    return [group for group in groups if (group.kind if is_python else kind_of(group, model.target.gpus)) == GPU]
+    `weights` are bytes of all of them; where the GPU is not known, its parts alone count.
+    """
+    best = KV_FRACTION / sharing.shares if share is None else kv_fraction(share, weights + engines * _BESIDE_BYTES)
+    return int(best / engines * _HUNDREDTHS + 1e-9) / _HUNDREDTHS

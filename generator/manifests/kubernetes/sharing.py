@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tritonsmith.generator.catalog.gpus import gpu_named
-from tritonsmith.generator.catalog.mig import MigProfile, mig_profile
+from tritonsmith.generator.catalog.mig import MigProfile, cut_problem, mig_profile
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.manifests.kubernetes.core import Manifest, metadata
 from tritonsmith.generator.manifests.kubernetes.placement import products
@@ -14,7 +14,7 @@ from tritonsmith.generator.manifests.sharing import operator
 from tritonsmith.generator.manifests.sharing.claims import CLAIMS_SINCE, REQUEST, device_request
 from tritonsmith.generator.manifests.sharing.device_plugin import plugin_config
 from tritonsmith.generator.manifests.sharing.mig_parted import mig_config
-from tritonsmith.generator.manifests.sharing.share import Share, share_of
+from tritonsmith.generator.manifests.sharing.share import WHOLE, Share, resource_of, share_of
 from tritonsmith.generator.manifests.workload import Workload
 
 FOLDER = "sharing"
@@ -93,25 +93,42 @@ def brings_shm(workload: Workload) -> bool:
 
 def sharing_refusals(workload: Workload) -> Iterator[Refusal]:
     """Yield what of the cluster's side cannot be; what a repository itself says against sharing, `check` finds."""
-    sharing, deploy, gpus = workload.sharing, workload.deploy, workload.needs.gpus
+    sharing, gpus, said = workload.sharing, workload.needs.gpus, workload.deploy.gpus.resource
+    ranks = workload.launch.world_size if workload.launch else 1
     if sharing.is_shared and gpus > 1:
         message = f"a pod needs {gpus} GPUs, and sharing: {sharing} gives it less than one"
         yield message, "sharing: none"
-    if sharing.mode == "mig" and gpus and cut_into(workload) is None:
-        yield _no_slice(workload)
-    if not is_claimed(workload):
+    elif sharing.is_shared and gpus and ranks > 1:  # over several nodes, a rank on each
+        yield f"an engine of {ranks} ranks spans no shares, and sharing is {sharing}", "sharing: none"
+    if sharing.is_shared and gpus and said not in (WHOLE, resource_of(sharing)):
+        message = f"deploy.gpus.resource is {said}, and sharing: {sharing} is handed out as {resource_of(sharing)}"
+        yield message, "leave gpus.resource out"
+    if sharing.mode == "mig" and gpus:
+        yield from _cut_refusals(workload)
+    if is_claimed(workload):
+        yield from _claim_refusals(workload)
+
+
+def _cut_refusals(workload: Workload) -> Iterator[Refusal]:
+    gpu, name = workload.hardware.gpu, workload.sharing.profile
+    try:
+        problem = cut_problem(gpu, name, workload.deploy.gpus.products)
+    except UsageError as none:
+        yield none.message, none.hint or "sharing: none"
         return
+    if problem:
+        yield f"deploy.gpus.products has {problem}", "products that are cut alike, or a spec for each"
+
+
+def _claim_refusals(workload: Workload) -> Iterator[Refusal]:
+    sharing, deploy = workload.sharing, workload.deploy
     if deploy.kubernetes_version < CLAIMS_SINCE:
         message = f"Kubernetes {deploy.kubernetes} has no claims (resource.k8s.io/v1)"
         yield message, "deploy: {kubernetes: '1.34'}; or gpus: {by: device-plugin}"
     if sharing.shares > 1:
         message = f"a claim is one pod's, and sharing: {sharing} shares a GPU between pods"
         yield message, "deploy: {gpus: {by: device-plugin}}; or sharing: mig:PROFILE"
-
-
-def _no_slice(workload: Workload) -> Refusal:
-    try:
-        mig_profile(workload.hardware.gpu, workload.sharing.profile)
-    except UsageError as problem:
-        return problem.message, problem.hint or "sharing: none"
-    raise AssertionError("there is such a slice")
+    said = deploy.gpus.resource
+    if said not in (WHOLE, resource_of(sharing)):
+        message = f"a claim asks for no resource, and deploy.gpus.resource is {said}"
+        yield message, "sharing: mig:PROFILE for a slice, and leave gpus.resource out; or gpus: {by: device-plugin}"

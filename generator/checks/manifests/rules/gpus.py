@@ -17,6 +17,7 @@ from tritonsmith.generator.checks.manifests.nodes import (
     text_at,
 )
 from tritonsmith.generator.checks.manifests.pods import Container, Pod
+from tritonsmith.generator.checks.manifests.sharing import handed_out
 from tritonsmith.generator.checks.registry import check_manifests
 from tritonsmith.generator.findings import Finding, Phase, Place
 from tritonsmith.generator.suggest import did_you_mean
@@ -102,11 +103,12 @@ def shares_are_single(case: Manifests) -> Iterator[Finding]:
 
     Source: NVIDIA/k8s-device-plugin: README (shared access to GPUs); MIG user guide.
     """
+    told = handed_out(case)  # TK315
     for pod in case.pods:
         for container in pod.containers:
             for name, count in container.gpus.items():
                 is_shared, is_slice = name.endswith(".shared"), name.startswith("nvidia.com/mig-")
-                if count > 1 and (is_shared or is_slice):
+                if count > 1 and name not in told and (is_shared or is_slice):
                     what = "shares, which may all be of one GPU" if is_shared else "slices, of which a process sees one"
                     message = f"{count} {what}"
                     place = container.place("resources", "limits", name)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from tritonsmith.generator.catalog.mig import MIG, layout_problem
 from tritonsmith.generator.checks.manifests.case import Manifests
 from tritonsmith.generator.checks.manifests.pods import SHM
-from tritonsmith.generator.checks.manifests.sharing import METHODS, SharingFile, below, names_mps, sharing_files
+from tritonsmith.generator.checks.manifests.sharing import (
+    METHODS,
+    SharingFile,
+    below,
+    handed_out,
+    names_mps,
+    sharing_files,
+)
 from tritonsmith.generator.checks.registry import check_manifests
 from tritonsmith.generator.findings import Finding, Phase
 from tritonsmith.generator.manifests.kubernetes.schemas.faults import faults
@@ -17,7 +25,8 @@ from tritonsmith.generator.spec.sharing import LEAST_SHARES, MOST_MPS_SHARES
 
 _MIG = "nvidia.com/mig-"
 _READERS = {"device_plugin": "the device plugin", "mig_parted": "mig-parted"}
-_OWN_RULES = (".replicas", ".name")  # told with their reason by the rules below
+# told with their reason by the rules below
+_OWN_RULES = re.compile(r"sharing\.(mps\.resources\.\d+\.name|\w+\.resources\.\d+\.replicas)")
 
 
 @check_manifests("TK310", "what says how GPUs are shared is read")
@@ -28,7 +37,7 @@ def sharing_files_are_read(case: Manifests) -> Iterator[Finding]:
     """
     for file in sharing_files(case):
         for where, what in faults(file.values, file_schema(file.kind)):
-            if not where.endswith(_OWN_RULES):
+            if not _OWN_RULES.fullmatch(where):
                 path = tuple(int(step) if step.isdecimal() else step for step in where.split("."))
                 message = f"{where or 'the file'}: {what}, to {_READERS[file.kind]}"
                 yield file.error(path, message, "as `deploy --kubernetes` writes it of a spec with `sharing:`")
@@ -103,7 +112,7 @@ def pods_ask_for_one_share(case: Manifests) -> Iterator[Finding]:
 
     Source: k8s-device-plugin: README (Shared Access to GPUs), api/config/v1/config.go (the default of MPS).
     """
-    for name, is_refused in _handed_out(case).items():
+    for name, is_refused in handed_out(case).items():
         for pod in case.pods:
             for container in pod.containers:
                 count = container.gpus.get(name, 0)
@@ -135,6 +144,22 @@ def layouts_fit_a_gpu(case: Manifests) -> Iterator[Finding]:
                     yield file.error(path, message, f"of a {near}, for example: {_example(near)}")
 
 
+@check_manifests("TK319", "slices that are shared are handed out", phase=Phase.START)
+def shared_slices_are_handed_out(case: Manifests) -> Iterator[Finding]:
+    """Slices have names of their own under the strategy `mixed` alone; without it time-slicing passes over them.
+
+    Source: k8s-device-plugin: README (MIG strategies; With CUDA Time-Slicing), internal/rm/rm.go.
+    """
+    for file in _plugin_files(case):
+        strategy = below(file.values, "flags").get("migStrategy", "mixed")  # else an option of the plugin's says it
+        for method, index, resource in file.shared():
+            name = str(resource.get("name"))
+            if method == "timeSlicing" and name.startswith(_MIG) and strategy != "mixed":
+                path = ("sharing", method, "resources", index, "name")
+                message = f"{name} is to be shared, and migStrategy {strategy} hands out no such name"
+                yield file.error(path, message, "migStrategy: mixed")
+
+
 @check_manifests("TK317", "the shared memory of MPS is not covered", phase=Phase.START)
 def mps_memory_is_not_covered(case: Manifests) -> Iterator[Finding]:
     """The device plugin mounts the MPS daemon's memory at /dev/shm of a pod that gets a share. A volume of the pod's
@@ -158,7 +183,7 @@ def ranks_do_not_run_on_shares(case: Manifests) -> Iterator[Finding]:
 
     Source: NVIDIA's MIG user guide (no peer-to-peer); k8s-device-plugin: README (a share is access).
     """
-    shared = {SHARED, *_handed_out(case)}
+    shared = {SHARED, *handed_out(case)}
     for pod, server in case.servers:
         names = [name for name in server.gpus if name in shared or name.startswith(_MIG)]
         ranks = server.start.ranks
@@ -170,16 +195,6 @@ def ranks_do_not_run_on_shares(case: Manifests) -> Iterator[Finding]:
 
 def _plugin_files(case: Manifests) -> list[SharingFile]:
     return [file for file in sharing_files(case) if file.kind == "device_plugin"]
-
-
-def _handed_out(case: Manifests) -> dict[str, bool]:
-    """Return the names of shares that are not told apart by .shared, and whether a pod that asks for two is refused."""
-    found: dict[str, bool] = {}
-    for file in _plugin_files(case):
-        for method, _, resource in file.shared():
-            if not below(file.values, "sharing", method).get("renameByDefault"):
-                found[str(resource.get("name"))] = file.refuses_two(method)
-    return found
 
 
 def _layout(entry: object) -> dict[str, int]:

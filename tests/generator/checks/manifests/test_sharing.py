@@ -78,6 +78,8 @@ FAULTS: list[tuple[str, str, str, str, str]] = [
     (MPS, "replicas: 4", "replicas: 49", "TK313", "49 shares by MPS"),
     (SLICED, "replicas: 4", "replicas: 4\n        devices: [0]", "TK314", "devices is passed over"),
     (MPS, "replicas: 4", "replicas: 4\n        rename: nvidia.com/small", "TK314", "rename is passed over"),
+    (SLICED, "nvidia.com/gpu", "nvidia.com/gpus", "TK310", "'nvidia.com/gpus' does not match"),
+    (SLICED, "nvidia.com/gpu", "nvidia.com/mig-1g.10gb", "TK319", "migStrategy none hands out no such name"),
     (MIG, '"1g.10gb": 7', '"1g.10gb": 8', "TK316", "no known GPU can be cut into 8 x 1g.10gb"),
     (MIG, '"1g.10gb": 7', '"3g.40gb": 2, "1g.10gb": 1', "TK316", "they take 9 of its 8 memory slices"),
     (MIG, '"1g.10gb": 7', '"1g.10gb": 1, "1g.5gb": 1, "2g.35gb": 1', "TK316", "it has no slice"),
@@ -115,6 +117,26 @@ def test_two_shares_are_no_more_than_one(judge_manifests: Judge, text: str, seve
     found = judged(judge_manifests, unnamed, two)
     assert [(one.code, one.severity) for one in found] == [("TK315", severity)]
     assert judged(judge_manifests, unnamed, pod("nvidia.com/gpu")) == []
+
+
+def test_two_renamed_shares_are_refused_where_the_plugin_refuses_them(judge_manifests: Judge) -> None:
+    two = pod().replace("gpu.shared: 1", "gpu.shared: 2")
+    told = [
+        [(one.code, one.severity) for one in judge_manifests({f"{n}.yaml": text for n, text in enumerate(texts)})]
+        for texts in ([two], [two, MPS], [two, SLICED])
+    ]
+    about = [[one for one in found if one[0] in ("TK303", "TK315")] for found in told]
+    assert about == [
+        [("TK303", Severity.WARNING)],  # nobody says how they are shared
+        [("TK315", Severity.ERROR)],
+        [("TK315", Severity.WARNING)],
+    ]
+
+
+def test_slices_that_the_plugin_hands_out_may_be_shared(judge_manifests: Judge) -> None:
+    slices = SLICED.replace("nvidia.com/gpu", "nvidia.com/mig-1g.10gb")
+    assert judged(judge_manifests, slices.replace("migStrategy: none", "migStrategy: mixed"), pod()) == []
+    assert judged(judge_manifests, slices.replace("migStrategy: none", "failOnInitError: true"), pod()) == []
 
 
 def test_whole_gpus_beside_shares_of_another_name_are_fine(judge_manifests: Judge) -> None:

@@ -55,6 +55,16 @@ def test_no_engine_of_several_ranks_runs_on_shares(sharing: dict[str, Any], mode
 
 
 @pytest.mark.parametrize("sharing", SHARED)
+def test_an_engine_of_one_rank_names_the_one_gpu_that_there_is(sharing: dict[str, Any]) -> None:
+    bound = {"kv_cache_free_gpu_mem_fraction": "0.1"}
+    (found,) = judged(llm(gpu_device_ids="1", **bound), sharing=sharing)
+    assert (found.code, found.severity) == ("TS542", Severity.ERROR)
+    assert found.message.startswith("gpu_device_ids is 1, and a pod has one")
+    assert judged(llm(gpu_device_ids="0", **bound), sharing=sharing) == []
+    assert judged(llm(gpu_device_ids="1"), sharing={}) == []
+
+
+@pytest.mark.parametrize("sharing", SHARED)
 def test_a_pod_asks_for_one_share(sharing: dict[str, Any]) -> None:
     assert codes(judged(onnx(gpus=[1]), sharing=sharing)) == [("TS542", Severity.ERROR)]
     assert codes(judged(onnx(gpus=[0, 1]), sharing=sharing)) == [("TS542", Severity.ERROR)]
@@ -110,6 +120,31 @@ def test_a_slice_is_one_that_the_gpu_has(gpu: str, profile: str, message: str) -
     assert all(message in one.message and one.remedy for one in found)
 
 
+@pytest.mark.parametrize(
+    ("deploy", "message"),
+    [
+        (
+            {"gpus": {"products": ["NVIDIA-H200"]}},
+            "deploy.gpus.products: NVIDIA-H200, which cannot be cut into 1g.10gb",
+        ),
+        ({"gpus": {"products": ["NVIDIA-L40S"]}}, "NVIDIA-L40S, which cannot be cut"),
+        ({"regions": {"eu": {"products": ["NVIDIA-H200"]}}}, "deploy.regions.eu.products: NVIDIA-H200"),
+        ({"gpus": {"products": ["NVIDIA-A100-SXM4-80GB"]}}, ""),
+        ({"gpus": {"products": ["of-somebody"]}}, ""),
+    ],
+)
+def test_the_other_gpus_that_pods_may_run_on_are_cut_alike(deploy: dict[str, Any], message: str) -> None:
+    found = judged(onnx(), sharing=MIG, **deploy)
+    assert [one.code for one in found] == (["TS545"] if message else [])
+    assert all(message in one.message for one in found)
+
+
+def test_the_same_name_on_gpus_that_have_another_number_of_it_is_refused() -> None:
+    hardware, sharing = {"gpu": "H200-SXM-141GB"}, {"mode": "mig", "profile": "1g.35gb"}
+    (found,) = judged(onnx(), sharing=sharing, hardware=hardware, gpus={"products": ["NVIDIA-GB300"]})
+    assert "NVIDIA-GB300, which has 7 slices 1g.35gb, and a H200-SXM-141GB 4" in found.message
+
+
 def test_engines_that_take_turns_at_the_default_fraction_are_refused() -> None:
     (found,) = judged(llm(), sharing=SLICED)
     assert (found.code, found.severity) == ("TS546", Severity.ERROR)
@@ -125,6 +160,52 @@ def test_the_fraction_that_is_advised_is_accepted() -> None:
     assert judged(llm(kv_cache_free_gpu_mem_fraction="0.26"), sharing=SLICED)
     assert judged(llm(max_tokens_in_paged_kv_cache="8192"), sharing=SLICED) == []
     assert judged(chat({"kv_cache_config": {"free_gpu_memory_fraction": 0.2}}), sharing=SLICED) == []
+
+
+def test_engines_of_one_server_are_added_up() -> None:
+    halves = [llm(name=name, kv_cache_free_gpu_mem_fraction="0.2") for name in ("chat", "draft")]
+    found = judged(*halves, sharing=SLICED)
+    assert codes(found) == [("TS546", Severity.ERROR)] * 2
+    assert "takes 0.2 of the free memory (kv_cache_free_gpu_mem_fraction) beside 0.2 of others" in found[0].message
+    advised = [llm(name=name, kv_cache_free_gpu_mem_fraction="0.1") for name in ("chat", "draft")]
+    assert found[0].remedy.startswith('kv_cache_free_gpu_mem_fraction: "0.1"')
+    assert judged(*advised, sharing=SLICED) == []
+    assert codes(judged(chat({"kv_cache_config": {"free_gpu_memory_fraction": 0.2}}, count=2), sharing=SLICED))
+
+
+@pytest.mark.parametrize(
+    ("gib", "refused", "accepted", "remedy"),
+    [
+        (8, "0.18", "0.16", 'kv_cache_free_gpu_mem_fraction: "0.13"'),  # (20 - 8) / (80 - 8) = 0.17
+        (19, "0.1", None, "fewer shares: beside the weights nothing of one is left"),
+    ],
+)
+def test_weights_are_taken_off_before_the_fraction(
+    tmp_path: Path, gib: int, refused: str, accepted: str | None, remedy: str
+) -> None:
+    def served(fraction: str) -> list[Finding]:
+        return judged(weighing(tmp_path, gib, kv_cache_free_gpu_mem_fraction=fraction), sharing=SLICED)
+
+    (found,) = served(refused)
+    assert found.code == "TS546"
+    assert found.remedy.startswith(remedy)
+    assert accepted is None or served(accepted) == []
+
+
+def weighing(folder: Path, gib: int, name: str = "rank0.engine", **parameters: str) -> Model:
+    file = folder / name
+    with file.open("wb") as written:
+        written.truncate(gib << 30)  # a hole: no bytes on the disk
+    return llm(files={f"1/engine/{name}": SourceFile(file)}, **parameters)
+
+
+def test_a_checkpoint_is_weighed_unless_it_is_loaded_in_another_type(tmp_path: Path) -> None:
+    assert [one.code for one in judged(weighing(tmp_path, 30, "model.safetensors"), sharing=MIG)] == ["TS547"]
+    file = {"1/hf/model.safetensors": SourceFile(tmp_path / "model.safetensors")}
+    plain, quantised = chat(), chat({"quant_config": {"quant_algo": "FP8"}})
+    plain, quantised = (Model(one.name, one.config, {**one.files, **file}) for one in (plain, quantised))
+    assert [one.code for one in judged(plain, sharing=MIG)] == ["TS547"]
+    assert judged(quantised, sharing=MIG) == []
 
 
 @pytest.mark.parametrize("sharing", [MPS, MIG, {}])

@@ -6,7 +6,7 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.generator.manifests.kubernetes.shapes import BAKED, H100, chat
+from tests.generator.manifests.kubernetes.shapes import BAKED, DIGEST, H100, chat
 from tests.generator.manifests.kubernetes.validation import VERSIONS, faults
 from tritonsmith.generator.catalog.mig import MIG
 from tritonsmith.generator.errors import RepositoryError
@@ -20,6 +20,7 @@ from tritonsmith.generator.repository.core import Repository
 from tritonsmith.generator.spec.sharing import Sharing
 
 ONE = H100 | {"count": 1}
+SLICE = {"resource": "nvidia.com/mig-1g.10gb"}
 WAYS: dict[str, dict[str, Any]] = {
     "mps": {"mode": "mps", "replicas": 4},
     "time-slicing": {"mode": "time-slicing"},
@@ -31,7 +32,8 @@ def written(
     sharing: dict[str, Any], *, gpus: int = 1, hardware: dict[str, Any] = ONE, claimed: bool = False, **deploy: Any
 ) -> dict[str, str]:
     models = {model.name: model for model in chat(gpus)}
-    deploy |= {"gpus": {"by": "dra"}} if claimed else {}
+    deploy |= {"gpus": deploy.get("pods", {}) | ({"by": "dra"} if claimed else {})}
+    deploy.pop("pods", None)
     settings = {"triton": "25.05", "hardware": hardware, "sharing": sharing, "deploy": BAKED | deploy}
     files = render(plan_workload(Repository("chat", models, settings=settings)))
     return {path: data.decode() for path, data in files.items()}
@@ -175,10 +177,21 @@ def test_from_1_34_pods_may_claim_gpus_and_slices(sharing: dict[str, Any], count
         (WAYS["mps"], {"claimed": True, "kubernetes": "1.34"}, "a claim is one pod's"),
         (WAYS["time-slicing"], {"claimed": True, "kubernetes": "1.34"}, "shares a GPU between pods"),
         ({}, {"claimed": True, "kubernetes": "1.33"}, r"Kubernetes 1\.33 has no claims"),
+        ({}, {"claimed": True, "kubernetes": "1.34", "pods": SLICE}, "a claim asks for no resource"),
+        (WAYS["mps"], {"pods": SLICE}, r"resource is nvidia\.com/mig-1g\.10gb, and sharing: mps of 4 is handed out as"),
+        (WAYS["mig"], {"pods": {"products": ["NVIDIA-H200"]}}, "NVIDIA-H200, which cannot be cut into 1g.10gb"),
+        (WAYS["mig"], {"hardware": ONE, "gpus": 8}, "an engine of 8 ranks spans no shares"),
     ],
 )
 def test_what_no_cluster_can_do_is_refused(sharing: dict[str, Any], settings: dict[str, Any], message: str) -> None:
-    hardware = H100 if settings.get("gpus", 1) > 1 else ONE
+    hardware = H100 if settings.get("gpus", 1) in (2, 4) else ONE
     with pytest.raises(RepositoryError, match=message) as refused:
         written(sharing, **{"hardware": hardware, **settings})
     assert refused.value.hint
+
+
+def test_a_region_has_gpus_that_are_cut_alike() -> None:
+    store = f"s3://models/chat/{DIGEST}"
+    there = {"eu": {"store": store, "products": ["NVIDIA-H200"]}}
+    with pytest.raises(RepositoryError, match=r"NVIDIA-H200, which cannot be cut into 1g\.10gb"):
+        written(WAYS["mig"], repository={"store": store}, regions=there)
