@@ -26,7 +26,8 @@ def regions_text(found: RegionalPlan) -> str:
         ]
         for one in found.users
     ]
-    head = f"{sum(found.replicas.values())} replicas in {len(found.replicas)} regions; times with the spare ones down, the network's in them"
+    count = f"{sum(found.replicas.values())} replicas in {len(found.replicas)} regions"
+    head = f"{count}; times with the spare ones down, the network's in them"
     return "\n".join([head, console.table(header, rows), *(_loss(one, found) for one in found.losses)])
 
 
