@@ -50,7 +50,7 @@ def copies_of(tenant: Tenant, fleet: Fleet, *, on_demand: bool = False) -> tuple
         copy = _copy(tenant, count, fleet, on_demand=on_demand)
         if any(copy.claims):
             return (copy,) * count
-    raise _why_none(tenant, least, fleet)
+    raise _why_none(tenant, most, fleet)
 
 
 def _copy(tenant: Tenant, count: int, fleet: Fleet, *, on_demand: bool) -> Copy:
@@ -108,7 +108,8 @@ def _why_none(tenant: Tenant, count: int, fleet: Fleet) -> AnswerIsNo:
         message = f"a request alone takes longer than its limit of {tenant.limit_s * 1e3:g} ms"
         return AnswerIsNo(message, where=where, hint="allow more time, or name a faster GPU")
     message = f"{count} replicas cannot answer {tenant.rate_per_s:g} requests/s within the limit, each alone on a GPU"
-    return AnswerIsNo(message, where=where, hint="leave `replicas` out: as many are taken as the rate needs")
+    few = "leave `replicas` out: as many are taken as the rate needs"
+    return AnswerIsNo(message, where=where, hint=few if tenant.replicas else "name a faster GPU, or allow more time")
 
 
 def _gib(size_bytes: float) -> str:

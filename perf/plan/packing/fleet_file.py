@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from tritonsmith.generator.catalog.gpus import Gpu, gpu_named
+from tritonsmith.generator.catalog.gpus import Gpu
 from tritonsmith.generator.errors import SpecError, UsageError
 from tritonsmith.generator.findings import Finding, error
 from tritonsmith.generator.spec import tree
@@ -20,6 +20,7 @@ from tritonsmith.perf.plan.core import exact
 from tritonsmith.perf.plan.memory.overheads import driver_part
 from tritonsmith.perf.plan.packing.core import ANY, MOST_LOAD, Fleet, Kind, Tenant
 from tritonsmith.perf.plan.packing.file_memory import Needs, needs_of
+from tritonsmith.perf.plan.shares import gpu_of, named
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 # Below 500 MB where nothing is loaded, of which the pool takes 64 MiB; and the kernels of what is loaded.
@@ -177,7 +178,7 @@ def _kind(name: str, given: GpusWritten, reserve_bytes: float) -> Kind:
 
 def _known_gpu(name: str) -> Gpu:
     try:
-        return gpu_named(name)
+        return gpu_of(named(name))
     except UsageError as problem:
         hint = f"{problem.hint}; or say its memory: {{{name}: {{count: 1, memory: 48GB}}}}"
         raise UsageError(problem.message, hint=hint) from None

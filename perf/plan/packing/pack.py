@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -88,6 +89,9 @@ def _does_not_fit(
         hints.append("`disk: 2GB/s` lets models that bear it be loaded on demand")
     elif not can_turn:
         hints.append("no model bears to be loaded on demand within its limit")
+    unknown = sorted(tenant.name for tenant in fleet.tenants if not tenant.rate_per_s)
+    if unknown and any(tenant.limit_s < math.inf for tenant in fleet.tenants):
+        hints.append(f"without a `rate` no model with an slo shares a GPU with {', '.join(unknown)}")
     return AnswerIsNo(f"{given} do not hold everything: {names} left over", hint="; ".join(hints))
 
 

@@ -1,6 +1,7 @@
 """What may share a GPU, what is loaded on demand, and what is said where nothing fits."""
 
 import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from tritonsmith.generator.errors import AnswerIsNo
 from tritonsmith.perf.bench.packing import random_fleet
 from tritonsmith.perf.plan.core import about, exact
-from tritonsmith.perf.plan.packing import Fleet, Kind, Packing, Tenant, pack
+from tritonsmith.perf.plan.packing import Card, Fleet, Kind, Packing, Tenant, pack
 
 GIB = 1 << 30
 
@@ -112,6 +113,37 @@ def test_what_bears_a_cold_load_takes_turns_where_not_everything_fits() -> None:
     assert all(one.within_s <= 60 for one in card.lying)
 
 
+def test_no_more_requests_than_said_are_late_where_models_take_turns() -> None:
+    rare = [tenant(f"rare{n}", 20, **asked(0.003 * (n + 1), 0.5, 90.0)) for n in range(3)]
+    packing = packed(tenant("hot", 20, **asked(1, 0.2, 5.0)), *rare, gpus=1, disk=2e9)
+    [card] = packing.cards
+    for one, took_s in played_through(card).items():
+        within_s = next(lying.within_s for lying in card.lying if lying.tenant == one)
+        assert sum(each > within_s for each in took_s) <= 0.01 * len(took_s)
+        assert max(took_s) > within_s / 3  # the bound is of some use
+
+
+def played_through(card: Card, on_demand: int = 3000, seed: int = 1) -> dict[str, list[float]]:
+    """Return how long requests take by model: the GPU takes them as they come, those on demand one after the other."""
+    draw = random.Random(seed)
+    turns = [one for one in card.lying if one.is_on_demand]
+    resident = [one for one in card.lying if not one.is_on_demand]
+    took_s: dict[str, list[float]] = {one.tenant: [] for one in card.lying}
+    turn_rate, rate = (sum(one.rate_per_s for one in some) for some in (turns, resident))
+    comes_s = next_s = room_s = gpu_s = 0.0
+    for one in draw.choices(turns, [one.rate_per_s for one in turns], k=on_demand):
+        comes_s += draw.expovariate(turn_rate)
+        loaded_s = max(comes_s, room_s) + one.cold_s
+        while next_s < loaded_s:
+            [other] = draw.choices(resident, [each.rate_per_s for each in resident])
+            gpu_s = max(gpu_s, next_s) + other.busy_s
+            took_s[other.tenant].append(gpu_s - next_s)
+            next_s += draw.expovariate(rate)
+        room_s = gpu_s = max(gpu_s, loaded_s) + one.busy_s
+        took_s[one.tenant].append(room_s - comes_s)
+    return took_s
+
+
 def test_as_few_as_needed_are_on_demand_those_that_are_asked_least() -> None:
     tenants = [tenant(f"m{n}", 11, **asked(0.001 * (n + 1), 0.05, 120.0)) for n in range(5)]
     assert packed(*tenants, gpus=1, disk=2e9).on_demand == ("m0", "m1")
@@ -129,6 +161,13 @@ def test_without_a_disk_rate_it_is_said_what_one_would_allow() -> None:
     with pytest.raises(AnswerIsNo) as told:
         packed(tenant("a", 30), tenant("b", 30), gpus=1)
     assert "disk: 2GB/s" in told.value.hint
+    assert "without a `rate`" not in told.value.hint
+
+
+def test_a_rate_that_lacks_is_named_where_it_keeps_others_away() -> None:
+    with pytest.raises(AnswerIsNo) as told:
+        packed(tenant("unknown", 1), tenant("b", 1, **asked(1, 0.01, 0.1)), gpus=1)
+    assert "without a `rate` no model with an slo shares a GPU with unknown" in told.value.hint
 
 
 @pytest.mark.parametrize(
@@ -137,6 +176,7 @@ def test_without_a_disk_rate_it_is_said_what_one_would_allow() -> None:
         (tenant("a", 45), "45.0 GiB do not fit on one GPU, which has room for 44.0"),
         (tenant("a", 1, **asked(1, 0.1, 0.1)), "longer than its limit of 100 ms"),
         (tenant("a", 1, replicas=2, **asked(200, 0.01)), "2 replicas cannot answer 200 requests/s"),
+        (tenant("a", 1, **asked(1e6, 0.1)), "1000 replicas cannot answer 1e\\+06 requests/s"),
     ],
 )
 def test_what_fits_nowhere_is_named_with_its_reason(wrong: Tenant, words: str) -> None:

@@ -86,6 +86,14 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, wrong: str, words: 
     assert "fleet.yaml:" in str(told.value)
 
 
+def test_slices_of_a_gpu_are_packed_by_their_own_memory(tmp_path: Path) -> None:
+    path = written(tmp_path, "gpus: {h100-sxm-80gb/mig:3g.40gb: 2}\nmodels: {a: {memory: 30GiB}, b: {memory: 20GiB}}")
+    [kind] = read_fleet(path).kinds
+    assert kind.name == "H100-SXM-80GB/mig:3g.40gb"
+    assert 35 << 30 < kind.memory_bytes < 40 << 30
+    assert "2 replicas on 2 of 2 GPUs" in answer(PackOptions(path), is_json=False)
+
+
 def test_a_file_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no file"):
         read_fleet(tmp_path / "none.yaml")
