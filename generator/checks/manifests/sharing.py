@@ -93,7 +93,7 @@ def _sharing_files(case: Manifests) -> list[SharingFile]:
     found = [_file_of(node, "", None) for node in case.values]
     for one in case.of_kind("ConfigMap"):
         for key, node in entries_at(one.node, "data").items():
-            if isinstance(node, Scalar) and "version" in node.text:
+            if isinstance(node, Scalar) and any(word in node.text for word in ("version", "sharing")):
                 found += [_file_of(inner, one.label, one.place("data", key)) for inner in _documents(node.text)]
     return [one for one in found if one is not None]
 

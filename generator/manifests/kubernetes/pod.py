@@ -26,6 +26,9 @@ from tritonsmith.generator.manifests.workload import Workload
 
 CONTAINER = "triton"
 HOME = {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"}  # noqa: S108 - it can be written, the repository cannot
+# NVIDIA's images say `all`, and a node's runtime then shows all GPUs to a pod that asks for none.
+# Source: k8s-device-plugin: README (Running GPU Jobs, its warning); nvidia-container-toolkit: NVIDIA_VISIBLE_DEVICES.
+NO_GPU = {"NVIDIA_VISIBLE_DEVICES": "void"}
 SHM = {"name": "shm", "mountPath": "/dev/shm"}  # noqa: S108 - a volume's place
 
 
@@ -101,7 +104,8 @@ def _script(workload: Workload, name: str, script: str) -> Manifest:
 
 def _environment(workload: Workload) -> list[Manifest]:
     front_end = ENVIRONMENT if workload.deploy.openai else {}
-    return _variables({**HOME, **rank_environment(workload), **front_end})
+    unseen = {} if workload.needs.gpus else NO_GPU
+    return _variables({**HOME, **unseen, **rank_environment(workload), **front_end})
 
 
 def _variables(values: Mapping[str, str]) -> list[Manifest]:

@@ -23,9 +23,19 @@ def file_schema(name: File) -> Mapping[str, Any]:
 
 
 def kind_of_file(document: Any) -> File | None:
-    """Return which of the two a document is, by its own keys; None where it is neither."""
-    if not isinstance(document, dict) or "apiVersion" in document or "version" not in document:
+    """Return which of the two a document is, by its own keys; None where it is neither.
+
+    mig-parted refuses a file without its version; the device plugin takes one for v1. Source: api/config/v1/config.go.
+    """
+    if not isinstance(document, dict) or "apiVersion" in document:
         return None
-    if "mig-configs" in document:
+    if "version" in document and "mig-configs" in document:
         return "mig_parted"
-    return "device_plugin" if document.keys() & {"flags", "sharing", "resources", "imex"} else None
+    shared = document.get("sharing")
+    if isinstance(shared, dict) and shared.keys() & {"timeSlicing", "mps"}:
+        return "device_plugin"
+    return (
+        "device_plugin"
+        if "version" in document and document.keys() & {"flags", "resources", "imex", "sharing"}
+        else None
+    )

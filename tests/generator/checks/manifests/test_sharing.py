@@ -102,6 +102,12 @@ def test_a_fault_is_found_where_it_is(
     assert {one.key for one in found} == ({"ConfigMap/plugin"} if is_inner else {""})
 
 
+def test_a_file_of_the_device_plugin_may_leave_its_version_out(judge_manifests: Judge) -> None:
+    broken = SLICED.removeprefix("version: v1\n").replace("replicas: 4", "replicas: 1")
+    inner = "".join(f"    {line}\n" for line in broken.splitlines())
+    assert [one.code for one in judged(judge_manifests, broken, MAP + inner)] == ["TK313", "TK313"]
+
+
 @pytest.mark.parametrize(
     ("text", "severity"),
     [

@@ -6,7 +6,7 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.generator.manifests.kubernetes.shapes import BAKED, DIGEST, H100, chat
+from tests.generator.manifests.kubernetes.shapes import BAKED, DIGEST, H100, chat, digits
 from tests.generator.manifests.kubernetes.validation import VERSIONS, faults
 from tritonsmith.generator.catalog.mig import MIG
 from tritonsmith.generator.errors import RepositoryError
@@ -195,3 +195,12 @@ def test_a_region_has_gpus_that_are_cut_alike() -> None:
     there = {"eu": {"store": store, "products": ["NVIDIA-H200"]}}
     with pytest.raises(RepositoryError, match=r"NVIDIA-H200, which cannot be cut into 1g\.10gb"):
         written(WAYS["mig"], repository={"store": store}, regions=there)
+
+
+def test_a_pod_that_asks_for_no_gpu_sees_none() -> None:
+    files = render(plan_workload(Repository("digits", {one.name: one for one in digits()}, settings={"deploy": BAKED})))
+    seen = [
+        {one["name"]: one["value"] for one in pod_of(found)["containers"][0]["env"]}.get("NVIDIA_VISIBLE_DEVICES")
+        for found in ({path: data.decode() for path, data in files.items()}, written({}))
+    ]
+    assert seen == ["void", None]
