@@ -110,7 +110,11 @@ class Card:
 
 @dataclass(frozen=True)
 class Packing:
-    """What lies where. No packing of the same models costs less than `least_price` per hour, none has fewer GPUs."""
+    """What lies where.
+
+    No packing of the same models, the same ones on demand, costs less than `least_price` per hour or has fewer GPUs than
+    `least_cards`.
+    """
 
     cards: tuple[Card, ...]
     price_per_hour: float

@@ -84,11 +84,14 @@ def _answer(packing: Packing, fleet: Fleet) -> list[str]:
 
 
 def _how_good(packing: Packing) -> str:
+    given = " with these on demand" if packing.on_demand else ""
     if packing.is_proven:
-        return "fewer would not do" if packing.least_cards == len(packing.cards) else "none would do for less"
+        return (
+            f"{'fewer would not do' if packing.least_cards == len(packing.cards) else 'none would do for less'}{given}"
+        )
     if packing.least_price == packing.least_cards:
-        return f"at least {packing.least_cards} are needed"
-    return f"at least {packing.least_price:.2f} per hour is needed"
+        return f"at least {packing.least_cards} are needed{given}"
+    return f"at least {packing.least_price:.2f} per hour is needed{given}"
 
 
 def _card_data(card: Card) -> dict[str, Any]:

@@ -49,6 +49,14 @@ def test_the_table_ends_with_the_answer(tmp_path: Path) -> None:
     assert lines[-1].startswith("times are bounds")
 
 
+def test_what_is_proven_is_proven_of_the_same_models_on_demand(tmp_path: Path) -> None:
+    rare = "{memory: 24GiB, rate: 0.001, latency: 1s, slo: p95=60s}"
+    path = written(tmp_path, f"gpus: {{L40S: 1}}\ndisk: 2GB/s\nmodels: {{a: {rare}, b: {rare}}}\n")
+    text = answer(PackOptions(path), is_json=False)
+    assert "2 models, 2 replicas on 1 of 1 GPUs: fewer would not do with these on demand" in text
+    assert "loads in" in text
+
+
 def test_the_document_has_what_the_table_has(tmp_path: Path) -> None:
     document = json.loads(answer(PackOptions(written(tmp_path, FLEET)), is_json=True))
     assert document["is_proven"]
