@@ -112,8 +112,8 @@ class Card:
 class Packing:
     """What lies where.
 
-    No packing of the same models, the same ones on demand, costs less than `least_price` per hour or has fewer GPUs than
-    `least_cards`.
+    No packing of the same models, the same ones on demand, costs less than `least_price` per hour or has fewer GPUs
+    than `least_cards`.
     """
 
     cards: tuple[Card, ...]
