@@ -35,7 +35,8 @@ QUANTILES = (0.5, 0.9, 0.95, 0.99)
 class InstancePlan:
     """So many instances keep to the objectives; `tails` and `one_less` are at the traffic's rate.
 
-    `error` is the share by which executions were taken to last longer than the sweep says.
+    `servers` are replicas of the server as it is configured instead; None where no number of them is enough. `error` is
+    the share by which executions were taken to last longer than the sweep says.
     """
 
     model: str
@@ -43,22 +44,34 @@ class InstancePlan:
     error: float
     tails: Tails
     one_less: Tails | None  # None: there is one only
+    servers: Replicas | None = None
 
 
 def instances_for(
-    sweep: Sweep, configs: Mapping[str, ModelConfig], traffic: Traffic, objectives: Objectives, *, seed: int = 0
+    sweep: Sweep,
+    configs: Mapping[str, ModelConfig],
+    traffic: Traffic,
+    objectives: Objectives,
+    *,
+    spare: int = 1,
+    seed: int = 0,
 ) -> InstancePlan:
     """Return how many instances of a sweep's model a traffic needs, each with a core or a share of a GPU to itself.
 
     `configs` are the model's and, where it is an ensemble, its steps'; all computing ones get as many instances.
-    Executions are taken to last as much longer as repeats of the sweep differ, at least 3 %.
+    Executions are taken to last as much longer as repeats of the sweep differ, at least 3 %. Of replicas of the server
+    `spare` may be down.
 
-    Raises: AnswerIsNo where no number is enough; UsageError for objectives on tokens.
+    Raises: AnswerIsNo where no number is enough; UsageError for objectives on tokens, and a model that batches
+    sequences.
     """
     error = max(LEAST_ERROR, _spread_of(sweep))
     known = times_in(sweep)
     slowed = {name: _slower(times, 1 + error) for name, times in known.services.items()}
     question = Question(sweep.plan.model, configs, replace(known, services=slowed), seed=seed)
+    if any(configs[name].HasField("sequence_batching") for name in question.reached):
+        hint = "tritonsmith simulate MODEL --sequence-length says what sequences of requests meet"
+        raise UsageError(f"'{question.model}' batches sequences, whose rate says little", hint=hint)
     rate_per_s = traffic_rate_per_s(traffic)
 
     def tails(count: int) -> Tails:
@@ -66,7 +79,17 @@ def instances_for(
         return system_tails(system_of(question, variant), question.model, traffic, objectives, rate_per_s, seed)
 
     count = _fewest(tails, objectives, "instances")
-    return InstancePlan(question.model, count, error, tails(count), tails(count - 1) if count > 1 else None)
+    servers = _servers(question, traffic, objectives, spare)
+    return InstancePlan(question.model, count, error, tails(count), tails(count - 1) if count > 1 else None, servers)
+
+
+def _servers(question: Question, traffic: Traffic, objectives: Objectives, spare: int) -> Replicas | None:
+    """Return how many replicas of the server as it is configured a traffic needs, None where no number is enough."""
+    system = system_of(question, {})
+    try:
+        return server_replicas(system, question.model, traffic, objectives, spare=spare, seed=question.seed)
+    except AnswerIsNo:
+        return None
 
 
 def server_replicas(

@@ -50,6 +50,26 @@ def test_loads_get_the_instances_that_they_need_or_one_more(sweep: Sweep, needed
     assert plan.error == 0.03
 
 
+def test_replicas_of_the_server_as_it_is_configured_are_told_too(sweep: Sweep) -> None:
+    two = ModelConfig(name="digits", backend="python")
+    two.instance_group.add(count=2, kind="KIND_CPU")
+    one, of_two = (
+        instances_for(sweep, {"digits": config}, Traffic(2000, 0, 0), Objectives(latency_ms=40), spare=2).servers
+        for config in (CONFIGS["digits"], two)
+    )
+    assert one is not None and of_two is not None
+    assert (one.spare, one.total) == (2, one.working + 2)
+    assert one.working > 4 and of_two.working > 2  # as many are busy all the time
+    assert of_two.working <= one.working / 2 + 1
+
+
+def test_models_that_batch_sequences_are_refused(sweep: Sweep) -> None:
+    config = ModelConfig(name="digits", backend="python")
+    config.sequence_batching.SetInParent()
+    with pytest.raises(UsageError, match="batches sequences"):
+        instances_for(sweep, {"digits": config}, Traffic(10, 0, 0), Objectives())
+
+
 def test_repeats_that_differ_make_a_plan_careful(sweep: Sweep) -> None:
     cells = [
         replace(
