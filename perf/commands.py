@@ -301,7 +301,8 @@ def report(path: Path, **forms: bool) -> None:
 @click.option("--spare", type=click.IntRange(0), default=1, show_default=True, help="Replicas that may be down.")
 @click.option("--price", "prices", multiple=True, metavar="[GPU=]PRICE", help="Per GPU and hour.")
 @click.option(
-    "--calibrate", multiple=True, type=click.Path(path_type=Path), metavar="RESULTS", help="Sweeps that correct times."
+    "--calibrate", multiple=True, type=click.Path(path_type=Path), metavar="[WAY=]RESULTS",
+    help="Sweeps that correct times; of which way, where several are looked at: \"H100-SXM-80GB TP2=build/confirm\".",
 )
 @click.option(
     "--estimator",

@@ -18,14 +18,14 @@ from tritonsmith.perf.plan.options import PlanOptions, Wishes, read_wishes
 from tritonsmith.perf.plan.packing import cli as packing
 from tritonsmith.perf.plan.plan import Estimator, Found, find, would_fit
 from tritonsmith.perf.plan.regions.file import read_regions
-from tritonsmith.perf.plan.regions.split import RegionalPlan, plan_regions
+from tritonsmith.perf.plan.regions.split import RegionalPlan, RoundTrips, plan_regions
 from tritonsmith.perf.plan.replicas.replica import Replica
 from tritonsmith.perf.plan.shares import gpu_of
 from tritonsmith.perf.plan.show.compare import compare_text
-from tritonsmith.perf.plan.show.page import now, write_page
+from tritonsmith.perf.plan.show.page import PAGE_NAME, now, write_page
 from tritonsmith.perf.plan.show.text import plan_text
 from tritonsmith.perf.plan.steps.estimators import estimator_of
-from tritonsmith.perf.plan.to_spec import write_spec
+from tritonsmith.perf.plan.to_spec import require_free, write_spec
 from tritonsmith.perf.plan.triton_models import (
     instances,
     instances_data,
@@ -45,9 +45,12 @@ def make_plan(options: PlanOptions) -> Plan:
     """
     path = _required(options.model)
     wishes = read_wishes(options)
+    regions = _regions(options, wishes)
+    if options.write is not None:
+        require_free(options.write)
     model = read_model(path)
     wishes = replace(wishes, built=_built(options, path))
-    estimate, source = estimator_of(options, wishes)
+    estimate, source = estimator_of(options, wishes, model)
     with console.progress(f"planning {model.name}") as shown:
         found = find(model, wishes, estimate, told=lambda name: shown.update(text=name))
     plan = Plan(
@@ -62,15 +65,17 @@ def make_plan(options: PlanOptions) -> Plan:
         spare=wishes.spare,
         prices=wishes.prices or {},
         times=source if wishes.traffic else "",
-        regions=_regional(options, model, wishes, found, estimate),
+        regions=_regional(regions, model, wishes, found, estimate) if regions else None,
         would_fit=() if found.is_pick else tuple(would_fit(model, wishes, found.candidates)),
-        notes=tuple(_notes(wishes)),
+        notes=tuple(_notes(options, wishes)),
         built=wishes.built,
         made_at=now(),
     )
     with writing(options.folder):
         options.folder.mkdir(parents=True, exist_ok=True)
     PLANS.write(plan, options.folder)
+    if options.is_compared:
+        write_page(plan, options.folder)
     if options.write is not None and plan.pick is not None:
         console.say(f"wrote {write_spec(plan, options.write)}")
         console.tip(f"next: tritonsmith build {options.write}")
@@ -82,7 +87,7 @@ def show(plan: Plan, options: PlanOptions, *, is_json: bool) -> str:
     if is_json:
         return json.dumps(PLANS.as_json(plan), indent=2)
     if options.is_compared:
-        return f"{plan_text(plan)}\n\n{compare_text(plan)}\n{write_page(plan, options.folder)}"
+        return f"{plan_text(plan)}\n\n{compare_text(plan)}\n{options.folder / PAGE_NAME}"
     return plan_text(plan)
 
 
@@ -95,9 +100,11 @@ def require_pick(plan: Plan) -> None:
         raise AnswerIsNo("")
 
 
-def _notes(wishes: Wishes) -> Iterator[str]:
+def _notes(options: PlanOptions, wishes: Wishes) -> Iterator[str]:
     if len(wishes.gpus) > 1 and not wishes.prices:
         yield "different GPUs are compared by their number; --price H100-SXM-80GB=2.5,L4=0.7 compares by cost"
+    if options.calibrate and wishes.built is None:
+        yield "what was measured is taken to hold for each spread and type; intervals are those of the one that ran"
 
 
 def _built(options: PlanOptions, path: Path) -> Built | None:
@@ -113,21 +120,33 @@ def _built(options: PlanOptions, path: Path) -> Built | None:
     return built
 
 
-def _regional(
-    options: PlanOptions, model: LanguageModel, wishes: Wishes, found: Found, estimate: Estimator
-) -> RegionalPlan | None:
-    """Return the pick in several regions; None where none are named, or nothing is picked."""
+def _regions(options: PlanOptions, wishes: Wishes) -> tuple[dict[str, float], RoundTrips] | None:
+    """Return the regions' shares and round trips; None where none are named.
+
+    Raises: UsageError without a traffic; what reading them raises.
+    """
     if options.regions is None:
         return None
     if wishes.traffic is None:
         raise UsageError("--regions split a traffic, and none is given", hint="--rate 20 --input 1024 --output 256")
-    regions = read_regions(options.regions)
-    if (pick := found.pick) is None:
+    return read_regions(options.regions)
+
+
+def _regional(
+    regions: tuple[dict[str, float], RoundTrips],
+    model: LanguageModel,
+    wishes: Wishes,
+    found: Found,
+    estimate: Estimator,
+) -> RegionalPlan | None:
+    """Return the pick in several regions; None where nothing is picked."""
+    if (pick := found.pick) is None or wishes.traffic is None:
         return None
-    replica = Replica(estimate(model, pick.serving, gpu_of(pick.gpu)), pick.serving, pick.memory.kv_tokens.value)
-    full = pick.throughput.tokens_per_s if pick.throughput else None
+    times = estimate(model, pick.serving, gpu_of(pick.gpu))
+    replica = Replica(times, pick.serving, pick.memory.kv_tokens.value)
+    shares, round_trip_ms = regions
     return plan_regions(
-        replica, wishes.traffic, wishes.objectives, regions, spare=wishes.spare, full=full, seed=wishes.seed
+        replica, wishes.traffic, wishes.objectives, shares, round_trip_ms, spare=wishes.spare, seed=wishes.seed
     )
 
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.document import Sweep
+from tritonsmith.perf.measure.lengths import parse_lengths
 from tritonsmith.perf.measure.measurement import Measurement
 from tritonsmith.perf.plan.core import StepTimes
 
 US_PER_S = 1e6
 LEAST_ERROR = 0.05  # a served model's day to day, and what a sweep's loads do not cover
-ONE_LOAD_ERROR = 0.15  # nothing tells whether other loads are off by as much
+FEW_LOADS_ERROR = 0.15  # nothing tells whether other loads are off by as much
+MOST_ERROR = 2**0.5 - 1  # the ends of an interval are a factor of two apart then
+FEW_LOADS = 3  # that differ in how many requests are in flight; one can be left out to judge by
 ROUNDS = 20
+_PROMPTS = re.compile(r"prompts of (\S+) (?:tokens|words) at random")  # perf/prompting.py: write_prompts
 
 
 @dataclass(frozen=True)
@@ -35,54 +40,59 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class CalibratedTimes:
-    """Step times times what was measured to be their share, for prompts and for decoding, and a time for every step."""
+class Correction:
+    """What prompts and decoding steps take, in shares of their estimates, and each decoding step besides."""
 
-    times: StepTimes
     prefill: float
     decode: float
     step_s: float
-    error: float  # the share by which a throughput may be off, four times in five
-    loads: int
+
+
+@dataclass(frozen=True)
+class CalibratedTimes:
+    """Step times corrected by what was measured; `interval` are shares of a throughput, for four times in five."""
+
+    times: StepTimes
+    correction: Correction
+    interval: tuple[float, float]
+    told: str  # what was measured, in words
 
     @property
     def source(self) -> str:
         """What these times follow from."""
+        found = self.correction
         return (
-            f"measured at {self.loads} load{'s' if self.loads > 1 else ''}: prompts x {self.prefill:.2f}, decoding "
-            f"x {self.decode:.2f} + {self.step_s * 1e3:.2f} ms a step, of {self.times.source}"
+            f"{self.told}: prompts x {found.prefill:.2f}, decoding x {found.decode:.2f} + "
+            f"{found.step_s * 1e3:.2f} ms a step, of {self.times.source}"
         )
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Shares of an estimate between which the truth lies four times in five."""
-        return 1 / (1 + self.error), 1 + self.error
 
     def prefill_s(self, tokens: float, context: float) -> float:
         """Return how long a step takes that reads so many tokens of one prompt."""
-        return self.prefill * self.times.prefill_s(tokens, context)
+        return self.correction.prefill * self.times.prefill_s(tokens, context)
 
     def decode_s(self, sequences: float, context: float) -> float:
         """Return how long a step takes that adds a token to each sequence."""
-        return self.decode * self.times.decode_s(sequences, context) + self.step_s
-
-
-def calibrate(times: StepTimes, sweeps: Sequence[Sweep], input_tokens: float) -> CalibratedTimes:
-    """Return step times that agree with what sweeps measured with prompts of this length in the mean.
-
-    A token takes a decoding step, and as much of other requests' prompts as is read meanwhile; the first one a prompt
-    and a step. The shares are those with which medians of the measured loads come out closest.
-
-    Raises: UsageError where no load streamed answers of several tokens.
-    """
-    return calibrated(times, [load for sweep in sweeps for load in measured_loads(sweep, input_tokens)])
+        return self.correction.decode * self.times.decode_s(sequences, context) + self.correction.step_s
 
 
 def measured_loads(sweep: Sweep, input_tokens: float) -> Iterator[Measured]:
-    """Yield the loads of a sweep whose answers streamed, each cell on its own."""
+    """Yield the loads of a sweep whose answers streamed, each cell on its own.
+
+    Its prompts are as long as its document says, `input_tokens` where it does not.
+    """
+    tokens = _prompt_tokens(sweep.plan.prompts) or input_tokens
     for cell in sweep.cells:
-        if load := _measured(cell.measurement, input_tokens):
+        if load := _measured(cell.measurement, tokens):
             yield load
+
+
+def _prompt_tokens(words: str) -> float | None:
+    """Return the mean length of prompts that were drawn, as a sweep's document tells them; None for others."""
+    told = _PROMPTS.search(words)
+    if told is None:
+        return None
+    lengths = parse_lengths(told[1], "prompts")
+    return lengths.first if lengths.kind == "normal" else (lengths.first + lengths.second) / 2
 
 
 def _measured(found: Measurement, input_tokens: float) -> Measured | None:
@@ -98,34 +108,59 @@ def _measured(found: Measurement, input_tokens: float) -> Measured | None:
     )
 
 
-def calibrated(times: StepTimes, loads: Sequence[Measured]) -> CalibratedTimes:
-    """Return step times that agree with measured loads.
+@dataclass(frozen=True)
+class _Seen:
+    """A load that was measured, and the estimates of its steps, in seconds."""
 
-    Raises: UsageError where there is none.
+    load: Measured
+    prompt_s: float
+    step_s: float
+
+    @property
+    def prompts_beside_s(self) -> float:
+        """What other requests' prompts add to a token: each is read once in an answer's tokens."""
+        return max(0.0, self.load.sequences - 1) * self.prompt_s / max(1.0, self.load.output_tokens)
+
+    def tpot_s(self, found: Correction) -> float:
+        """Return the time between tokens as corrected."""
+        return found.decode * self.step_s + found.step_s + found.prefill * self.prompts_beside_s
+
+
+def correct(times: StepTimes, loads: Sequence[Measured]) -> tuple[Correction, float]:
+    """Return the correction with which step times agree with measured loads, and the share by which they may be off.
+
+    A token takes a decoding step, and as much of other requests' prompts as is read meanwhile; the first one a prompt
+    and a step. The correction is that with which medians of the measured loads come out closest; loads that are left
+    out of it in turn tell how far off it is between those that were measured.
+
+    Raises: UsageError where there is no load, or they have no correction in common.
     """
     if not loads:
         raise UsageError(
             "the results hold no load whose answers streamed tokens",
             hint="sweep a decoupled model with --output-tokens of at least 2",
         )
-    prefill = decode = 1.0
-    step_s = 0.0
+    seen = [
+        _Seen(load, times.prefill_s(load.input_tokens, 0), times.decode_s(load.sequences, load.context))
+        for load in loads
+    ]
+    return _fit(seen), _error(seen)
+
+
+def _fit(seen: Sequence[_Seen]) -> Correction:
+    found = Correction(1.0, 1.0, 0.0)
     for _ in range(ROUNDS):  # prompts and decoding slow each other: both shares are found in turns
-        decode, step_s = _decoding(times, loads, prefill)
-        steps_s = [decode * times.decode_s(load.sequences, load.context) + step_s for load in loads]
-        prompts_s = [times.prefill_s(load.input_tokens, 0) for load in loads]
-        seen = [(load.ttft_s - s) / p for load, s, p in zip(loads, steps_s, prompts_s, strict=True)]
-        prefill = max(0.01, median(seen))
-    result = CalibratedTimes(times, prefill, decode, step_s, 0.0, len(loads))
-    return CalibratedTimes(times, prefill, decode, step_s, _error(result, loads), len(loads))
+        decode, step_s = _decoding(seen, found.prefill)
+        prefills = [(one.load.ttft_s - decode * one.step_s - step_s) / one.prompt_s for one in seen]
+        found = Correction(max(0.01, median(prefills)), decode, step_s)
+    return found
 
 
-def _decoding(times: StepTimes, loads: Sequence[Measured], prefill: float) -> tuple[float, float]:
+def _decoding(seen: Sequence[_Seen], prefill: float) -> tuple[float, float]:
     """Return the share and the time with which decoding steps are closest to what was measured, in relative terms."""
-    predicted = [times.decode_s(load.sequences, load.context) for load in loads]
-    seen = [max(1e-9, load.tpot_s - prefill * _prompts_beside_s(times, load)) for load in loads]
-    # Weighted by 1 / seen: minimise the sum of ((a x + b) / y - 1)^2 over loads.
-    u, v = [x / y for x, y in zip(predicted, seen, strict=True)], [1 / y for y in seen]
+    left_s = [max(1e-9, one.load.tpot_s - prefill * one.prompts_beside_s) for one in seen]
+    # Weighted by 1 / left: minimise the sum of ((a x + b) / y - 1)^2 over loads.
+    u, v = [one.step_s / y for one, y in zip(seen, left_s, strict=True)], [1 / y for y in left_s]
     uu, uv, vv = _dot(u, u), _dot(u, v), _dot(v, v)
     determinant = uu * vv - uv * uv
     share_only = sum(u) / uu
@@ -138,22 +173,27 @@ def _decoding(times: StepTimes, loads: Sequence[Measured], prefill: float) -> tu
     return (share, step_s) if step_s >= 0 else (share_only, 0.0)
 
 
-def _prompts_beside_s(times: StepTimes, load: Measured) -> float:
-    """Return the time that other requests' prompts add to a token: each is read once in an answer's tokens."""
-    others = max(0.0, load.sequences - 1)
-    return others * times.prefill_s(load.input_tokens, 0) / max(1.0, load.output_tokens)
+def _error(seen: Sequence[_Seen]) -> float:
+    """Return the share by which four loads of five are at most off.
 
-
-def _error(found: CalibratedTimes, loads: Sequence[Measured]) -> float:
-    """Return the share by which four loads of five are at most off, never less than what a sweep cannot tell."""
-    if len({round(load.sequences) for load in loads}) < 3:
-        return ONE_LOAD_ERROR
-    off = sorted(
-        abs(math.log(load.tpot_s / (found.decode_s(load.sequences, load.context) + found.prefill * beside_s)))
-        for load in loads
-        for beside_s in [_prompts_beside_s(found.times, load)]
-    )
-    return max(LEAST_ERROR, 2 * math.expm1(off[min(len(off) - 1, math.ceil(0.8 * len(off)) - 1)]))
+    A load between others is judged by a correction that has not seen it; the least and the highest bound what is known.
+    """
+    levels = sorted({round(one.load.sequences) for one in seen})
+    if len(levels) < FEW_LOADS:
+        return FEW_LOADS_ERROR
+    off = []
+    for level in levels:
+        is_between = levels[0] < level < levels[-1]
+        found = _fit([one for one in seen if not is_between or round(one.load.sequences) != level])
+        judged = [one for one in seen if round(one.load.sequences) == level]
+        off += [abs(math.log(one.load.tpot_s / one.tpot_s(found))) for one in judged]
+    error = max(LEAST_ERROR, math.expm1(sorted(off)[math.ceil(0.8 * len(off)) - 1]))
+    if error > MOST_ERROR:
+        raise UsageError(
+            f"the measured loads have no correction in common: four in five are only within {error:.0%}",
+            hint="measure again where nothing else runs, with answers of one length, or leave out --calibrate",
+        )
+    return error
 
 
 def _dot(one: Sequence[float], other: Sequence[float]) -> float:

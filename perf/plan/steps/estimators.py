@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tritonsmith.generator.catalog.gpus import Gpu
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.perf.document import Sweep, read_sweep
-from tritonsmith.perf.plan.core import LanguageModel, Serving, StepTimes
+from tritonsmith.perf.document import read_sweep
+from tritonsmith.perf.plan.candidates import Way
+from tritonsmith.perf.plan.core import LanguageModel, Serving
 from tritonsmith.perf.plan.options import PlanOptions, Wishes
 from tritonsmith.perf.plan.plan import Estimator
-from tritonsmith.perf.plan.steps.calibrate import calibrate
+from tritonsmith.perf.plan.steps.calibrate import CalibratedTimes, Correction, correct, measured_loads
+from tritonsmith.perf.plan.steps.measured_way import measured_way, split_way
 from tritonsmith.perf.plan.steps.roofline import RooflineTimes
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """An estimator whose step times agree with sweeps of the model on its GPU."""
+    """An estimator whose times of one way agree with sweeps of it; other ways' are corrected by as much.
 
-    sweeps: tuple[Sweep, ...]
-    input_tokens: int
+    Only the measured way's interval is narrowed: what holds for it tells little of another spread, type or GPU.
+    """
 
-    def __call__(self, model: LanguageModel, serving: Serving, gpu: Gpu) -> StepTimes:
-        """Return calibrated times.
+    measured: Way
+    correction: Correction
+    error: float
+    loads: int
 
-        Raises: UsageError where no load streamed tokens.
-        """
-        return calibrate(RooflineTimes(model, serving, gpu), self.sweeps, self.input_tokens)
+    def __call__(self, model: LanguageModel, serving: Serving, gpu: Gpu) -> CalibratedTimes:
+        """Return corrected times."""
+        times = RooflineTimes(model, serving, gpu)
+        told = f"measured at {self.loads} load{'s' if self.loads > 1 else ''}"
+        if (gpu.name, serving) == (self.measured.gpu.name, self.measured.serving):
+            return CalibratedTimes(times, self.correction, (1 / (1 + self.error), 1 + self.error), told)
+        there = f"{told} of {self.measured.gpu.name} {self.measured.serving.spread}"
+        return CalibratedTimes(times, self.correction, times.interval, there)
 
 
-def estimator_of(options: PlanOptions, wishes: Wishes) -> tuple[Estimator, str]:
+def estimator_of(options: PlanOptions, wishes: Wishes, model: LanguageModel) -> tuple[Estimator, str]:
     """Return what says how long steps take, and in words where that comes from.
 
-    Raises: UsageError where sweeps are given without a traffic, or with another estimator; ToolMissingError where that
-    is not installed; what reading them raises.
+    Raises: UsageError where sweeps are given without a traffic or what was measured, or with another estimator;
+    ToolMissingError where that is not installed; what reading them raises.
     """
     if options.estimator == "aiconfigurator":
         return _aiconfigurator(options)
@@ -44,9 +52,12 @@ def estimator_of(options: PlanOptions, wishes: Wishes) -> tuple[Estimator, str]:
         raise UsageError(
             "--calibrate is about a traffic, and none is given", hint="--rate 20 --input 1024 --output 256"
         )
-    sweeps: Sequence[Sweep] = [read_sweep(path) for path in options.calibrate]
-    names = ", ".join(str(path) for path in options.calibrate)
-    return Calibrated(tuple(sweeps), wishes.traffic.input_tokens), f"a roofline, corrected by what {names} measured"
+    texts, paths = zip(*map(split_way, options.calibrate), strict=True)
+    way = measured_way(texts, model, wishes)
+    loads = [load for path in paths for load in measured_loads(read_sweep(path), wishes.traffic.input_tokens)]
+    correction, error = correct(RooflineTimes(model, way.serving, way.gpu), loads)
+    names = ", ".join(map(str, paths))
+    return Calibrated(way, correction, error, len(loads)), f"a roofline, corrected by what {names} measured"
 
 
 def _aiconfigurator(options: PlanOptions) -> tuple[Estimator, str]:
