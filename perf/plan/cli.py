@@ -104,7 +104,7 @@ def _notes(options: PlanOptions, wishes: Wishes) -> Iterator[str]:
     if len(wishes.gpus) > 1 and not wishes.prices:
         yield "different GPUs are compared by their number; --price H100-SXM-80GB=2.5,L4=0.7 compares by cost"
     if options.calibrate and wishes.built is None:
-        yield "what was measured is taken to hold for each spread and type; intervals are those of the one that ran"
+        yield "what was measured corrects every way by as much; only the interval of the one that ran is narrower"
 
 
 def _built(options: PlanOptions, path: Path) -> Built | None:
