@@ -18,7 +18,7 @@ from tritonsmith.perf.plan.options import PlanOptions, Wishes, read_wishes
 from tritonsmith.perf.plan.packing import cli as packing
 from tritonsmith.perf.plan.plan import Estimator, Found, find, would_fit
 from tritonsmith.perf.plan.regions.file import read_regions
-from tritonsmith.perf.plan.regions.split import RegionalPlan, RoundTrips, plan_regions
+from tritonsmith.perf.plan.regions.split import RegionalPlan, Regions, plan_regions
 from tritonsmith.perf.plan.replicas.replica import Replica
 from tritonsmith.perf.plan.shares import gpu_of
 from tritonsmith.perf.plan.show.compare import compare_text
@@ -120,7 +120,7 @@ def _built(options: PlanOptions, path: Path) -> Built | None:
     return built
 
 
-def _regions(options: PlanOptions, wishes: Wishes) -> tuple[dict[str, float], RoundTrips] | None:
+def _regions(options: PlanOptions, wishes: Wishes) -> Regions | None:
     """Return the regions' shares and round trips; None where none are named.
 
     Raises: UsageError without a traffic; what reading them raises.
@@ -133,7 +133,7 @@ def _regions(options: PlanOptions, wishes: Wishes) -> tuple[dict[str, float], Ro
 
 
 def _regional(
-    regions: tuple[dict[str, float], RoundTrips],
+    regions: Regions,
     model: LanguageModel,
     wishes: Wishes,
     found: Found,
@@ -144,9 +144,9 @@ def _regional(
         return None
     times = estimate(model, pick.serving, gpu_of(pick.gpu))
     replica = Replica(times, pick.serving, pick.memory.kv_tokens.value)
-    shares, round_trip_ms = regions
+    full = pick.throughput.tokens_per_s if pick.throughput else None
     return plan_regions(
-        replica, wishes.traffic, wishes.objectives, shares, round_trip_ms, spare=wishes.spare, seed=wishes.seed
+        replica, wishes.traffic, wishes.objectives, regions, spare=wishes.spare, full=full, seed=wishes.seed
     )
 
 
