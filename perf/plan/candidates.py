@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from tritonsmith.generator.catalog.gpus import Gpu
 from tritonsmith.perf.plan.core import CacheType, LanguageModel, Serving, Spread, WeightType
 from tritonsmith.perf.plan.models.built import Built
+from tritonsmith.perf.plan.precisions import can_calculate
 from tritonsmith.perf.plan.shares import is_slice
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)  # of a spread, in GPUs
 # Source: TensorRT-LLM's support matrix: Ampere is the oldest; a T4 serves ONNX and TensorRT models alone.
 OLDEST: tuple[int, int] = (8, 0)
-OLDEST_FP8_CACHE: tuple[int, int] = (8, 9)  # attention reads an FP8 cache since Ada
-# What a GPU must multiply for weights to be worth storing so; other types are turned into fp16 on the way.
-_NEEDS = {"bf16": "bf16", "fp8": "fp8", "nvfp4": "fp4"}
 
 
 @dataclass(frozen=True)
@@ -80,10 +78,11 @@ def bar_of_types(gpu: Gpu, weight: WeightType, cache: CacheType) -> str:
         return (
             f"TensorRT-LLM needs compute capability {_dotted(OLDEST)}, {gpu.name} has {_dotted(gpu.compute_capability)}"
         )
-    if (needed := _NEEDS.get(weight)) is not None and needed not in gpu.flops:
-        return f"{gpu.name} does not multiply {needed}: no gain from {weight} weights"
-    if cache == "fp8" and gpu.compute_capability < OLDEST_FP8_CACHE:
-        return f"an fp8 KV cache needs compute capability {_dotted(OLDEST_FP8_CACHE)}; {gpu.name} takes int8"
+    capability = f"{gpu.name}, compute capability {_dotted(gpu.compute_capability)}"
+    if not can_calculate(gpu, weight):
+        return f"TensorRT-LLM has no kernels for {weight} weights on {capability}"
+    if not can_calculate(gpu, weight, cache):
+        return f"TensorRT-LLM has no kernels for an {cache} KV cache on {capability}; --kv-cache int8 is one"
     return ""
 
 

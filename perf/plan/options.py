@@ -82,6 +82,9 @@ def read_wishes(options: PlanOptions) -> Wishes:
     if options.spare < 0:
         raise UsageError(f"--spare: {options.spare} replicas cannot be down", hint="--spare 1")
     gpus = read_gpus(options.gpus)
+    if options.calibrate and len(gpus) > 1:
+        hint = f"name the one that was swept: --gpu {gpus[0]}"
+        raise UsageError(f"--calibrate corrects the times of one GPU, and {len(gpus)} are looked at", hint=hint)
     return Wishes(
         gpus,
         traffic,
@@ -214,6 +217,8 @@ def _words(text: str | None, option: str, known: Sequence[Word]) -> tuple[Word, 
     for word in filter(None, (word.strip() for word in (text or "").split(","))):
         match = next((one for one in known if one == word), None)
         if match is None:
-            raise UsageError(f"{option}: '{word}' is none.{did_you_mean(word, known)}", hint=f"of {', '.join(known)}")
+            raise UsageError(
+                f"{option}: there is no type '{word}'.{did_you_mean(word, known)}", hint=f"of {', '.join(known)}"
+            )
         found.append(match)
     return tuple(dict.fromkeys(found))

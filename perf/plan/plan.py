@@ -26,9 +26,10 @@ from tritonsmith.perf.plan.replicas.replicas import replicas
 from tritonsmith.perf.plan.shares import gpu_of, per_gpu, whole_of
 from tritonsmith.perf.plan.steps.roofline import RooflineTimes
 from tritonsmith.perf.plan.steps.throughput import throughput
+from tritonsmith.perf.report.numbers import significant
 
 GIB = 2.0**30
-MOST_SIMULATED = 12  # ways whose tails are simulated; of the others only what they do at most is told
+MOST_SIMULATED = 12  # ways to compare; beyond them only those are simulated that may cost less than the best so far
 FAR = 2.0  # times the cost of the best so far: a way that cannot be below is not simulated
 
 
@@ -77,7 +78,8 @@ def find(
             looked_at, key=lambda one: (bool(one.problem), *_size(one, wishes), one.serving.spread.pipeline)
         )
         is_any = not ordered[0].problem
-        return Found(tuple(ordered), is_any, "the fewest GPUs that hold it; no traffic was given" if is_any else "")
+        what = "the cheapest GPUs" if wishes.prices else "the fewest GPUs"
+        return Found(tuple(ordered), is_any, f"{what} that hold it; no traffic was given" if is_any else "")
     judged = _judge(looked_at, model, wishes, wishes.traffic, estimate, told)
     ordered = sorted(judged, key=lambda one: _rank(one, wishes))
     is_pick = ordered[0].replicas is not None
@@ -124,8 +126,11 @@ def _judge(
     possible = sorted((one for one in looked_at if one.throughput), key=lambda one: _bound(one, wishes, traffic))
     best, simulated = math.inf, 0
     for one in possible:
-        if simulated >= MOST_SIMULATED or _bound(one, wishes, traffic)[0] > FAR * best:
-            yield replace(one, problem=f"not simulated: it takes {_least_gpus(one, wishes, traffic)} GPUs at least")
+        least = _bound(one, wishes, traffic)[0]
+        if least > FAR * best or (simulated >= MOST_SIMULATED and least >= best):
+            cost = f", {significant(least)} per hour," if wishes.prices else ""
+            gpus = _least_gpus(one, wishes, traffic)
+            yield replace(one, problem=f"not simulated: it takes {gpus} GPUs{cost} at least")
             continue
         told(name_of(one))
         simulated += 1

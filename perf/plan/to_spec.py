@@ -30,11 +30,19 @@ def write_spec(plan: Plan, path: Path) -> Path:
     """
     if plan.pick is None:
         raise AnswerIsNo("no spec is written: nothing meets what is asked")
-    if path.exists():
-        raise UsageError(f"{path} exists already", hint="write to another path, and compare: --write planned.yaml")
+    require_free(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     return write_by_rename(path, spec_text(plan, plan.pick, path.parent).encode())
+
+
+def require_free(path: Path) -> None:
+    """Refuse a path where something lies already: specs are edited by hand.
+
+    Raises: UsageError.
+    """
+    if path.exists():
+        raise UsageError(f"{path} exists already", hint="write to another path, and compare: --write planned.yaml")
 
 
 def spec_text(plan: Plan, pick: Candidate, folder: Path) -> str:

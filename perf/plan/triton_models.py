@@ -12,15 +12,17 @@ from tritonsmith.ensembles.source import read_source
 from tritonsmith.generator import console
 from tritonsmith.generator.checks import Case, Target
 from tritonsmith.generator.errors import UsageError
+from tritonsmith.generator.repository.names import CONFIG_FILE
 from tritonsmith.perf.document import read_sweep
-from tritonsmith.perf.plan.core import Memory, Objectives, Tails, Traffic
+from tritonsmith.perf.plan.core import Memory, Objectives, Replicas, Tails, Traffic
 from tritonsmith.perf.plan.memory.onnx import onnx_memory
 from tritonsmith.perf.plan.options import PlanOptions, read_gpus, read_objectives
 from tritonsmith.perf.plan.plan import GIB
 from tritonsmith.perf.plan.replicas.arrivals import traffic_rate_per_s
 from tritonsmith.perf.plan.replicas.instances import InstancePlan, instances_for
 from tritonsmith.perf.plan.shares import gpu_of
-from tritonsmith.perf.plan.show.text import limits_of, memory_text, wanted
+from tritonsmith.perf.plan.show.text import memory_text
+from tritonsmith.perf.plan.show.words import limits_of, wanted
 from tritonsmith.perf.report.numbers import significant
 from tritonsmith.perf.served import computing
 from tritonsmith.perf.trace import read_trace
@@ -39,8 +41,11 @@ def is_file_of_triton(path: Path) -> bool:
 
 
 def is_source_of_triton(path: Path) -> bool:
-    """Whether a path is a spec or a model repository, and no language model's folder."""
-    return path.suffix in (".yaml", ".yml") or (path.is_dir() and not (path / "config.json").exists())
+    """Whether a path is a spec or a model repository: folders of models with a configuration or versions in them."""
+    if path.suffix in (".yaml", ".yml"):
+        return True
+    is_repository = any(one.name == CONFIG_FILE or one.name.isdigit() for one in path.glob("*/*"))
+    return is_repository and not (path / "config.json").exists()
 
 
 def memories(options: PlanOptions, path: Path) -> dict[str, Memory]:
@@ -87,7 +92,7 @@ def instances(options: PlanOptions, path: Path) -> Instances:
     repository = read_source(path)
     configs = Case(repository, Target.of(repository)).configs
     sweep = read_sweep(options.calibrate[0])
-    found = instances_for(sweep, configs, traffic, objectives, seed=options.seed)
+    found = instances_for(sweep, configs, traffic, objectives, spare=options.spare, seed=options.seed)
     names = tuple(computing(sweep.plan.model, configs))
     return Instances(str(options.calibrate[0]), traffic, objectives, names, found)
 
@@ -123,10 +128,21 @@ def instances_text(plan: Instances) -> str:
         [
             f"YES: {found.model} answers {rate} requests/s with {count}; {wanted(plan.objectives)}",
             console.table(["instances", "p50 ms", "p90 ms", "p99 ms", "within", "busy"], rows),
+            *([servers_text(found.servers, plan.objectives)] if found.servers else []),
             f"{error};\neach instance has a core, or its part of a GPU, to itself",
             f"to confirm it:\n{shlex.join([*argv, '-o', 'build/confirm'])}",
         ]
     )
+
+
+def servers_text(found: Replicas, objectives: Objectives) -> str:
+    """Return how many replicas of the server as it is configured answer as much, and what requests meet."""
+    rows = [["with the spare ones down" if found.spare else "all up", *_row(found.working, found.tails, objectives)]]
+    rows += [["all up", *_row(found.total, found.tails_all_up, objectives)]] if found.spare else []
+    words = f"or {found.total} replicas of the server as it is configured, {found.spare} of which may be down"
+    roll = "leaves a spare one out at a time" if found.spare else "takes one more while it lasts"
+    table = console.table(["", "replicas", "p50 ms", "p90 ms", "p99 ms", "within", "busy"], rows)
+    return f"{words}; a roll-out {roll}\n{table}"
 
 
 def _refuse(options: PlanOptions) -> None:

@@ -9,10 +9,14 @@ from pathlib import Path
 from markupsafe import Markup
 
 from tritonsmith.perf.files import write_by_rename
+from tritonsmith.perf.plan.confirm import sweep_command
 from tritonsmith.perf.plan.document import Plan
 from tritonsmith.perf.plan.plan import GIB, name_of
-from tritonsmith.perf.plan.show.compare import HEADER, axis_of, drawing, table_rows
-from tritonsmith.perf.plan.show.text import asked, pick_text, wanted
+from tritonsmith.perf.plan.show.compare import table
+from tritonsmith.perf.plan.show.drawing import axis_of, drawing
+from tritonsmith.perf.plan.show.others import reasons
+from tritonsmith.perf.plan.show.text import no_text, pick_text
+from tritonsmith.perf.plan.show.words import asked, wanted
 from tritonsmith.perf.report.numbers import significant
 from tritonsmith.perf.report.render import footer, render
 
@@ -30,17 +34,18 @@ def write_page(plan: Plan, folder: Path) -> Path:
 def render_page(plan: Plan) -> str:
     """Return the page."""
     pick = plan.pick
+    header, rows = table(plan, pick="pick: ")
     return render(
         Path(__file__).parent,
         "plan",
         title=plan.model.name,
-        answer=pick_text(plan, pick).splitlines() if pick else ["Nothing meets what is asked."],
+        answer=(pick_text(plan, pick) if pick else no_text(plan)).splitlines(),
         numbers=list(_numbers(plan)),
         drawing=Markup(drawing(plan)),  # noqa: S704 - our own; escaped where made
-        axis=axis_of(plan)[0],
-        header=HEADER[1:],
-        rows=table_rows(plan),
-        against=[(name_of(one), one.problem) for one in plan.candidates if one.problem],
+        axis=str(axis_of(plan)),
+        header=header[1:],
+        rows=rows,
+        against=reasons([one for one in plan.candidates if one.problem]),
         memory=[
             (part.name, f"{part.bytes.value / GIB:,.2f}", part.arithmetic, part.bytes.source)
             for part in plan.candidates[0].memory.parts
@@ -56,13 +61,12 @@ def _numbers(plan: Plan) -> Iterator[tuple[str, str, str, str]]:
     pick = plan.pick
     if pick is None or pick.replicas is None:
         return
-    found, name = pick.replicas, axis_of(plan)[0]
+    found, axis = pick.replicas, axis_of(plan)
     yield "GPUs", f"{pick.gpus}", pick.gpu, f"{found.total} replicas of {pick.serving.spread}"
     rate = found.rate_per_replica
     between = f"80 % between {significant(rate.low)} and {significant(rate.high)}"
     yield "A replica answers", significant(rate.value), "/s", between
-    tails = {"TTFT": found.tails.ttft_ms, "TPOT": found.tails.tpot_ms, "latency": found.tails.latency_ms}[name]
-    yield f"{name} p99", significant(tails[0.99]), "ms", f"{found.spare} of the replicas down"
+    yield str(axis), significant(axis.times_ms(found)[0]), "ms", f"{found.spare} of the replicas down"
     if (cost := pick.cost_per_million_tokens) is not None:
         yield "A million tokens", significant(cost.value), "", f"{significant(cost.low)} to {significant(cost.high)}"
 
@@ -75,6 +79,8 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "Times", plan.times
     if plan.prices:
         yield "Prices", ", ".join(f"{gpu} {price:g} per hour" for gpu, price in plan.prices.items())
+    if plan.traffic is not None and plan.pick is not None and plan.pick.replicas is not None:
+        yield "To confirm", sweep_command(plan, plan.pick.replicas)
     for note in plan.notes:
         yield "Note", note
 

@@ -44,9 +44,10 @@ def test_weights_and_cache_stay_as_the_files_have_them_unless_asked_for(dense: L
     ("gpu", "weight", "cache", "reason"),
     [
         (H100, "fp8", "fp8", ""),
-        (H100, "nvfp4", "fp8", "does not multiply fp4"),
-        (A100, "fp8", "bf16", "does not multiply fp8"),
-        (A100, "int4", "fp8", "fp8 KV cache needs compute capability 8.9"),
+        (H100, "nvfp4", "fp8", "no kernels for nvfp4 weights on H100-SXM-80GB, compute capability 9.0"),
+        (A100, "fp8", "bf16", "no kernels for fp8 weights"),
+        (A100, "mxfp4", "bf16", "no kernels for mxfp4 weights"),
+        (A100, "int4", "fp8", "no kernels for an fp8 KV cache on A100-SXM-80GB, compute capability 8.0"),
         (T4, "fp16", "fp16", "TensorRT-LLM needs compute capability 8.0, T4 has 7.5"),
     ],
 )

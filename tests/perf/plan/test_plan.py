@@ -96,6 +96,23 @@ def test_what_can_only_cost_much_more_is_not_simulated_but_said(small: LanguageM
     assert len(told) == len(gpus_of(found))
 
 
+def test_ways_that_may_be_the_cheapest_are_simulated_however_many_fail_before(
+    small: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tritonsmith.perf.plan.plan.MOST_SIMULATED", 1)
+    slow_but_on_four = replace(WISHES, objectives=Objectives(tpot_ms=8), max_gpus=4)
+    found = find(small, slow_but_on_four, quick)
+    assert found.pick is not None
+    assert found.pick.serving.spread.tensor == 4
+
+
+def test_without_a_traffic_prices_decide_and_the_reason_says_so(small: LanguageModel) -> None:
+    wishes = Wishes(("H100-SXM-80GB", "L40S"), None, Objectives(), prices={"H100-SXM-80GB": 1.0, "L40S": 3.0})
+    found = find(small, wishes, quick)
+    assert found.pick is not None and found.pick.gpu == "H100-SXM-80GB"
+    assert found.reason == "the cheapest GPUs that hold it; no traffic was given"
+
+
 def test_the_same_question_has_the_same_answer(small: LanguageModel) -> None:
     wishes = replace(WISHES, max_gpus=1)
     assert find(small, wishes, quick) == find(small, wishes, quick)

@@ -12,10 +12,11 @@ from tritonsmith.ensembles.build import build_repository
 from tritonsmith.generator.cli import cli as command_line
 from tritonsmith.generator.errors import AnswerIsNo
 from tritonsmith.perf.plan import cli
-from tritonsmith.perf.plan.core import Figure
+from tritonsmith.perf.plan.core import Figure, Objectives
 from tritonsmith.perf.plan.document import PLANS, Plan
 from tritonsmith.perf.plan.options import PlanOptions
-from tritonsmith.perf.plan.show.compare import HEADER, compare_text, drawing
+from tritonsmith.perf.plan.show.compare import compare_text, table
+from tritonsmith.perf.plan.show.drawing import drawing
 from tritonsmith.perf.plan.show.page import render_page
 from tritonsmith.perf.plan.show.text import plan_text
 from tritonsmith.perf.report.documents import report_on
@@ -70,7 +71,7 @@ def test_a_model_that_does_not_fit_ends_with_1(tmp_path: Path, capsys: pytest.Ca
     small = ("--gpu", "L4", "--max-gpus", "1", "--into", tmp_path / "plan", "--write", tmp_path / "spec")
     assert run("plan", config, *small) == 1
     answer = capsys.readouterr().out
-    assert "NO: L4 TP1 bf16, KV bf16 does not fit: 13" in answer
+    assert "NO: L4 TP1 bf16, KV bf16: does not fit: 13" in answer
     assert "lacking" in answer
     assert not (tmp_path / "spec").exists()
 
@@ -111,9 +112,34 @@ def test_the_table_marks_the_pick_and_has_costs_only_with_prices(plan: Plan) -> 
     lines = compare_text(plan).splitlines()
     assert "per million tokens" in lines[0]
     assert [line for line in lines if line.startswith("* ")] == [lines[1]]
-    without = compare_text(replace(plan, prices={}))
+    without = compare_text(replace(plan, prices={})).splitlines()[0]
     assert "per million tokens" not in without
-    assert HEADER[5] in without
+    assert "requests/s each" in without
+
+
+def test_without_a_traffic_ways_are_compared_by_memory_alone(plan: Plan) -> None:
+    bare = [replace(one, replicas=None, throughput=None) for one in plan.candidates]
+    header, rows = table(replace(plan, traffic=None, candidates=tuple(bare)), pick="* ")
+    assert header == ["", "GPUs", "free GiB", "KV tokens"]
+    assert all(len(row) == len(header) for row in rows)
+
+
+def test_ways_are_compared_by_the_share_that_has_to_keep_to_the_limits(plan: Plan) -> None:
+    ninety = replace(plan, objectives=Objectives(latency_ms=5000, share=0.9))
+    header, rows = table(ninety, pick="* ")
+    pick = plan.candidates[0].replicas
+    assert pick is not None
+    place = header.index("latency p90 ms")
+    assert float(rows[0][place].replace(",", "")) == pytest.approx(pick.tails.latency_ms[0.9], rel=0.01)
+    assert ">latency p90, ms<" in drawing(ninety)
+    assert "all up: p90" in plan_text(ninety)
+
+
+def test_a_cost_without_an_end_is_drawn_to_the_edge(plan: Plan) -> None:
+    pick = replace(plan.candidates[0], cost_per_million_tokens=Figure(2.0, 1.0, math.inf, "test"))
+    drawn = drawing(replace(plan, candidates=(pick,)))
+    assert "inf" not in drawn
+    assert "nan" not in drawn
 
 
 def test_the_drawing_has_the_limit_the_pick_and_every_way_that_would_do(plan: Plan) -> None:

@@ -1,6 +1,7 @@
 """What `plan --write` leaves is a spec that `build` accepts, and says what was planned."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.perf.plan.small_models import DENSE, EXPERTS, write_config
 from tritonsmith.ensembles.build import build_repository
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.generator.findings import Severity
+from tritonsmith.perf.plan.confirm import caveat, sweep_argv
 from tritonsmith.perf.plan.core import (
     Candidate,
     Figure,
@@ -85,6 +87,18 @@ def test_the_head_tells_the_sweep_that_confirms_it(tmp_path: Path) -> None:
     assert words[words.index("--request-rate") + 1] == "4,6.4,8,9.6"
     assert words[words.index("--prompt-tokens") + 1] == "1024"
     assert [words[place + 1] for place, word in enumerate(words) if word == "--goal"] == ["ttft_ms=500", "tpot_ms=50"]
+
+
+def test_recorded_lengths_and_the_models_own_tokenizer_are_those_of_the_sweep(tmp_path: Path) -> None:
+    plan = planned(write_config(tmp_path, DENSE), Serving(Spread(), "bf16", "bf16"))
+    assert sweep_argv(plan, FOUND)[-6:-4] == ["--tokenizer", "TOKENIZER.json"]
+    (tmp_path / "tokenizer.json").write_text("{}")
+    recorded = Traffic(0.5, 200, 20, ((0.0, 100, 20), (1.0, 300, 20)), prefix_share=0.3)
+    words = sweep_argv(replace(plan, traffic=recorded), FOUND)
+    assert words[words.index("--prompt-tokens") + 1] == "normal:200:100"
+    assert words[words.index("--output-tokens") + 1] == "20"
+    assert words[words.index("--tokenizer") + 1] == str(tmp_path / "tokenizer.json")
+    assert caveat(recorded) == "arrivals are random, not recorded ones and no part of a prompt is in the cache"
 
 
 def test_weights_that_are_to_be_quantised_first_are_said(tmp_path: Path) -> None:

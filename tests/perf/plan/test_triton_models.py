@@ -53,6 +53,8 @@ def test_a_sweep_says_how_many_instances_a_rate_needs(waiting: dict[str, object]
     text = answer(waiting)
     assert "YES: digits answers 1200 requests/s with 3 instances" in text
     assert "--vary models.digits.instance_group.count=3" in text
+    assert "or 5 replicas of the server as it is configured, 1 of which may be down" in text
+    assert "with the spare ones down         4" in text
     plan = json.loads(answer(waiting, is_json=True))
     assert plan["found"]["instances"] == 3
     assert plan["models"] == ["digits"]
@@ -61,6 +63,11 @@ def test_a_sweep_says_how_many_instances_a_rate_needs(waiting: dict[str, object]
 def test_recorded_requests_need_no_lengths(waiting: dict[str, object], tmp_path: Path) -> None:
     (tmp_path / "trace.txt").write_text("".join(f"{place / 400}\n" for place in range(800)))
     assert "answers 400 requests/s with" in answer({**waiting, "rate": None, "trace": tmp_path / "trace.txt"})
+
+
+def test_a_folder_without_models_is_no_repository(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    assert cli.answer_of_others(PlanOptions(model=tmp_path), is_json=False) is None
 
 
 @pytest.mark.parametrize(
