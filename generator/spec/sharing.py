@@ -38,8 +38,11 @@ class Sharing(Settings):
     @classmethod
     def _reads_short_form(cls, given: Any) -> Any:
         """Take `mig:1g.10gb` for a mode and its profile."""
-        if isinstance(given, dict) and str(given.get("mode", "")).startswith("mig:") and "profile" not in given:
-            return {**given, "mode": "mig", "profile": str(given["mode"]).removeprefix("mig:")}
+        mode, _, after = str(given.get("mode", "")).partition(":") if isinstance(given, dict) else ("", "", "")
+        if mode == "mig" and after and "profile" not in given:
+            return {**given, "mode": mode, "profile": after}
+        if mode in ("mps", "time-slicing") and after:
+            raise ValueError(f"the number of servers stands apart: sharing: {{mode: {mode}, replicas: {after}}}")
         return given
 
     @model_validator(mode="after")

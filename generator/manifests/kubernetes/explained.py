@@ -124,7 +124,7 @@ def prerequisites(workload: Workload) -> Iterator[tuple[str, str]]:
             f"nodes with {workload.gpu_resource}{on}, labelled by NVIDIA's GPU operator",
             ("kubectl get nodes -L nvidia.com/gpu.product"),
         )
-    if products(workload) and not is_claimed(workload):
+    if products(workload) and not is_claimed(workload) and not workload.sharing.is_shared:  # whose labels stay
         yield (
             (
                 "that label as it is named here: a shared GPU's ends with -SHARED, and MIG's single strategy adds the "

@@ -179,14 +179,21 @@ _MODES: Mapping[Callable[[Wish, Gpu], _Judged], Mode] = {
 
 
 def smallest_slice(wish: Wish, gpu: Gpu) -> MigProfile | None:
-    """Return the slice of which a GPU has most, two at least, with a server's memory and processors for its load."""
+    """Return the slice of which a GPU has most, two at least, with a server's memory and room for its load.
+
+    What an engine is busy with may be arithmetic or reading memory: of both the slice needs its part.
+    """
     enough = [
         profile
         for profile in MIG.get(gpu.name, {}).values()
         if profile.most >= LEAST_SHARES and profile.memory_bytes >= wish.memory_bytes
-        if profile.compute_share * BUSY >= wish.load
+        if _part(profile, is_llm=wish.is_llm) * BUSY >= wish.load
     ]
     return min(enough, key=lambda profile: (-profile.most, profile.memory, profile.compute), default=None)
+
+
+def _part(profile: MigProfile, *, is_llm: bool) -> float:
+    return min(profile.compute_share, profile.memory_share) if is_llm else profile.compute_share
 
 
 def _shares(wish: Wish, gpu: Gpu) -> tuple[int, str]:

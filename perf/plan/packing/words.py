@@ -9,6 +9,7 @@ from typing import Any
 
 from tritonsmith.generator import console
 from tritonsmith.perf.plan.packing.core import Card, Fleet, Lying, Packing, Tenant
+from tritonsmith.perf.plan.packing.sharing import sharing_data, sharing_lines
 from tritonsmith.perf.report.numbers import significant
 
 _GIB = 2**30
@@ -40,6 +41,7 @@ def packing_data(packing: Packing, fleet: Fleet) -> dict[str, Any]:
         "is_proven": packing.is_proven,
         "on_demand": list(packing.on_demand),
         "most_load": fleet.most_load,
+        "sharing": sharing_data(packing, fleet),
         "assumed": ASSUMED,
     }
 
@@ -80,7 +82,7 @@ def _answer(packing: Packing, fleet: Fleet) -> list[str]:
         lines.append(f"on demand: {names}; start the server with model control mode explicit and load them by request")
     lines += [tenant.note for tenant in fleet.tenants if tenant.note]
     lines += [f"a {kind.name}: {kind.source}" for kind in fleet.kinds if kind.source]
-    return [*lines, ASSUMED]
+    return [*lines, *sharing_lines(packing, fleet), ASSUMED]
 
 
 def _how_good(packing: Packing) -> str:

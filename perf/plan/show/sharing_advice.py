@@ -14,10 +14,19 @@ def sharing_text(plan: Plan, pick: Candidate) -> str:
     if plan.traffic is None or pick.replicas is None or is_slice(pick.gpu):
         return ""
     found = sharing_advice(pick, pick.replicas, plan.traffic)
-    text = f"GPU sharing: {found.sharing}: {found.reason}"
+    text = advice_text(found)
     if found.sharing.mode == "mig":
-        return f"{text}; planned with --gpu {pick.gpu}{MARK}{found.sharing.profile}"
+        return f"{text}\n  planned with --gpu {pick.gpu}{MARK}{found.sharing.profile}"
     return text + "".join(f"; {mode}: {why}" for mode, why in found.others if mode == "mig")
+
+
+def advice_text(found: Advice) -> str:
+    """Return an advice with its reason, and what a GPU that is shared so is like."""
+    text = f"GPU sharing: {found.sharing}: {found.reason}"
+    if found.sharing.mode == "none":
+        return text
+    traits = found.traits
+    return f"{text}\n  isolation: {traits.isolation}\n  density: {traits.density}\n  latency: {traits.latency}"
 
 
 def sharing_advice(pick: Candidate, replicas: Replicas, traffic: Traffic) -> Advice:

@@ -48,6 +48,7 @@ def test_a_mode_is_a_word_or_a_mapping(write: Callable[[str], Path], text: str, 
     ("text", "message"),
     [
         ("sharing: mig", "mig needs the slice's name"),
+        ("sharing: mps:4", "the number of servers stands apart: sharing: {mode: mps, replicas: 4}"),
         ("sharing: mig:10gb", "string should match pattern"),
         ("sharing: mig:1g.10gbx", "string should match pattern"),
         ("sharing: {mode: mps, profile: 1g.10gb}", "profile names a MIG slice, and the mode is mps"),

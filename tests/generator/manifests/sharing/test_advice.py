@@ -23,6 +23,8 @@ SMALL = {"servers": 6, "memory_bytes": 4 * GIB, "load": 0.05}
         ({"has_tail": True, "memory_bytes": 15 * GIB}, "mig:1g.20gb"),
         ({"has_tail": True, "memory_bytes": 15 * GIB, "load": 0.2}, "mig:2g.20gb"),
         ({"is_llm": True, "memory_bytes": 18 * GIB}, "mig:1g.20gb"),
+        ({"has_tail": True, "load": 0.11}, "mig:1g.10gb"),  # 1/7 of the processors, four fifths of them
+        ({"is_llm": True, "load": 0.11}, "mig:1g.20gb"),  # 1g.10gb has 1/8 of the memory's bandwidth
         ({"is_llm": True, "memory_bytes": 60 * GIB}, "none"),
         ({"is_one_repository": True}, "instances"),
         ({"is_one_repository": True, "has_strangers": True}, "mig:1g.10gb"),
