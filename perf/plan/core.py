@@ -222,8 +222,10 @@ class Tails:
 
 @dataclass(frozen=True)
 class Replicas:
-    """How many replicas a traffic needs: `working` answer it, `spare` may be lost, `surge` come with a roll-out.
+    """How many replicas a traffic needs: `working` answer it, `spare` may be lost.
 
+    `rolling` is what requests meet while one is replaced, which leaves before its successor comes, as GPUs are rarely
+    free; None where it is the only one. With `surge` replicas more, the successor coming first, the limits hold.
     `fast` and `slow` are `tails` as they would be if steps took as much less or more time as they may, four times in
     five; times that grow without end are infinite. None where how long steps take is certain.
     """
@@ -236,6 +238,7 @@ class Replicas:
     tails_all_up: Tails
     fast: Tails | None = None
     slow: Tails | None = None
+    rolling: Tails | None = None
 
     @property
     def total(self) -> int:

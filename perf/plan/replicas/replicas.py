@@ -24,9 +24,9 @@ def replicas(
 ) -> Replicas:
     """Return how many replicas answer a traffic within the objectives while `spare` of them are down.
 
-    In a roll-out the spare ones leave in turns; without any, one more comes. The load balancer is taken to pick at
-    random; one that looks at queues does better. `full` is what a full replica does: by as much as its ends differ from
-    it, steps may take less or more time, and the rate per replica and its tails are told for both.
+    In a roll-out they leave in turns; without spare ones, one more has to come if limits are to hold. The load balancer
+    is taken to pick at random; one that looks at queues does better. `full` is what a full replica does: by as much as
+    its ends differ from it, steps may take less or more time, and the rate per replica and its tails are told for both.
 
     Raises: AnswerIsNo where not even an idle replica is fast enough; UsageError.
     """
@@ -36,13 +36,15 @@ def replicas(
     working, highest = working_at(speeds[0], rate_per_s, objectives)
     down, *ends = (speed.tails(rate_per_s / working, objectives) for speed in speeds)
     all_up = speeds[0].tails(rate_per_s / (working + spare), objectives)
+    left = working + spare - 1
+    rolling = speeds[0].tails(rate_per_s / left, objectives) if left else None
     rate = exact(highest, f"simulated in-flight batching, {times.source}{words_of(speeds)}")
+    found = Replicas(working, spare, surge, rate, down, all_up, rolling=rolling)
     if not ends:
-        return Replicas(working, spare, surge, rate, down, all_up)
-    rate = replace(
-        rate, low=min(highest, _or_none(speeds[2], objectives)), high=max(highest, _or_none(speeds[1], objectives))
-    )
-    return Replicas(working, spare, surge, rate, down, all_up, *ends)
+        return found
+    low, high = (_highest_or_none(speed, objectives) for speed in (speeds[2], speeds[1]))
+    rate = replace(rate, low=min(highest, low), high=max(highest, high))
+    return replace(found, rate_per_replica=rate, fast=ends[0], slow=ends[1])
 
 
 def working_at(speed: Speed, rate_per_s: float, objectives: Objectives) -> tuple[int, float]:
@@ -68,7 +70,7 @@ def surge_of(spare: int) -> int:
     return 0 if spare else 1
 
 
-def _or_none(speed: Speed, objectives: Objectives) -> float:
+def _highest_or_none(speed: Speed, objectives: Objectives) -> float:
     try:
         return speed.highest(objectives)
     except AnswerIsNo:

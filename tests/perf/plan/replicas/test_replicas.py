@@ -73,6 +73,12 @@ def test_replicas_keep_to_the_objectives_with_the_spare_one_down() -> None:
     assert found.tails_all_up.utilisation < found.tails.utilisation < 1
 
 
+def test_a_roll_out_leaves_one_replica_out_at_a_time() -> None:
+    one, two = (replicas(Linear(), SERVING, ROOM, TRAFFIC, Objectives(ttft_ms=200), spare=spare) for spare in (1, 2))
+    assert one.rolling == one.tails
+    assert two.rolling == one.tails_all_up
+
+
 def test_one_replica_less_does_not() -> None:
     objectives = Objectives(ttft_ms=200)
     found = replicas(Linear(), SERVING, ROOM, TRAFFIC, objectives)
@@ -143,6 +149,9 @@ def test_without_a_spare_replica_a_roll_out_brings_one_more() -> None:
     found = replicas(Linear(), SERVING, ROOM, TRAFFIC, Objectives(), spare=0)
     assert (found.spare, found.surge) == (0, 1)
     assert found.tails == found.tails_all_up
+    assert found.rolling is not None and found.rolling.latency_ms[0.5] == math.inf  # those that are left fall behind
+    slow = replicas(Linear(), SERVING, ROOM, replace(TRAFFIC, rate_per_s=1.0), Objectives(), spare=0)
+    assert (slow.working, slow.rolling) == (1, None)
     with pytest.raises(UsageError, match="-1 spare"):
         replicas(Linear(), SERVING, ROOM, TRAFFIC, Objectives(), spare=-1)
 
