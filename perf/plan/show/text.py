@@ -85,11 +85,24 @@ def pick_text(plan: Plan, pick: Candidate) -> str:
     if found is None:
         return f"YES: {spread} on {gpus_text(spread.gpus, pick.gpu)}, {types}\n  {plan.reason}"
     spare = f", {found.spare} of them may be down" if found.spare else ""
-    surge = f"; a roll-out takes {found.surge * spread.gpus} GPUs more while it lasts" if found.surge else ""
-    lines = [f"YES: {gpus_text(pick.gpus, pick.gpu)}: {replicas_text(found.total)} of {spread}{spare}, {types}{surge}"]
+    lines = [f"YES: {gpus_text(pick.gpus, pick.gpu)}: {replicas_text(found.total)} of {spread}{spare}, {types}"]
     if (ends := replicas_between(plan, found)) is not None:
         lines.append(f"  80 % between: {ends[0]} and {ends[1] or 'no number of'} replicas")
-    return "\n".join([*lines, f"  why: {plan.reason}"])
+    return "\n".join([*lines, f"  why: {plan.reason}", f"  {roll_out_text(found, spread.gpus)}"])
+
+
+def roll_out_text(found: Replicas, gpus: int) -> str:
+    """Return what a roll-out does, replicas having so many GPUs: one leaves before its successor comes, as deployed."""
+    left = found.rolling
+    if left is None:
+        meanwhile = "nobody answers meanwhile"
+    elif math.isinf(left.latency_ms[0.99]):
+        meanwhile = f"those that are left fall behind, {replicas_text(found.total - 1)}"
+    else:
+        meanwhile = f"{left.share_within:.1%} of the requests keep to the limits meanwhile"
+    count = found.surge * gpus
+    more = f"; with {count} GPU{'s'[: count != 1]} more (maxSurge: 1) all is as always" if count else ""
+    return f"a roll-out replaces one at a time (maxSurge: 0): {meanwhile}{more}"
 
 
 def replicas_between(plan: Plan, found: Replicas) -> tuple[int, int] | None:
