@@ -108,7 +108,7 @@ def bar_of_spread(model: LanguageModel, gpu: Gpu, spread: Spread, max_gpus: int)
 def bar_of_slices(gpu: Gpu, spread: Spread) -> str:
     """Return why slices are not spread over, "" for one, or for whole GPUs."""
     if is_slice(gpu.name) and spread.gpus > 1:
-        return "no MIG slice reaches another: an engine stays in one"
+        return "no slice or share of a GPU reaches another: an engine stays in one"
     return ""
 
 

@@ -1,37 +1,45 @@
-"""Whole GPUs and MIG slices of them as a plan names them: `H100-SXM-80GB`, `H100-SXM-80GB/mig:3g.40gb`."""
+"""Whole GPUs and parts of them as a plan names them: `H100-SXM-80GB`, `H100-SXM-80GB/mig:3g.40gb`, `L40S/mps:4`."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from tritonsmith.generator.catalog.gpus import GPUS, Gpu, gpu_named
+from tritonsmith.generator.catalog.mig import mig_profile
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.manifests.sharing.share import share_of
-from tritonsmith.generator.spec.sharing import Sharing
+from tritonsmith.generator.spec.sharing import LEAST_SHARES, MOST_MPS_SHARES, Sharing
 
 MARK = "/mig:"
+MPS_MARK = "/mps:"
+_HINT = "a whole GPU; {0}/mig:1g.10gb, a slice; {0}/mps:4, one of four equal shares"
 
 
 def named(text: str) -> str:
-    """Return the name of a GPU that a person calls so, or of a slice of it, as this module writes it.
+    """Return the name of a GPU that a person calls so, or of a part of it, as this module writes it.
 
     Raises: UsageError where there is none.
     """
-    gpu, mark, profile = text.partition(MARK)
-    if not mark and "/" in text:
-        hint = f"a whole GPU, or {gpu.partition('/')[0]}/mig:1g.10gb, a slice"
-        raise UsageError(f"'{text}' is no GPU that a plan is made for", hint=hint)
+    gpu, slash, part = text.partition("/")
+    mode, _, value = part.partition(":")
+    if slash and (mode not in ("mig", "mps") or not value):
+        why = ": who takes turns is promised nothing" if mode == "time-slicing" else ""
+        raise UsageError(f"'{text}' is no GPU that a plan is made for{why}", hint=_HINT.format(gpu))
     name = gpu_named(gpu).name
-    if not mark:
+    if not slash:
         return name
-    share_of(Sharing(mode="mig", profile=_required(profile, text)), GPUS[name])
-    return f"{name}{MARK}{profile}"
+    if mode == "mig":
+        return f"{name}{MARK}{mig_profile(name, value).name}"
+    if not value.isdecimal() or not LEAST_SHARES <= int(value) <= MOST_MPS_SHARES:
+        hint = f"{LEAST_SHARES} to {MOST_MPS_SHARES}, e.g. {name}{MPS_MARK}4"
+        raise UsageError(f"'{text}': a GPU has no {value} shares by MPS", hint=hint)
+    return f"{name}{MPS_MARK}{int(value)}"
 
 
 def gpu_of(name: str) -> Gpu:
-    """Return the GPU of a name; of a slice its part of the memory, the bandwidth, the arithmetic and the power.
+    """Return the GPU of a name; of a part what it has of memory, bandwidth, arithmetic and power while all are busy.
 
-    No slice reaches another: it is its own domain, and no engine is spread over two. A whole GPU's name stays its own.
+    No part reaches another: it is its own domain, and no engine is spread over two. A whole GPU's name stays its own.
     """
     whole = GPUS[whole_of(name)]
     sharing = sharing_of(name)
@@ -52,26 +60,28 @@ def gpu_of(name: str) -> Gpu:
 
 def sharing_of(name: str) -> Sharing:
     """Return the spec's `sharing:` for a name."""
-    profile = name.partition(MARK)[2]
-    return Sharing(mode="mig", profile=profile) if profile else Sharing()
+    mode, _, value = name.partition("/")[2].partition(":")
+    if mode == "mps":
+        return Sharing(mode="mps", replicas=int(value))
+    return Sharing(mode="mig", profile=value) if mode else Sharing()
+
+
+def setting_of(name: str) -> str | dict[str, str | int]:
+    """Return the same as a spec has it."""
+    sharing = sharing_of(name)
+    return {"mode": "mps", "replicas": sharing.shares} if sharing.mode == "mps" else str(sharing)
 
 
 def whole_of(name: str) -> str:
-    """Return the name of the GPU that a slice is of."""
-    return name.partition(MARK)[0]
+    """Return the name of the GPU that a part is of."""
+    return name.partition("/")[0]
 
 
 def is_slice(name: str) -> bool:
-    """Whether a name is of a slice."""
-    return MARK in name
+    """Whether a name is of a part: a slice, or a share."""
+    return "/" in name
 
 
 def per_gpu(name: str) -> int:
-    """Return how many of it a GPU has: 1, or as many slices."""
+    """Return how many of it a GPU has: 1, or as many parts."""
     return share_of(sharing_of(name), GPUS[whole_of(name)]).per_gpu
-
-
-def _required(profile: str, text: str) -> str:
-    if not profile:
-        raise UsageError(f"'{text}' names no slice", hint="e.g. H100-SXM-80GB/mig:1g.10gb")
-    return profile

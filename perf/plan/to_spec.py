@@ -17,7 +17,7 @@ from tritonsmith.perf.plan.confirm import NAME, sweep_command
 from tritonsmith.perf.plan.core import Candidate, Serving
 from tritonsmith.perf.plan.document import Plan
 from tritonsmith.perf.plan.plan import name_of
-from tritonsmith.perf.plan.shares import sharing_of, whole_of
+from tritonsmith.perf.plan.shares import setting_of, whole_of
 
 ENGINES = "/engines"  # where a server finds what is not on this machine
 NODE_GPUS, TRAY_GPUS = 8, 4  # of an HGX board or a PCIe server; of a tray of GB200 and GB300
@@ -60,7 +60,7 @@ def spec_data(plan: Plan, pick: Candidate, folder: Path) -> dict[str, Any]:
         "repository": slug(plan.model.name),
         "triton": release_of(plan),
         "hardware": {"gpu": whole_of(pick.gpu), "count": min(spread.gpus, per_node)},
-        "sharing": f"mig:{sharing.profile}" if (sharing := sharing_of(pick.gpu)).profile else sharing.mode,
+        "sharing": setting_of(pick.gpu),
         "pipelines": {
             NAME: {
                 "use": "text_generation",

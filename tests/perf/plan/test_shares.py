@@ -4,7 +4,7 @@ import pytest
 
 from tritonsmith.generator.catalog.gpus import GPUS
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.perf.plan.shares import gpu_of, is_slice, named, per_gpu, sharing_of, whole_of
+from tritonsmith.perf.plan.shares import gpu_of, is_slice, named, per_gpu, setting_of, sharing_of, whole_of
 
 
 def test_a_slice_has_its_part_of_the_gpu_and_reaches_no_other() -> None:
@@ -18,6 +18,19 @@ def test_a_slice_has_its_part_of_the_gpu_and_reaches_no_other() -> None:
     assert (part.domain, part.name) == (1, name)
 
 
+def test_a_share_has_an_equal_part_of_the_memory_and_is_written_into_a_spec() -> None:
+    name = named("l40s/mps:04")
+    whole, part = GPUS["L40S"], gpu_of(name)
+    assert (name, whole_of(name), per_gpu(name), is_slice(name)) == ("L40S/mps:4", "L40S", 4, True)
+    assert part.memory_bytes == whole.memory_bytes // 4
+    assert part.bytes_per_s == whole.bytes_per_s / 4
+    assert part.flops["bf16"] == whole.flops["bf16"] / 4
+    assert part.domain == 1
+    assert setting_of(name) == {"mode": "mps", "replicas": 4}
+    assert setting_of("H100-SXM-80GB/mig:3g.40gb") == "mig:3g.40gb"
+    assert setting_of("L40S") == "none"
+
+
 def test_a_whole_gpu_stays_itself() -> None:
     assert gpu_of("L4") is GPUS["L4"]
     assert (is_slice("L4"), per_gpu("L4"), sharing_of("L4").mode) == (False, 1, "none")
@@ -28,8 +41,13 @@ def test_a_whole_gpu_stays_itself() -> None:
     [
         ("L4/mig:1g.10gb", "L4 GPUs cannot be cut"),
         ("H100-SXM-80GB/mig:1g.5gb", "have no slice 1g.5gb"),
-        ("H100-SXM-80GB/mig:", "names no slice"),
+        ("H100-SXM-80GB/mig:", "is no GPU that a plan is made for"),
+        ("H100-SXM-80GB/mig:big", "have no slice big"),
         ("H100-SXM-80GB/mps", "is no GPU that a plan is made for"),
+        ("H100-SXM-80GB/mps:four", "has no four shares by MPS"),
+        ("H100-SXM-80GB/mps:1", "has no 1 shares by MPS"),
+        ("H100-SXM-80GB/mps:64", "has no 64 shares by MPS"),
+        ("H100-SXM-80GB/time-slicing:2", "who takes turns is promised nothing"),
     ],
 )
 def test_what_is_no_slice_is_refused(text: str, message: str) -> None:

@@ -54,7 +54,7 @@ def test_an_engine_has_one_way_on_each_gpu_and_becomes_a_spec(write_engine: Writ
     )
     plan = cli.make_plan(options)
     assert [one.serving.spread for one in plan.candidates] == [Spread(2, 2), Spread(2, 2)]
-    assert "no MIG slice reaches another" in plan.candidates[1].problem
+    assert "no slice or share of a GPU reaches another" in plan.candidates[1].problem
     spec = yaml.safe_load((tmp_path / "tritonsmith.yaml").read_text())
     assert spec["hardware"]["count"] == 4
     assert spec["pipelines"]["chat"]["engine"] == {"from": "engine"}
