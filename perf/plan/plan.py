@@ -21,7 +21,7 @@ from tritonsmith.perf.plan.core import (
 from tritonsmith.perf.plan.cost import cost_of, joules_per_token
 from tritonsmith.perf.plan.memory.replica import memory, quantisations_that_fit
 from tritonsmith.perf.plan.options import Wishes, gpus_of
-from tritonsmith.perf.plan.replicas.arrivals import replicas_for
+from tritonsmith.perf.plan.replicas.arrivals import replicas_for, traffic_rate_per_s
 from tritonsmith.perf.plan.replicas.replicas import replicas
 from tritonsmith.perf.plan.shares import gpu_of, per_gpu, whole_of
 from tritonsmith.perf.plan.steps.roofline import RooflineTimes
@@ -66,8 +66,10 @@ def find(
 ) -> Found:
     """Return all ways of serving a model, judged; `told` hears which of them is simulated.
 
-    Raises: UsageError for a traffic that no replica of this model could take, however large.
+    Raises: UsageError for a traffic of no rate, and for one that no replica of this model could take, however large.
     """
+    if wishes.traffic is not None:
+        traffic_rate_per_s(wishes.traffic)
     looked_at = [
         one
         for way in ways(model, gpus_of(wishes), wishes.weights, wishes.caches, wishes.max_gpus, wishes.built)

@@ -1,11 +1,13 @@
 """The pick: the cheapest way that meets what is asked, the others with their reasons."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.perf.plan.small_models import DENSE, LARGE, quick, write_config
+from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.plan.core import LanguageModel, Objectives, Traffic
 from tritonsmith.perf.plan.models.read import read_model
 from tritonsmith.perf.plan.options import Wishes
@@ -36,6 +38,12 @@ def test_the_pick_takes_the_fewest_gpus_of_all_that_meet_what_is_asked(small: La
     assert gpus_of(found) == sorted(gpus_of(found))
     assert found.pick.serving.spread.gpus == 1  # of ways that cost as much, that with the smallest replica
     assert "the fewest GPUs" in found.reason
+
+
+@pytest.mark.parametrize("rate_per_s", [0.0, math.nan, math.inf])
+def test_a_rate_that_is_none_is_refused(small: LanguageModel, rate_per_s: float) -> None:
+    with pytest.raises(UsageError, match="no traffic"):
+        find(small, replace(WISHES, traffic=replace(TRAFFIC, rate_per_s=rate_per_s)), quick)
 
 
 def test_prices_decide_between_gpus(small: LanguageModel) -> None:
