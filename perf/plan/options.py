@@ -82,9 +82,6 @@ def read_wishes(options: PlanOptions) -> Wishes:
     if options.spare < 0:
         raise UsageError(f"--spare: {options.spare} replicas cannot be down", hint="--spare 1")
     gpus = read_gpus(options.gpus)
-    if options.calibrate and len(gpus) > 1:
-        hint = f"name the one that was swept: --gpu {gpus[0]}"
-        raise UsageError(f"--calibrate corrects the times of one GPU, and {len(gpus)} are looked at", hint=hint)
     return Wishes(
         gpus,
         traffic,
@@ -128,6 +125,9 @@ def read_traffic(options: PlanOptions) -> Traffic | None:
             hint = "--rate 20, requests per second; or --trace FILE"
             raise UsageError(f"--{given[0] if given else 'bursts'} is about a traffic, and none is given", hint=hint)
         return None
+    if not (math.isfinite(options.rate) and math.isfinite(options.bursts)):
+        name, value = ("rate", options.rate) if math.isfinite(options.bursts) else ("bursts", options.bursts)
+        raise UsageError(f"--{name}: {value} is no finite number", hint="--rate 20, requests per second")
     if options.input is None or options.output is None:
         raise UsageError("--rate needs lengths, in tokens", hint="--rate 20 --input 1024 --output 256")
     return Traffic(

@@ -8,7 +8,7 @@ from tritonsmith.generator.catalog.gpus import Gpu
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.document import read_sweep
 from tritonsmith.perf.plan.candidates import Way
-from tritonsmith.perf.plan.core import LanguageModel, Serving
+from tritonsmith.perf.plan.core import LanguageModel, Serving, StepTimes
 from tritonsmith.perf.plan.options import PlanOptions, Wishes
 from tritonsmith.perf.plan.plan import Estimator
 from tritonsmith.perf.plan.steps.calibrate import CalibratedTimes, Correction, correct, measured_loads
@@ -36,6 +36,20 @@ class Calibrated:
             return CalibratedTimes(times, self.correction, (1 / (1 + self.error), 1 + self.error), told)
         there = f"{told} of {self.measured.gpu.name} {self.measured.serving.spread}"
         return CalibratedTimes(times, self.correction, times.interval, there)
+
+
+@dataclass(frozen=True)
+class RooflineWhereUnknown:
+    """An estimator that takes the roofline's times, and their wider interval, where another one knows none."""
+
+    known: Estimator
+
+    def __call__(self, model: LanguageModel, serving: Serving, gpu: Gpu) -> StepTimes:
+        """Return step times, whose source says which they are."""
+        try:
+            return self.known(model, serving, gpu)
+        except UsageError:
+            return RooflineTimes(model, serving, gpu)
 
 
 def estimator_of(options: PlanOptions, wishes: Wishes, model: LanguageModel) -> tuple[Estimator, str]:
@@ -71,4 +85,5 @@ def _aiconfigurator(options: PlanOptions) -> tuple[Estimator, str]:
     if not (folder / "config.json").is_file():
         hint = "put it into a folder of its own, as config.json"
         raise UsageError(f"aiconfigurator reads a folder's config.json, and {folder} has none", hint=hint)
-    return Aiconfigurator(folder, find_aiconfigurator()), "kernels that aiconfigurator has measured"
+    known = "kernels that aiconfigurator has measured; a roofline where it has measured none"
+    return RooflineWhereUnknown(Aiconfigurator(folder, find_aiconfigurator())), known

@@ -56,7 +56,8 @@ def test_recorded_requests_say_the_rate_and_the_lengths(tmp_path: Path) -> None:
         ({"gpus": ("H1000",)}, "no GPU 'H1000' is known"),
         ({"rate": 5.0, "input": 9, "output": 9, "prefix": "120%"}, "no share below 100%"),
         ({"rate": 5.0, "input": 9, "output": 9, "slo": ("itl=5ms",)}, "'itl' is nothing to limit"),
-        ({"gpus": ("L4,A10",), "calibrate": (Path("sweep"),)}, "corrects the times of one GPU, and 2 are looked at"),
+        ({"rate": float("nan"), "input": 9, "output": 9}, "--rate: nan is no finite number"),
+        ({"rate": 5.0, "input": 9, "output": 9, "bursts": float("inf")}, "--bursts: inf is no finite number"),
         ({"prices": ("free",), "gpus": ("L4",)}, "'free' is no price above 0"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.perf.plan.small_models import LARGE, write_config
-from tritonsmith.generator.catalog.gpus import GPUS
+from tritonsmith.generator.catalog.gpus import GPUS, Gpu
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.document import Sweep, SweepPlan, write_sweep
 from tritonsmith.perf.measure.load import Load
@@ -17,7 +17,7 @@ from tritonsmith.perf.plan.core import LanguageModel, Serving, Spread
 from tritonsmith.perf.plan.models.read import read_model
 from tritonsmith.perf.plan.options import PlanOptions, read_wishes
 from tritonsmith.perf.plan.steps.calibrate import measured_loads
-from tritonsmith.perf.plan.steps.estimators import Calibrated, estimator_of
+from tritonsmith.perf.plan.steps.estimators import Calibrated, RooflineWhereUnknown, estimator_of
 from tritonsmith.perf.plan.steps.roofline import RooflineTimes
 
 MakeSweep = Callable[..., Sweep]
@@ -129,3 +129,16 @@ def test_sweeps_do_not_correct_aiconfigurator(tmp_path: Path, model: LanguageMod
     asked = options(tmp_path, "sweep", estimator="aiconfigurator")
     with pytest.raises(UsageError, match="exclude each other"):
         estimator_of(asked, read_wishes(asked), model)
+
+
+def test_gpus_that_the_estimator_has_not_measured_get_the_rooflines_times(model: LanguageModel) -> None:
+    measured = RooflineTimes(model, TP8, H100)  # recognised by its spread
+
+    def known(model: LanguageModel, serving: Serving, gpu: Gpu) -> RooflineTimes:
+        if gpu.name != "H100-SXM-80GB":
+            raise UsageError(f"{gpu.name} was not measured", hint="none")
+        return measured
+
+    either = RooflineWhereUnknown(known)
+    assert either(model, TP4, H100) is measured
+    assert either(model, TP4, GPUS["L4"]) == RooflineTimes(model, TP4, GPUS["L4"])
