@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from tritonsmith.generator.catalog.gpus import GPUS
-from tritonsmith.generator.manifests.sharing.advice import Advice, Wish, advice
+from tritonsmith.generator.manifests.sharing.advice import TRAITS, Advice, Traits, Wish, advice
 from tritonsmith.perf.plan.core import Candidate, Replicas, Traffic
 from tritonsmith.perf.plan.document import Plan
-from tritonsmith.perf.plan.shares import MARK, is_slice
+from tritonsmith.perf.plan.shares import MARK, is_slice, per_gpu, sharing_of
 
 
 def sharing_text(plan: Plan, pick: Candidate) -> str:
-    """Return the advice in a line; empty where nothing is known of the load, or the pick is of slices already."""
-    if plan.traffic is None or pick.replicas is None or is_slice(pick.gpu):
+    """Return the advice; of a pick of slices or shares what comes with them, empty where no load is known."""
+    if plan.traffic is None or pick.replicas is None:
         return ""
+    if is_slice(pick.gpu):
+        return lost_together_text(pick.gpu, pick.replicas)
     found = sharing_advice(pick, pick.replicas, plan.traffic)
     text = advice_text(found)
     if found.sharing.mode == "mig":
@@ -23,10 +25,19 @@ def sharing_text(plan: Plan, pick: Candidate) -> str:
 def advice_text(found: Advice) -> str:
     """Return an advice with its reason, and what a GPU that is shared so is like."""
     text = f"GPU sharing: {found.sharing}: {found.reason}"
-    if found.sharing.mode == "none":
-        return text
-    traits = found.traits
-    return f"{text}\n  isolation: {traits.isolation}\n  density: {traits.density}\n  latency: {traits.latency}"
+    return text if found.sharing.mode == "none" else f"{text}\n{_traits_text(found.traits)}"
+
+
+def lost_together_text(gpu: str, replicas: Replicas) -> str:
+    """Return what replicas on slices or shares have to reckon with: with a GPU all that are on it are lost."""
+    together = min(per_gpu(gpu), replicas.total)
+    sharing = sharing_of(gpu)
+    lost = f"with a GPU up to {together} replicas are lost, and {replicas.spare} may be down"
+    return f"GPU sharing: {sharing}: {lost}\n{_traits_text(TRAITS[sharing.mode])}"
+
+
+def _traits_text(traits: Traits) -> str:
+    return f"  isolation: {traits.isolation}\n  density: {traits.density}\n  latency: {traits.latency}"
 
 
 def sharing_advice(pick: Candidate, replicas: Replicas, traffic: Traffic) -> Advice:
