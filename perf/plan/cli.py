@@ -17,8 +17,9 @@ from tritonsmith.perf.plan.models.read import read_model
 from tritonsmith.perf.plan.options import PlanOptions, Wishes, read_wishes
 from tritonsmith.perf.plan.packing import cli as packing
 from tritonsmith.perf.plan.plan import Estimator, Found, find, would_fit
+from tritonsmith.perf.plan.regions.core import RegionalPlan, Regions
 from tritonsmith.perf.plan.regions.file import read_regions
-from tritonsmith.perf.plan.regions.split import RegionalPlan, Regions, plan_regions
+from tritonsmith.perf.plan.regions.split import plan_regions
 from tritonsmith.perf.plan.replicas.replica import Replica
 from tritonsmith.perf.plan.shares import gpu_of
 from tritonsmith.perf.plan.show.compare import compare_text
@@ -144,9 +145,15 @@ def _regional(
         return None
     times = estimate(model, pick.serving, gpu_of(pick.gpu))
     replica = Replica(times, pick.serving, pick.memory.kv_tokens.value)
-    full = pick.throughput.tokens_per_s if pick.throughput else None
     return plan_regions(
-        replica, wishes.traffic, wishes.objectives, regions, spare=wishes.spare, full=full, seed=wishes.seed
+        replica,
+        wishes.traffic,
+        wishes.objectives,
+        regions,
+        spare=wishes.spare,
+        full=pick.throughput.tokens_per_s if pick.throughput else None,
+        price=pick.cost_per_hour.value / pick.replicas.total if pick.cost_per_hour and pick.replicas else None,
+        seed=wishes.seed,
     )
 
 

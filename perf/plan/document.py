@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, get_args
 from tritonsmith.perf.documents import Kind
 from tritonsmith.perf.plan.core import Candidate, LanguageModel, Objectives, Traffic
 from tritonsmith.perf.plan.models.built import Built
-from tritonsmith.perf.plan.regions.split import RegionalPlan
+from tritonsmith.perf.plan.regions.core import RegionalPlan
 
 Schema = Literal["tritonsmith.plan/1"]
 SCHEMA: Schema = "tritonsmith.plan/1"

@@ -14,7 +14,7 @@ from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.deploy import KubernetesName
 from tritonsmith.generator.spec.settings import Flag, Settings, read_settings
 from tritonsmith.generator.suggest import did_you_mean
-from tritonsmith.perf.plan.regions.split import Regions
+from tritonsmith.perf.plan.regions.core import Regions
 
 EXAMPLE = (
     "regions: {eu: {share: 60, round_trip_ms: {eu: 10, us: 90}}, us: {share: 40, round_trip_ms: {us: 10, eu: 90}}}"

@@ -4,64 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.perf.plan.core import Figure, Objectives, Traffic
+from tritonsmith.perf.plan.regions.core import Loss, RegionalPlan, Regions, Users
 from tritonsmith.perf.plan.replicas.arrivals import replicas_for, traffic_rate_per_s
 from tritonsmith.perf.plan.replicas.replica import Replica
 from tritonsmith.perf.plan.replicas.replicas import working_at
 from tritonsmith.perf.plan.replicas.speeds import speeds_of, words_of
 
-RoundTrips = Mapping[str, Mapping[str, float]]  # ms, from users of a region to replicas of a region, their own too
 LEAST_PER_S = 1e-9
-
-
-@dataclass(frozen=True)
-class Users:
-    """What users of region `home` meet at replicas of another or their own: p99s, with the network's round trip."""
-
-    home: str
-    served_in: str
-    rate_per_s: float
-    ttft_p99_ms: Figure
-    latency_p99_ms: Figure
-    share_within: float  # of their requests that keep to the objectives
-
-
-@dataclass(frozen=True)
-class Loss:
-    """What the loss of a region does: who is served where, how full the others are, and what nobody has room for."""
-
-    region: str
-    users: tuple[Users, ...]
-    utilisation: Mapping[str, float]
-    refused_per_s: float
-
-
-@dataclass(frozen=True)
-class Regions:
-    """Parts of a traffic by region, of any sum, and the network; with `survive` the loss of one finds room for all."""
-
-    shares: Mapping[str, float]
-    round_trip_ms: RoundTrips
-    survive: bool = False
-
-
-@dataclass(frozen=True)
-class RegionalPlan:
-    """Replicas by region, spare ones included; with `to_survive` no loss of a region leaves anybody without room.
-
-    `between` is how many replicas a region needs where steps take as much less or more time as they may, four times in
-    five; 0 where no number is enough, nothing where how long steps take is certain.
-    """
-
-    replicas: Mapping[str, int]
-    between: Mapping[str, tuple[int, int]]
-    spill_over: Mapping[str, tuple[str, ...]]  # by region, those that take over its users, the first ones first
-    users: tuple[Users, ...]  # all regions up, the spare replicas down
-    losses: tuple[Loss, ...]
-    to_survive: Mapping[str, int]
 
 
 def plan_regions(
@@ -72,13 +25,15 @@ def plan_regions(
     *,
     spare: int = 1,
     full: Figure | None = None,
+    price: float | None = None,
     seed: int = 0,
 ) -> RegionalPlan:
     """Return how regions that share a traffic serve it, each for its own users as long as it stands.
 
     The objectives are the users': what the network takes of them, replicas do not have. Users of a lost region go where
     the round trip is shortest and replicas, spare ones too, have room within the objectives there; what no region has
-    room for is refused. `full` is what a full replica does; its ends say how far off the times may be.
+    room for is refused. `full` is what a full replica does; its ends say how far off the times may be; `price` is what
+    one costs in an hour.
 
     Raises: UsageError; AnswerIsNo where an idle replica of a region is too slow for its own users.
     """
@@ -90,10 +45,13 @@ def plan_regions(
         fleet = enough
     users = tuple(world.users(name, name, rate, rate / (fleet[name] - spare)) for name, rate in world.rates.items())
     losses = tuple(world.loss(name, fleet) for name in fleet) if len(fleet) > 1 else ()
+    more = {name: fleet[name] - count for name, count in world.working.items()}
     between = {
-        name: (low + spare if low else 0, high + spare if high else 0) for name, (low, high) in world.ends().items()
+        name: (low + more[name] if low else 0, high + more[name] if high else 0)
+        for name, (low, high) in world.ends().items()
     }
-    return RegionalPlan(fleet, between, world.spill_over, users, losses, enough)
+    cost = None if price is None else price * sum(fleet.values())
+    return RegionalPlan(fleet, between, world.spill_over, users, losses, enough, cost)
 
 
 class _World:

@@ -6,7 +6,7 @@ import math
 
 from tritonsmith.generator import console
 from tritonsmith.perf.plan.core import Figure
-from tritonsmith.perf.plan.regions.split import Loss, RegionalPlan, Users
+from tritonsmith.perf.plan.regions.core import Loss, RegionalPlan, Users
 from tritonsmith.perf.report.numbers import significant
 
 TIMES = ["TTFT p99 ms", "80 % between", "latency p99 ms", "80 % between", "within"]
@@ -27,7 +27,8 @@ def regions_text(found: RegionalPlan) -> str:
         for one in found.users
     ]
     count = f"{sum(found.replicas.values())} replicas in {len(found.replicas)} regions"
-    head = f"{count}; times with the spare ones down, the network's in them"
+    cost = f", {significant(found.cost_per_hour)} per hour" if found.cost_per_hour is not None else ""
+    head = f"{count}{cost}; times with the spare ones down, the network's in them"
     return "\n".join([head, console.table(header, rows), *(_loss(one, found) for one in found.losses)])
 
 

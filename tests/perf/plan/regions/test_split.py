@@ -7,7 +7,8 @@ import pytest
 
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.perf.plan.core import Figure, Objectives, Serving, Spread, Traffic
-from tritonsmith.perf.plan.regions.split import RegionalPlan, Regions, plan_regions
+from tritonsmith.perf.plan.regions.core import RegionalPlan, Regions
+from tritonsmith.perf.plan.regions.split import plan_regions
 from tritonsmith.perf.plan.replicas.replica import KEEPS_UP, Replica, highest_rate, most_per_s
 
 TRAFFIC, OBJECTIVES = Traffic(40, 100, 50), Objectives(ttft_ms=300)
@@ -86,8 +87,9 @@ def test_a_loss_makes_the_others_slower_and_the_moved_ones_travel(plan: Regional
 def test_with_enough_replicas_no_loss_leaves_anybody_without_room(plan: RegionalPlan) -> None:
     assert all(plan.to_survive[name] >= count for name, count in plan.replicas.items())
     assert sum(plan.to_survive.values()) > sum(plan.replicas.values())
-    surviving = plan_regions(REPLICA, TRAFFIC, OBJECTIVES, replace(REGIONS, survive=True))
+    surviving = plan_regions(REPLICA, TRAFFIC, OBJECTIVES, replace(REGIONS, survive=True), price=2.5)
     assert surviving.replicas == plan.to_survive == surviving.to_survive
+    assert surviving.cost_per_hour == 2.5 * sum(plan.to_survive.values())
     assert [loss.refused_per_s for loss in surviving.losses] == [0, 0, 0]
     assert all(share < KEEPS_UP for loss in surviving.losses for share in loss.utilisation.values())
 
