@@ -40,7 +40,8 @@ class LayerGroup:
     """Layers of a decoder that are alike in what they keep for a token.
 
     `full` keeps all tokens, `window` the last `window` ones, `mla` a `latent` vector instead of keys and values,
-    `linear` (and state-space) layers a state of `state_bytes` per sequence, whatever its length.
+    `linear` (and state-space) layers a state of `state_bytes` per sequence, whatever its length. Sparse attention keeps
+    `index_bytes` more for a token, and reads `selected` of the tokens that it keeps.
     """
 
     count: int
@@ -50,6 +51,8 @@ class LayerGroup:
     window: int = 0
     latent: int = 0  # kv_lora_rank + qk_rope_head_dim
     state_bytes: int = 0
+    index_bytes: int = 0
+    selected: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class LanguageModel:
     experts_per_token: int = 0
     max_positions: int = 0
     source: str = ""
+    uncounted: str = ""  # what its files hold besides, and no number here has
 
     @property
     def layer_count(self) -> int:

@@ -34,6 +34,17 @@ _LEAST: dict[WeightType, tuple[int, int]] = {
 }
 
 
+# NVFP4's and MXFP4's checkpoints of mixtures of experts leave attention and shared experts as they were: see
+# hf_quant_config.json of nvidia/DeepSeek-V3.1-NVFP4, quantization_config of openai/gpt-oss-120b, and sgl-project/sglang
+# pull request 18189. Some NVFP4 ones quantise attention too (Qwen3's 30B): they take less than is told.
+_EXPERTS_ONLY = ("nvfp4", "mxfp4")
+
+
+def body_type(weights: WeightType, *, has_experts: bool) -> WeightType:
+    """Return the type of what is neither a table nor a routed expert, in a model whose weights are said to be so."""
+    return "bf16" if has_experts and weights in _EXPERTS_ONLY else weights
+
+
 def can_calculate(gpu: Gpu, weights: WeightType, cache: CacheType = "fp16") -> bool:
     """Whether TensorRT-LLM has kernels for weights and a KV cache of these types on a GPU."""
     return gpu.compute_capability >= max(_LEAST[weights], _LEAST[cache])

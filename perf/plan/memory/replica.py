@@ -48,7 +48,7 @@ def _group_bytes(group: LayerGroup, serving: Serving, tokens: float | None) -> f
     layers = ceil(group.count / serving.spread.pipeline)
     width = CACHE_BYTES[serving.cache_type]
     if group.attention == "mla":  # one vector, which all heads share: tensor parallelism copies it
-        return layers * group.latent * width
+        return layers * (group.latent * width + group.index_bytes)
     heads = max(1, ceil(group.kv_heads / serving.spread.tensor)) if group.kv_heads else 0
     kept = min(1.0, group.window / tokens) if group.attention == "window" and tokens else 1.0
     return layers * 2 * heads * group.head_size * width * kept

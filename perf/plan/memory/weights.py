@@ -5,11 +5,7 @@ from __future__ import annotations
 from math import ceil
 
 from tritonsmith.perf.plan.core import Figure, LanguageModel, Part, Serving, WeightType, exact
-from tritonsmith.perf.plan.precisions import WEIGHT_BYTES
-
-# NVFP4's and MXFP4's checkpoints of mixtures of experts leave attention and shared experts as they were: see
-# hf_quant_config.json of nvidia/DeepSeek-V3.1-NVFP4 and quantization_config of openai/gpt-oss-120b.
-_EXPERTS_ONLY = ("nvfp4", "mxfp4")
+from tritonsmith.perf.plan.precisions import WEIGHT_BYTES, body_type
 
 
 def weight_bytes(model: LanguageModel, weights: WeightType) -> Figure:
@@ -25,7 +21,7 @@ def weight_bytes(model: LanguageModel, weights: WeightType) -> Figure:
 
 def body_bytes(model: LanguageModel, weights: WeightType) -> float:
     """Return the bytes of a parameter that is neither a table's nor a routed expert's."""
-    return WEIGHT_BYTES["bf16" if model.experts and weights in _EXPERTS_ONLY else weights]
+    return WEIGHT_BYTES[body_type(weights, has_experts=model.experts > 0)]
 
 
 def weight_parts(model: LanguageModel, serving: Serving) -> tuple[Part, ...]:
@@ -58,7 +54,7 @@ def _body(model: LanguageModel, serving: Serving) -> Part:
     return Part(
         "weights of the layers",
         Figure(value, low, high, f"{figure.source}; {serving.weight_type}"),
-        f"({split}{more}){layers} x {width:g} B",
+        f"({split}{more}){layers} x {width:g} B{f'; {model.uncounted} not counted' if model.uncounted else ''}",
     )
 
 

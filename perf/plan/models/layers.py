@@ -24,6 +24,9 @@ _NAMES = {  # of a layer, as config.json's `layer_types` says it, and Nemotron-H
     "E": "experts",
 }
 _LISTS = ("layers_block_type", "layer_types")
+# Keys of sparse attention's index are in 8 bits, with a scale of 32 for each: 132 B of a token in a layer.
+# Source: sgl-project/sglang pull request 11309; TensorRT-LLM: _torch/attention_backend/sparse/dsa.py
+_INDEX_SCALE_BYTES = 4
 STATE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
@@ -181,7 +184,10 @@ def _mla(config: JsonObject, sizes: Sizes) -> tuple[LayerGroup, int]:
     parameters = queries + keys + sizes.heads * value * sizes.hidden
     index_heads, index_head = config.whole("index_n_heads", 0), config.whole("index_head_dim", 0)
     parameters += index_heads * (index_head * rank + sizes.hidden) + index_head * sizes.hidden
-    return LayerGroup(1, "mla", latent=latent + rope), parameters
+    indexed = index_head + _INDEX_SCALE_BYTES if index_head else 0
+    selected = config.whole("index_topk", 0)
+    kept = LayerGroup(1, "mla", 0, nope + rope, latent=latent + rope, index_bytes=indexed, selected=selected)
+    return kept, parameters
 
 
 def _delta(config: JsonObject, sizes: Sizes) -> tuple[LayerGroup, int]:

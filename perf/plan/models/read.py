@@ -18,6 +18,13 @@ from tritonsmith.perf.plan.models.types import ModelType, type_of
 _WHAT = "config.json of a language model"
 _HINT = "name a Hugging Face folder or its config.json, a TensorRT-LLM checkpoint, or an engine's folder"
 BIASES = 0.002  # of the parameters that are no experts': biases and norms of heads, which are not counted
+# What a config.json speaks of and is not in the decoder's layers: how large they are it does not say.
+_UNCOUNTED = {
+    "vision_config": "its vision tower",
+    "audio_config": "its audio tower",
+    "num_nextn_predict_layers": "layers that predict several tokens",
+    "mtp_num_hidden_layers": "layers that predict several tokens",
+}
 # Tensors of these types hold one parameter in each element; others are packed.
 _UNPACKED = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}
 
@@ -37,11 +44,12 @@ def read_model(path: Path) -> LanguageModel:
     if found.findings or not layers:
         raise SpecError("the shape of the model cannot be read", where=str(file), findings=found.findings, hint=_HINT)
     experts = sum(layer.expert_parameters for layer in layers)
+    is_in_folder = file.name == "config.json"
     tables = vocabulary * sizes.hidden * (1 if _is_tied(found, config, kind) else 2)
     computed = experts + sum(layer.parameters for layer in layers) + tables + sizes.hidden
     computed += sizes.hidden * config.whole(kind.positions, 0) if kind.positions else 0
     return LanguageModel(
-        name=found.text("_name_or_path", "") or (file.parent.name if file.name == "config.json" else file.stem),
+        name=found.text("_name_or_path", "") or (file.resolve().parent.name if is_in_folder else file.stem),
         layers=_grouped(layers),
         hidden_size=sizes.hidden,
         heads=sizes.heads,
@@ -56,6 +64,9 @@ def read_model(path: Path) -> LanguageModel:
         experts_per_token=sizes.experts_per_token if sizes.experts else 0,
         max_positions=first_of(config, "max_position_embeddings", "n_positions", "seq_length", default=0),
         source=str(file),
+        uncounted=" and ".join(
+            dict.fromkeys(words for key, words in _UNCOUNTED.items() if found.values.get(key) or config.values.get(key))
+        ),
     )
 
 

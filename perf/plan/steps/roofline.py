@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from tritonsmith.generator.catalog.gpus import Gpu, Precision
 from tritonsmith.perf.plan.core import LanguageModel, LayerGroup, Serving, WeightType
-from tritonsmith.perf.plan.precisions import CACHE_BYTES, WEIGHT_BYTES
+from tritonsmith.perf.plan.precisions import CACHE_BYTES, WEIGHT_BYTES, body_type
 
 HALF_BYTES = 2.0  # of an activation, and of a weight that is not quantised
 # What multiplies such weights, best first: the first that the GPU has is taken.
@@ -42,14 +42,14 @@ class Efficiency:
 
 
 FITTED = Efficiency(
-    fp16=0.675, fp8=0.631, fp4=0.453, experts=0.839, weights=0.738, cache=0.699, attention=0.782,
-    nvlink=0.397, pcie=0.426, exchange_s=3.65e-6, layer_s=126e-6, graph_s=57.2e-6, sequence_s=6.22e-6,
+    fp16=0.673, fp8=0.621, fp4=0.45, experts=0.847, weights=0.741, cache=0.693, attention=0.92,
+    nvlink=0.398, pcie=0.428, exchange_s=2.93e-6, layer_s=124e-6, graph_s=58e-6, sequence_s=5.67e-6,
 )  # fmt: skip
 
 
 # Four in five published numbers lie between these shares of the estimate where their model is left out of the fit. Two
 # models with experts do not tell how far off others are, hence a factor of two (perf/bench/fit_roofline.py).
-DENSE_INTERVAL, EXPERTS_INTERVAL = (0.786, 1.417), (0.658, 1.316)
+DENSE_INTERVAL, EXPERTS_INTERVAL = (0.788, 1.404), (0.672, 1.343)
 
 
 def cache_bytes(group: LayerGroup, serving: Serving, context: float) -> float:
@@ -58,9 +58,14 @@ def cache_bytes(group: LayerGroup, serving: Serving, context: float) -> float:
     if group.attention == "linear":
         return group.state_bytes / serving.spread.tensor
     if group.attention == "mla":
-        return group.latent * size * context
-    keys = min(context, group.window) if group.attention == "window" and group.window else context
-    return 2 * math.ceil(group.kv_heads / serving.spread.tensor) * group.head_size * size * keys
+        return group.latent * size * _keys(group, context) + group.index_bytes * context
+    return 2 * math.ceil(group.kv_heads / serving.spread.tensor) * group.head_size * size * _keys(group, context)
+
+
+def _keys(group: LayerGroup, context: float) -> float:
+    """Return how many of `context` tokens a token attends to."""
+    most = group.window if group.attention == "window" else group.selected
+    return min(context, most) if most else context
 
 
 def attention_flops(group: LayerGroup, model: LanguageModel, context: float, is_prefill: bool) -> float:
@@ -70,9 +75,8 @@ def attention_flops(group: LayerGroup, model: LanguageModel, context: float, is_
     """
     if group.attention == "linear":
         return 4.0 * group.state_bytes / HALF_BYTES
-    keys = min(context, group.window) if group.attention == "window" and group.window else context
     size = group.latent if group.attention == "mla" and not is_prefill else group.head_size or model.head_size
-    return 4.0 * model.heads * size * keys
+    return 4.0 * model.heads * size * _keys(group, context)
 
 
 @dataclass(frozen=True)
@@ -139,8 +143,7 @@ class RooflineTimes:
         """Weights that every token is multiplied with; each rank of attention's data parallelism has all of them."""
         model, spread = self.model, self.serving.spread
         dense = model.parameters.value - model.expert_parameters.value - model.embedding_parameters.value
-        # MXFP4 checkpoints (gpt-oss) quantise their experts only.
-        kind: WeightType = "bf16" if self.serving.weight_type == "mxfp4" and model.experts else self.serving.weight_type
+        kind = body_type(self.serving.weight_type, has_experts=model.experts > 0)
         table = float(model.vocab_size * model.hidden_size)
         own, own_logits = max(1.0, tokens / spread.data), max(1.0, logits / spread.data)
         return (

@@ -34,8 +34,9 @@ def written(folder: Path, **changes: object) -> Path:
     return path
 
 
-def test_there_are_twenty_public_models_and_more() -> None:
-    assert len(NAMES) >= 20
+def test_of_twenty_public_models_both_is_known_where_they_fit_and_where_not() -> None:
+    known = [name for name in NAMES if all(published(name).get(key) for key in ("fits", "does_not_fit"))]
+    assert len(known) >= 20
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -55,7 +56,24 @@ def test_a_window_lies_in_all_layers_or_in_those_that_the_type_says() -> None:
 
 
 def test_latent_attention_keeps_one_vector_per_token() -> None:
-    assert model_named("deepseek-v3").layers == (LayerGroup(61, "mla", latent=576),)
+    assert model_named("deepseek-v3").layers == (LayerGroup(61, "mla", 0, 192, latent=576),)
+
+
+def test_sparse_attention_keeps_an_index_and_reads_what_it_selects() -> None:
+    (group,) = model_named("deepseek-v3.2").layers
+    assert (group.index_bytes, group.selected) == (132, 2048)
+
+
+def test_what_is_in_the_files_and_in_no_number_is_told(tmp_path: Path) -> None:
+    assert read_model(written(tmp_path)).uncounted == ""
+    seeing = read_model(written(tmp_path, vision_config={"depth": 32}, num_nextn_predict_layers=1))
+    assert seeing.uncounted == "its vision tower and layers that predict several tokens"
+
+
+def test_a_model_is_named_by_its_folder_from_inside_of_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert read_model(Path("config.json")).name == read_model(Path()).name == tmp_path.name
 
 
 def test_layers_without_a_cache_keep_a_state() -> None:

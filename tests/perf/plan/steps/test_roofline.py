@@ -48,6 +48,12 @@ def test_latent_attention_reads_little_and_computes_much() -> None:
     )
 
 
+def test_sparse_attention_reads_its_index_and_no_more_than_it_selects() -> None:
+    group = LayerGroup(1, "mla", latent=576, index_bytes=132, selected=2048)
+    assert cache_bytes(group, SERVING, 1000) == (576 + 132) * 1000
+    assert cache_bytes(group, SERVING, 10_000) == 576 * 2048 + 132 * 10_000
+
+
 def test_few_tokens_touch_few_experts() -> None:
     one, few, many = (times("Qwen3-235B-A22B", Spread(8)).decode_s(n, 100) for n in (1, 8, 512))
     all_experts_s = 227e9 / 8 / 3.35e12 / FITTED.weights
