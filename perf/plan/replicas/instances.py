@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
@@ -74,6 +75,7 @@ def instances_for(
         raise UsageError(f"'{question.model}' batches sequences, whose rate says little", hint=hint)
     rate_per_s = traffic_rate_per_s(traffic)
 
+    @cache
     def tails(count: int) -> Tails:
         variant: Variant = {f"models.{name}.instance_group.count": count for name in question.computing}
         return system_tails(system_of(question, variant), question.model, traffic, objectives, rate_per_s, seed)
@@ -108,6 +110,7 @@ def server_replicas(
     surge = surge_of(spare)
     rate_per_s = traffic_rate_per_s(traffic)
 
+    @cache
     def tails(count: int) -> Tails:
         return system_tails(system, model, traffic, objectives, rate_per_s / count, seed)
 
