@@ -261,7 +261,7 @@ def gate(is_json: bool, is_markdown: bool, **options: Any) -> None:
 @click.option("--junit", is_flag=True, help="Print JUnit XML, of a gate.")
 @click.option("--json", is_flag=True, help="Print the document and its points.")
 def report(path: Path, **forms: bool) -> None:
-    """Turn what sweep, tune or gate left in PATH (a folder or a document) into a report.
+    """Turn what sweep, tune, gate or plan left in PATH (a folder or a document) into a report.
 
     Without an option the page is written beside the document.
     """
@@ -280,7 +280,7 @@ def report(path: Path, **forms: bool) -> None:
     "gpus",
     multiple=True,
     metavar="NAME,..",
-    help="E.g. H100-SXM-80GB,L4, or H100-SXM-80GB/mig:3g.40gb.  [default: all]",
+    help="E.g. H100-SXM-80GB,L4; a part of one: H100-SXM-80GB/mig:3g.40gb, L40S/mps:4.  [default: all]",
 )
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Requests per second.")
 @click.option("--input", type=click.IntRange(1), metavar="TOKENS", help="Of a prompt.")
@@ -301,8 +301,11 @@ def report(path: Path, **forms: bool) -> None:
 @click.option("--spare", type=click.IntRange(0), default=1, show_default=True, help="Replicas that may be down.")
 @click.option("--price", "prices", multiple=True, metavar="[GPU=]PRICE", help="Per GPU and hour.")
 @click.option(
-    "--calibrate", multiple=True, type=click.Path(path_type=Path), metavar="[WAY=]RESULTS",
-    help="Sweeps that correct times; of which way, where several are looked at: \"H100-SXM-80GB TP2=build/confirm\".",
+    "--calibrate",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="[WAY=]RESULTS",
+    help='Sweeps that correct times; of which way, where several are looked at: "H100-SXM-80GB TP2=build/confirm".',
 )
 @click.option(
     "--estimator",
@@ -312,19 +315,28 @@ def report(path: Path, **forms: bool) -> None:
     help="Of step times; the second in an environment of its own.",
 )
 @click.option("--compare", "is_compared", is_flag=True, help="Show all ways side by side; write plan.html.")
-@click.option("--write", type=click.Path(path_type=Path), metavar="SPEC", help="Write the pick as a spec.")
+@click.option("--write", type=click.Path(path_type=Path), metavar="SPEC", help="Write the pick as a spec for build.")
 @click.option(
     "--regions", type=click.Path(path_type=Path), metavar="FILE", help="Split the traffic: shares, latencies."
 )
 @click.option("--pack", type=click.Path(path_type=Path), metavar="FLEET", help="Pack the models of a YAML onto GPUs.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of arrivals.")
-@click.option("--into", "folder", type=click.Path(path_type=Path), default=Path("build/plan"), show_default=True)
+@click.option(
+    "--into",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    default=Path("build/plan"),
+    show_default=True,
+    help="For plan.json and plan.html; --output are tokens.",
+)
 @click.option("--json", "is_json", is_flag=True, help="Print the document as JSON.")
 def plan(is_json: bool, **options: Any) -> None:
-    """Say whether MODEL (config.json, checkpoint, engine) fits, how it is spread, how many replicas, at what cost.
+    """Say whether MODEL fits, how it is spread, how many replicas, at what cost; before any GPU is rented.
 
-    Before any GPU is rented: memory from the shape, times from a roofline or sweeps, tails from a simulation of
-    in-flight batching. Ends with 1 where nothing meets what is asked.
+    A language model (config.json, checkpoint, engine): memory from its shape, times from a roofline or sweeps, tails
+    from a simulation of in-flight batching. An ONNX or TensorRT file: its memory. A spec or repository with the
+    --calibrate of one sweep: instances, and replicas of the server. Ends with 1 where nothing meets what is asked.
     """
     from tritonsmith.perf.plan import cli
     from tritonsmith.perf.plan.options import PlanOptions

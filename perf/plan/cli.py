@@ -10,7 +10,7 @@ from pathlib import Path
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.perf.files import writing
-from tritonsmith.perf.plan.core import LanguageModel
+from tritonsmith.perf.plan.core import Candidate, LanguageModel
 from tritonsmith.perf.plan.document import PLANS, Plan
 from tritonsmith.perf.plan.models.built import Built, read_built
 from tritonsmith.perf.plan.models.read import read_model
@@ -21,7 +21,7 @@ from tritonsmith.perf.plan.regions.core import RegionalPlan, Regions
 from tritonsmith.perf.plan.regions.file import read_regions
 from tritonsmith.perf.plan.regions.split import plan_regions
 from tritonsmith.perf.plan.replicas.replica import Replica
-from tritonsmith.perf.plan.shares import gpu_of
+from tritonsmith.perf.plan.shares import gpu_of, per_gpu
 from tritonsmith.perf.plan.show.compare import compare_text
 from tritonsmith.perf.plan.show.page import PAGE_NAME, now, write_page
 from tritonsmith.perf.plan.show.text import plan_text
@@ -68,7 +68,7 @@ def make_plan(options: PlanOptions) -> Plan:
         times=source if wishes.traffic else "",
         regions=_regional(regions, model, wishes, found, estimate) if regions else None,
         would_fit=() if found.is_pick else tuple(would_fit(model, wishes, found.candidates)),
-        notes=tuple(_notes(options, wishes)),
+        notes=tuple(_notes(options, wishes, found.pick)),
         built=wishes.built,
         made_at=now(),
     )
@@ -101,11 +101,13 @@ def require_pick(plan: Plan) -> None:
         raise AnswerIsNo("")
 
 
-def _notes(options: PlanOptions, wishes: Wishes) -> Iterator[str]:
+def _notes(options: PlanOptions, wishes: Wishes, pick: Candidate | None) -> Iterator[str]:
     if len(wishes.gpus) > 1 and not wishes.prices:
         yield "different GPUs are compared by their number; --price H100-SXM-80GB=2.5,L4=0.7 compares by cost"
     if options.calibrate and wishes.built is None:
         yield "what was measured corrects every way by as much; only the interval of the one that ran is narrower"
+    if pick is not None and pick.replicas is not None and wishes.spare < (together := per_gpu(pick.gpu)) > 1:
+        yield f"a GPU that fails takes up to {together} replicas with it; --spare {together} plans for that"
 
 
 def _built(options: PlanOptions, path: Path) -> Built | None:

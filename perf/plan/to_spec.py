@@ -18,6 +18,7 @@ from tritonsmith.perf.plan.core import Candidate, Serving
 from tritonsmith.perf.plan.document import Plan
 from tritonsmith.perf.plan.plan import name_of
 from tritonsmith.perf.plan.shares import setting_of, whole_of
+from tritonsmith.perf.plan.show.words import gpus_text
 
 ENGINES = "/engines"  # where a server finds what is not on this machine
 NODE_GPUS, TRAY_GPUS = 8, 4  # of an HGX board or a PCIe server; of a tray of GB200 and GB300
@@ -164,7 +165,8 @@ def llm_arguments(serving: Serving) -> dict[str, Any]:
 
 
 def _head(plan: Plan, pick: Candidate) -> Iterator[str]:
-    yield f"Planned by tritonsmith {plan.tritonsmith}: {pick.gpus or pick.serving.spread.gpus} GPUs, {name_of(pick)}"
+    gpus = gpus_text(pick.gpus or pick.serving.spread.gpus, pick.gpu)
+    yield f"Planned by tritonsmith {plan.tritonsmith}: {gpus}; {name_of(pick)}"
     yield f"Why: {plan.reason}"
     if pick.serving.weight_type != plan.model.weight_type:
         yield (

@@ -53,9 +53,10 @@ def memories(options: PlanOptions, path: Path) -> dict[str, Memory]:
 
     Raises: UsageError where more is asked of a file than memory; what reading it raises.
     """
-    if options.rate is not None or options.slo:
+    if options.rate is not None or options.trace is not None or options.slo or options.calibrate:
         hint = "tritonsmith plan SPEC --calibrate SWEEP --rate 500 --slo p99=50ms"
         raise UsageError("a file does not say how long it takes: plan the spec or repository it is in", hint=hint)
+    _refuse(options, [name for name in ELSEWHERE if name != "gpus"])
     return {name: onnx_memory(path, gpu_of(name)) for name in read_gpus(options.gpus)}
 
 
@@ -87,7 +88,10 @@ def instances(options: PlanOptions, path: Path) -> Instances:
     Raises: UsageError for options that do not go with it, and where the sweep or the traffic lacks; AnswerIsNo where no
     number is enough; what reading the spec, the repository or the sweep raises.
     """
-    _refuse(options)
+    _refuse(options, list(ELSEWHERE))
+    if len(options.calibrate) != 1:
+        hint = "measure once: tritonsmith sweep MODEL --concurrency 1,8; then --calibrate build/sweep"
+        raise UsageError("instances are planned from the times of one sweep", hint=hint)
     traffic, objectives = read_requests(options), read_objectives(options.slo)
     repository = read_source(path)
     configs = Case(repository, Target.of(repository)).configs
@@ -145,14 +149,15 @@ def servers_text(found: Replicas, objectives: Objectives) -> str:
     return f"{words}; a roll-out {roll}\n{table}"
 
 
-def _refuse(options: PlanOptions) -> None:
-    given = next((option for name, option in ELSEWHERE.items() if getattr(options, name)), "")
+def _refuse(options: PlanOptions, fields: Sequence[str]) -> None:
+    """Refuse what is only said of a language model.
+
+    Raises: UsageError.
+    """
+    given = next((ELSEWHERE[name] for name in fields if getattr(options, name)), "")
     if given:
-        hint = "leave it out: times are those of the sweep, on the machine where it was measured"
+        hint = "a file is asked about with --gpu alone, a spec with --rate or --trace, --slo, --spare, --calibrate"
         raise UsageError(f"{given} is about a language model, and {options.model} is none", hint=hint)
-    if len(options.calibrate) != 1:
-        hint = "measure once: tritonsmith sweep MODEL --concurrency 1,8; then --calibrate build/sweep"
-        raise UsageError("instances are planned from the times of one sweep", hint=hint)
 
 
 def instances_data(plan: Instances) -> dict[str, Any]:

@@ -45,11 +45,11 @@ def limits_of(objectives: Objectives) -> Mapping[str, float]:
 
 
 def gpus_text(count: int, name: str) -> str:
-    """Return "8 H100-SXM-80GB"; of slices, also how many GPUs are cut for them."""
+    """Return "8 H100-SXM-80GB"; of parts of GPUs also on how many GPUs they are."""
     if not is_slice(name):
         return f"{count} {name}"
-    cut = math.ceil(count / per_gpu(name))
-    return f"{count} {name}, {per_gpu(name)} of a GPU: {cut} GPU{'' if cut == 1 else 's'}"
+    whole = math.ceil(count / per_gpu(name))
+    return f"{count} {name} on {whole} GPU{'' if whole == 1 else 's'}"
 
 
 def replicas_text(count: int) -> str:

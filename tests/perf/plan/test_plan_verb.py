@@ -10,7 +10,7 @@ import pytest
 from tests.perf.plan.small_models import DENSE, LARGE, write_config
 from tritonsmith.ensembles.build import build_repository
 from tritonsmith.generator.cli import cli as command_line
-from tritonsmith.generator.errors import AnswerIsNo
+from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.perf.plan import cli
 from tritonsmith.perf.plan.core import Figure, Objectives
 from tritonsmith.perf.plan.document import PLANS, Plan
@@ -74,6 +74,40 @@ def test_a_model_that_does_not_fit_ends_with_1(tmp_path: Path, capsys: pytest.Ca
     assert "NO: L4 TP1 bf16, KV bf16: does not fit: 13" in answer
     assert "lacking" in answer
     assert not (tmp_path / "spec").exists()
+
+
+def test_slices_are_counted_in_gpus_and_fail_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, spec = write_config(tmp_path, DENSE), tmp_path / "tritonsmith.yaml"
+    slices = ("--gpu", "H100-SXM-80GB/mig:3g.40gb", "--price", "2.5", "--into", tmp_path / "plan", "--write", spec)
+    assert run("plan", config, *ASKED[2:], *slices) == 0
+    answer = capsys.readouterr().out
+    assert "YES: 2 H100-SXM-80GB/mig:3g.40gb on 1 GPU: 2 replicas" in answer
+    assert next(line.split()[2] for line in answer.splitlines() if line.startswith("per hour")) == "2.50"
+    assert "a GPU that fails takes up to 2 replicas with it; --spare 2 plans for that" in answer
+    assert "sharing: mig:3g.40gb" in spec.read_text()
+    assert build_repository(spec, tmp_path / "repository").report
+
+
+def test_what_cannot_be_written_is_said_before_anything_is_planned(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text("mine")
+    with pytest.raises(UsageError, match="exists already"):
+        run(
+            "plan",
+            write_config(tmp_path, DENSE),
+            *ASKED,
+            "--into",
+            tmp_path / "plan",
+            "--write",
+            tmp_path / "spec.yaml",
+        )
+    assert not (tmp_path / "plan").exists()
+
+
+def test_json_and_compare_leave_the_page_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write_config(tmp_path, DENSE)
+    assert run("plan", config, "--gpu", "L4", "--json", "--compare", "--into", tmp_path / "plan") == 0
+    assert json.loads(capsys.readouterr().out)["is_pick"]
+    assert (tmp_path / "plan" / "plan.html").is_file()
 
 
 def test_the_document_is_what_json_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

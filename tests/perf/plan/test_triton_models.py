@@ -99,3 +99,5 @@ def test_an_onnx_file_is_told_by_its_memory_on_each_gpu() -> None:
 def test_a_file_alone_says_nothing_about_times() -> None:
     with pytest.raises(UsageError, match="a file does not say how long it takes"):
         answer({"model": DIGITS, "rate": 5.0})
+    with pytest.raises(UsageError, match="--write is about a language model"):
+        answer({"model": DIGITS, "write": Path("x.yaml")})
