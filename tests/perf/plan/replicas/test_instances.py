@@ -76,12 +76,12 @@ def test_replicas_of_the_server_as_it_is_configured_are_told_too(sweep: Sweep) -
     two = ModelConfig(name="digits", backend="python")
     two.instance_group.add(count=2, kind="KIND_CPU")
     one, of_two = (
-        instances_for(sweep, {"digits": config}, Traffic(2000, 0, 0), Objectives(latency_ms=40), spare=2).servers
+        instances_for(sweep, {"digits": config}, Traffic(900, 0, 0), Objectives(latency_ms=40), spare=2).servers
         for config in (CONFIGS["digits"], two)
     )
     assert one is not None and of_two is not None
     assert (one.spare, one.total) == (2, one.working + 2)
-    assert one.working > 4 and of_two.working > 2  # as many are busy all the time
+    assert one.working >= 2 and of_two.working >= 1  # 1.8 of them are busy all the time
     assert of_two.working <= one.working / 2 + 1
 
 
