@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.perf.plan.small_models import DENSE, LARGE, write_config
 from tritonsmith.ensembles.build import build_repository
@@ -62,6 +63,20 @@ def test_from_a_model_to_a_spec_that_build_accepts(tmp_path: Path, capsys: pytes
     assert "tritonsmith sweep chat" in answer
     assert (tmp_path / "plan" / "plan.html").read_text().startswith("<!doctype html>")
     assert build_repository(spec, tmp_path / "repository").report
+
+
+def test_manifests_of_the_written_spec_have_the_replicas_and_gpus_of_the_plan(tmp_path: Path) -> None:
+    config, spec = write_config(tmp_path / "model", LARGE), tmp_path / "tritonsmith.yaml"
+    assert run("plan", config, *ASKED, "--spare", "2", "--write", spec, "--into", tmp_path / "plan") == 0
+    pick = PLANS.read(tmp_path / "plan").pick
+    assert pick is not None and pick.replicas is not None
+    spec.write_text(f"{spec.read_text()}  image: registry/large:1\n")  # in deploy:, which ends the spec
+    build_repository(spec, tmp_path / "repository")
+    assert run("deploy", tmp_path / "repository", "--kubernetes", "-o", tmp_path / "deploy") == 0
+    deployment = yaml.safe_load((tmp_path / "deploy" / "base" / "deployment.yaml").read_text())["spec"]
+    (container,) = deployment["template"]["spec"]["containers"]
+    assert deployment["replicas"] == pick.replicas.total == pick.replicas.working + 2
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == str(pick.serving.spread.gpus) == "2"
 
 
 def test_a_model_that_does_not_fit_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

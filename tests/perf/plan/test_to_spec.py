@@ -11,6 +11,8 @@ from tests.perf.plan.small_models import DENSE, EXPERTS, write_config
 from tritonsmith.ensembles.build import build_repository
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.generator.findings import Severity
+from tritonsmith.perf.commands import sweep
+from tritonsmith.perf.measure.lengths import parse_lengths
 from tritonsmith.perf.plan.confirm import caveat, sweep_argv
 from tritonsmith.perf.plan.core import (
     Candidate,
@@ -27,6 +29,7 @@ from tritonsmith.perf.plan.core import (
 from tritonsmith.perf.plan.document import Plan
 from tritonsmith.perf.plan.models.read import read_model
 from tritonsmith.perf.plan.to_spec import slug, write_spec
+from tritonsmith.perf.sweep_options import SweepOptions
 
 TAILS = Tails({0.99: 400.0}, {0.99: 40.0}, {0.99: 9000.0}, 0.995, 0.6)
 FOUND = Replicas(3, 1, 0, Figure(8, 6, 10, "test"), TAILS, TAILS)
@@ -87,6 +90,17 @@ def test_the_head_tells_the_sweep_that_confirms_it(tmp_path: Path) -> None:
     assert words[words.index("--request-rate") + 1] == "4,6.4,8,9.6"
     assert words[words.index("--prompt-tokens") + 1] == "1024"
     assert [words[place + 1] for place, word in enumerate(words) if word == "--goal"] == ["ttft_ms=500", "tpot_ms=50"]
+
+
+def test_sweep_takes_the_words_that_confirm_a_plan(tmp_path: Path) -> None:
+    plan = planned(write_config(tmp_path, DENSE), Serving(Spread(), "bf16", "bf16"))
+    name, *words = sweep_argv(plan, FOUND)[1:]
+    assert name == "sweep"
+    with sweep.make_context(name, words) as context:
+        options = SweepOptions(**{key: value for key, value in context.params.items() if key != "is_json"})
+    assert options.model == "chat"
+    assert options.prompt_tokens is not None
+    assert parse_lengths(options.prompt_tokens, "--prompt-tokens").first == 1024
 
 
 def test_recorded_lengths_and_the_models_own_tokenizer_are_those_of_the_sweep(tmp_path: Path) -> None:
