@@ -24,7 +24,8 @@ _USABLE = 0.91
 class MigProfile:
     """A kind of slice of one GPU: `compute` of its GPU's `compute_slices`, `memory` of its `memory_slices`.
 
-    `most` of them fit on a GPU. `memory_bytes` is what programs find there.
+    `most` of them fit on a GPU. `memory_bytes` is what programs find there. `compute_share` is its part of all
+    processors that the GPU has without MIG: fewer of them are in slices, 112 of an H100's 132 in seven.
     """
 
     name: str
@@ -34,17 +35,13 @@ class MigProfile:
     compute_slices: int
     memory_slices: int
     memory_bytes: int
+    compute_share: float
     source: str
 
     @property
     def memory_share(self) -> float:
         """Its part of the GPU's memory and of the memory's bandwidth."""
         return self.memory / self.memory_slices
-
-    @property
-    def compute_share(self) -> float:
-        """Its part of the GPU's processors; a whole GPU in MIG mode has some less than without."""
-        return self.compute / self.compute_slices
 
     @property
     def resource(self) -> str:
@@ -91,7 +88,7 @@ _SLICES: Mapping[str, str] = {
     "RTX-PRO-6000-96GB": _RTX,
 }
 # What `nvidia-smi mig -lgip` prints in GiB, by GPU and memory slices, where it was published.
-_A100_80_GIB, _H100_80_GIB = {1: 9.50, 2: 19.50, 4: 39.25, 8: 79.00}, {1: 9.75, 2: 19.62, 4: 39.50, 8: 79.25}
+_A100_80_GIB, _H100_80_GIB = {1: 9.50, 2: 19.50, 4: 39.25, 8: 78.50}, {1: 9.75, 2: 19.62, 4: 39.50, 8: 79.25}
 _MEASURED_GIB: Mapping[str, Mapping[int, float]] = {
     "A30": {1: 5.81, 4: 23.50},
     "A100-SXM-40GB": {1: 4.75, 4: 19.62, 8: 39.38},
@@ -101,6 +98,19 @@ _MEASURED_GIB: Mapping[str, Mapping[int, float]] = {
     "H100-SXM-80GB": _H100_80_GIB,
     "H100-PCIE-80GB": _H100_80_GIB,
     "H200-SXM-141GB": {1: 16.00, 2: 32.50, 8: 140.00},
+}
+# Processors of a whole GPU, and of slices by their parts of compute and memory, as `nvidia-smi mig -lgip` prints them.
+# Of an H200 and a B200 it was published for some; the others have as many for each part as the smallest, which is no
+# more than there are (go-nvml 2f9e261: pkg/nvml/mock/gpus).
+_A100_SMS = (108, {(1, 1): 14, (1, 2): 14, (2, 2): 28, (3, 4): 42, (4, 4): 56, (7, 8): 98})
+_PROCESSORS: Mapping[str, tuple[int, Mapping[tuple[int, int], int]]] = {
+    "A100-SXM-40GB": _A100_SMS,
+    "A100-PCIE-40GB": _A100_SMS,
+    "A100-SXM-80GB": _A100_SMS,
+    "A100-PCIE-80GB": _A100_SMS,
+    "H100-SXM-80GB": (132, {(1, 1): 16, (1, 2): 26, (2, 2): 32, (3, 4): 60, (4, 4): 64, (7, 8): 132}),
+    "H200-SXM-141GB": (132, {(1, 1): 16, (1, 2): 16, (2, 2): 32, (3, 4): 48, (4, 4): 64, (7, 8): 132}),
+    "B200-SXM-180GB": (148, {(1, 1): 18, (1, 2): 18, (2, 2): 36, (3, 4): 54, (4, 4): 72, (7, 8): 126}),
 }
 _FOUR_SLICES = ("A30", "RTX-PRO-6000-96GB")  # GPUs of four slices; the others have seven to compute, eight of memory
 _DOUBLE = 4  # of the 1g slices the one of which a GPU holds four has two parts of the memory
@@ -112,6 +122,7 @@ def _profile(gpu: str, name: str, most: int) -> MigProfile:
     eighths = {1: 2 if most == _DOUBLE else 1, 2: 2, 3: 4, 4: 4, 7: 8}
     memory = compute if is_four else eighths[compute]
     measured = _MEASURED_GIB.get(gpu, {}).get(memory)
+    processors, parts = _PROCESSORS.get(gpu, (4 if is_four else 7, {}))
     bound = GPUS[gpu].memory_bytes * memory / slices * _USABLE
     return MigProfile(
         name=name,
@@ -121,6 +132,7 @@ def _profile(gpu: str, name: str, most: int) -> MigProfile:
         compute_slices=4 if is_four else 7,
         memory_slices=slices,
         memory_bytes=int(measured * GIB if measured else bound) // MIB * MIB,
+        compute_share=parts.get((compute, memory), compute) / processors,
         source="nvidia-smi mig -lgip" if measured else f"{memory}/{slices} of the GPU's memory, less 9 %",
     )
 

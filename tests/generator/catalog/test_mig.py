@@ -1,9 +1,11 @@
 """The table of MIG slices against NVIDIA's own lists."""
 
+from itertools import product
+
 import pytest
 
 from tritonsmith.generator.catalog.gpus import GPUS
-from tritonsmith.generator.catalog.mig import GIB, MIG, layout_problem, mig_profile
+from tritonsmith.generator.catalog.mig import GIB, MIG, MigProfile, layout_problem, mig_profile
 from tritonsmith.generator.errors import UsageError
 
 # NVIDIA's MIG user guide, "Supported MIG Profiles": slice, parts of memory, parts of the processors, how many
@@ -41,7 +43,23 @@ BALANCED = {
 def test_slices_have_the_parts_that_the_guide_gives_them(gpu: str) -> None:
     for name, memory, compute, most in GUIDE[gpu]:
         found = mig_profile(gpu, name)
-        assert (found.memory_share, found.compute_share, found.most) == pytest.approx((memory, compute, most))
+        parts = (found.memory_share, found.compute / found.compute_slices, found.most)
+        assert parts == pytest.approx((memory, compute, most))
+
+
+@pytest.mark.parametrize("gpu", MIG)
+def test_slices_have_no_more_processors_than_the_gpu(gpu: str) -> None:
+    for profile in MIG[gpu].values():
+        assert profile.most * profile.compute_share <= 1
+        assert profile.compute_share <= max(profile.memory_share, profile.compute / profile.compute_slices)
+
+
+def test_a_slice_has_fewer_processors_than_its_part_of_seven() -> None:
+    """`nvidia-smi mig -lgip` of an H100 prints 16 SM for 1g.10gb and 60 for 3g.40gb, of an A100 14; whole: 132, 108."""
+    assert mig_profile("H100-SXM-80GB", "1g.10gb").compute_share == 16 / 132
+    assert mig_profile("H100-SXM-80GB", "3g.40gb").compute_share == 60 / 132
+    assert mig_profile("A100-SXM-80GB", "1g.10gb").compute_share == 14 / 108
+    assert mig_profile("A30", "2g.12gb").compute_share == 2 / 4
 
 
 @pytest.mark.parametrize("gpu", MIG)
@@ -101,3 +119,29 @@ def test_a_resource_and_a_label_are_named_as_nvidia_names_them() -> None:
     plain, extended = mig_profile("H100-SXM-80GB", "1g.10gb"), mig_profile("RTX-PRO-6000-96GB", "1g.24gb+me.all")
     assert (plain.resource, plain.label) == ("nvidia.com/mig-1g.10gb", "all-1g.10gb")
     assert (extended.resource, extended.label) == ("nvidia.com/mig-1g.24gb.me.all", "all-1g.24gb.me.all")
+
+
+# where slices of each part of compute and memory may begin, and how many places they take (nvidia-smi mig -lgipp)
+PLACES = {
+    8: {(1, 1): range(7), (1, 2): (0, 2, 4, 6), (2, 2): (0, 2, 4), (3, 4): (0, 4), (4, 4): (0,), (7, 8): (0,)},
+    4: {(1, 1): range(4), (2, 2): (0, 2), (4, 4): (0,)},
+}
+
+
+def has_places(profiles: list[MigProfile], taken: frozenset[int] = frozenset()) -> bool:
+    if not profiles:
+        return True
+    first, rest = profiles[0], profiles[1:]
+    begins = PLACES[first.memory_slices][(first.compute, first.memory)]
+    spans = (frozenset(range(begin, begin + first.memory)) for begin in begins)
+    return any(has_places(rest, taken | span) for span in spans if not taken & span)
+
+
+@pytest.mark.parametrize("gpu", ["A30", "H100-SXM-80GB"])
+def test_where_the_sums_fit_so_do_the_places(gpu: str) -> None:
+    plain = {name: profile for name, profile in MIG[gpu].items() if "+" not in name}
+    for counts in product(*(range(profile.most + 1) for profile in plain.values())):
+        layout = {name: count for name, count in zip(plain, counts, strict=True) if count}
+        slices = [plain[name] for name, count in layout.items() for _ in range(count)]
+        if not layout_problem(gpu, layout):
+            assert has_places(sorted(slices, key=lambda one: -one.memory)), layout

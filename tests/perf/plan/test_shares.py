@@ -13,7 +13,7 @@ def test_a_slice_has_its_part_of_the_gpu_and_reaches_no_other() -> None:
     assert name == "H100-SXM-80GB/mig:3g.40gb"
     assert (whole_of(name), str(sharing_of(name)), per_gpu(name)) == ("H100-SXM-80GB", "mig:3g.40gb", 2)
     assert part.bytes_per_s == whole.bytes_per_s / 2
-    assert part.flops["bf16"] == pytest.approx(whole.flops["bf16"] * 3 / 7)
+    assert part.flops["bf16"] == pytest.approx(whole.flops["bf16"] * 60 / 132)
     assert part.memory_bytes < whole.memory_bytes / 2
     assert (part.domain, part.name) == (1, name)
 

@@ -19,12 +19,11 @@ SMALL = {"servers": 6, "memory_bytes": 4 * GIB, "load": 0.05}
         ({"gpus": 2, "has_strangers": True}, "none"),
         ({"has_strangers": True}, "mig:1g.10gb"),
         ({"has_tail": True}, "mig:1g.10gb"),
-        ({"has_tail": True, "load": 0.3}, "mig:3g.40gb"),  # 3/7 of the processors, four fifths of them
+        ({"has_tail": True, "load": 0.3}, "mig:3g.40gb"),  # 60/132 of the processors, four fifths of them
         ({"has_tail": True, "memory_bytes": 15 * GIB}, "mig:1g.20gb"),
-        ({"has_tail": True, "memory_bytes": 15 * GIB, "load": 0.2}, "mig:2g.20gb"),
+        ({"has_tail": True, "memory_bytes": 15 * GIB, "load": 0.17}, "mig:2g.20gb"),
         ({"is_llm": True, "memory_bytes": 18 * GIB}, "mig:1g.20gb"),
-        ({"has_tail": True, "load": 0.11}, "mig:1g.10gb"),  # 1/7 of the processors, four fifths of them
-        ({"is_llm": True, "load": 0.11}, "mig:1g.20gb"),  # 1g.10gb has 1/8 of the memory's bandwidth
+        ({"has_tail": True, "load": 0.11}, "mig:1g.20gb"),  # 1g.10gb has 16/132 of the processors, this 26
         ({"is_llm": True, "memory_bytes": 60 * GIB}, "none"),
         ({"is_one_repository": True}, "instances"),
         ({"is_one_repository": True, "has_strangers": True}, "mig:1g.10gb"),
@@ -52,6 +51,13 @@ def test_without_mig_strangers_get_gpus_of_their_own(wish: dict[str, Any], shari
     found = advice(Wish(**{**SMALL, **wish}), GPUS["L40S"])
     assert str(found.sharing) == sharing
     assert ("mig", "L40S GPUs cannot be cut") in found.others
+
+
+@pytest.mark.parametrize(("is_llm", "profile"), [(False, "1g.10gb"), (True, "1g.20gb")])
+def test_an_engine_needs_its_part_of_the_bandwidth(is_llm: bool, profile: str) -> None:
+    """Of an A100 1g.10gb has 14/108 of the processors, and 1/8 of the memory's bandwidth, which is less."""
+    wish = Wish(servers=4, memory_bytes=4 * GIB, load=0.102, has_tail=True, is_llm=is_llm)
+    assert advice(wish, GPUS["A100-SXM-80GB"]).sharing.profile == profile
 
 
 def test_each_way_that_was_passed_over_has_its_reason() -> None:

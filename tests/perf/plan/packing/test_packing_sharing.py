@@ -12,7 +12,7 @@ from tritonsmith.perf.plan.packing.sharing import packing_advice, sharing_data, 
 GIB = 1 << 30
 
 
-def tenant(name: str, owner: str = "", gib: float = 4, rate: float = 20) -> Tenant:
+def tenant(name: str, owner: str = "", gib: float = 4, rate: float = 15) -> Tenant:
     return Tenant(name, exact(gib * GIB, "given"), rate, {ANY: 0.005}, limit_s=0.1, owner=owner)
 
 
@@ -24,7 +24,7 @@ def advised(*tenants: Tenant, gpu: str = "H100-SXM-80GB") -> list[tuple[str, str
 def test_models_of_one_owner_are_one_servers() -> None:
     ((sharing, reason),) = advised(tenant("detector"), tenant("embedder"))
     assert sharing == "instances"
-    assert reason.startswith("one owner, 2 are busy for 20% of a GPU's time")
+    assert reason.startswith("one owner, 2 are busy for 15% of a GPU's time")
 
 
 def test_owners_that_share_no_gpu_may_have_slices_of_one() -> None:
