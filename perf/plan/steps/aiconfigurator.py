@@ -139,7 +139,8 @@ def _settings(model: LanguageModel, serving: Serving, gpu: Gpu) -> dict[str, Any
 def _ask(python: Path, question: str) -> dict[str, Any]:
     """Return what the script answers; each question is asked once."""
     try:
-        ended = run([python, "-W", "ignore", SCRIPT, question], timeout_s=TIMEOUT_S, is_shown=False)
+        # -P: beside the script lies this file, which must not be taken for the package.
+        ended = run([python, "-P", "-W", "ignore", SCRIPT, question], timeout_s=TIMEOUT_S, is_shown=False)
     except OSError as error:
         raise ToolMissingError(f"{python} cannot be started: {error.strerror}", hint=INSTALL) from error
     if ended.is_timeout or ended.returncode:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.metadata import version
 
 
 def main() -> int:
@@ -22,7 +23,7 @@ def main() -> int:
         )  # fmt: skip
 
     answer = {
-        "version": "0.12.0",
+        "version": version("aiconfigurator"),
         "prefill_ms": [estimate("static_ctx", 1, tokens).ttft for tokens in question["prompts"]],
         "decode_ms": [
             [estimate("static_gen", batch, context).tpot for context in question["contexts"]]

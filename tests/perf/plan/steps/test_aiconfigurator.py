@@ -73,6 +73,24 @@ def test_its_answer_becomes_times_in_seconds(tmp_path: Path, model: LanguageMode
     assert "aiconfigurator 0.12.0" in steps.source
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="aiconfigurator needs Python 3.11")
+def test_the_script_asks_the_package_and_not_the_file_of_its_name(tmp_path: Path, model: LanguageModel) -> None:
+    packages = tmp_path / "packages"
+    package, told = packages / "aiconfigurator" / "cli", packages / "aiconfigurator-0.12.1.dist-info"
+    package.mkdir(parents=True)
+    told.mkdir()
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: aiconfigurator\nVersion: 0.12.1\n")
+    (package / "api.py").write_text(
+        "class Found:\n    ttft = tpot = 5.0\ndef cli_estimate(model, system, **settings):\n    return Found()\n"
+    )
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={packages} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    steps = Aiconfigurator(tmp_path, python)(model, SERVING, H100)
+    assert steps.decode_s(16, 1000) == pytest.approx(5e-3)
+    assert steps.source.startswith("aiconfigurator 0.12.1,")
+
+
 def test_the_end_of_what_it_complains_of_is_shown(tmp_path: Path, model: LanguageModel) -> None:
     python = environment(tmp_path, "sys.exit('no data for this model')")
     with pytest.raises(UsageError, match="no data for this model"):
