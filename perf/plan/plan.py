@@ -30,6 +30,7 @@ from tritonsmith.perf.report.numbers import significant
 
 GIB = 2.0**30
 MOST_SIMULATED = 12  # ways to compare; beyond them only those are simulated that may cost less than the best so far
+MOST_TIES = 3  # ways that the reason names
 FAR = 2.0  # times the cost of the best so far: a way that cannot be below is not simulated
 
 
@@ -132,7 +133,7 @@ def _judge(
         if least > FAR * best or (simulated >= MOST_SIMULATED and least >= best):
             cost = f", {significant(least)} per hour," if wishes.prices else ""
             gpus = _least_gpus(one, wishes, traffic)
-            yield replace(one, problem=f"not simulated: it takes {gpus} GPUs{cost} at least")
+            yield replace(one, problem=f"not simulated: {gpus} GPUs{cost} at least")
             continue
         told(name_of(one))
         simulated += 1
@@ -211,11 +212,19 @@ def _reason(ordered: Sequence[Candidate], wishes: Wishes) -> str:
     count = f"of {len(good)} ways that meet what is asked" if len(good) > 1 else "the only way that meets what is asked"
     words = f"{what} {count}" if len(good) > 1 else count
     ties = [one for one in good[1:] if _size(one, wishes)[0] == _size(good[0], wishes)[0]]
-    if not ties:
-        return words
     larger = [one for one in ties if one.serving.spread.gpus > good[0].serving.spread.gpus]
-    why = "fewer GPUs are lost with one replica" if len(larger) == len(ties) else "its slowest answers are faster"
-    return f"{words}; {', '.join(map(name_of, ties))} would {'cost' if wishes.prices else 'take'} as much, but {why}"
+    slower = [one for one in ties if one not in larger]
+    as_much = f"would {'cost' if wishes.prices else 'take'} as much, but"
+    if larger:
+        words += f"; {_names(larger)} {as_much} more GPUs are lost with one replica"
+    if slower:
+        words += f"; {_names(slower)} {as_much} the slowest answers are no faster"
+    return words
+
+
+def _names(found: Sequence[Candidate]) -> str:
+    more = f" and {len(found) - MOST_TIES} more" if len(found) > MOST_TIES else ""
+    return ", ".join(map(name_of, found[:MOST_TIES])) + more
 
 
 def name_of(one: Candidate) -> str:

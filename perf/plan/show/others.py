@@ -12,6 +12,11 @@ from tritonsmith.perf.report.numbers import significant
 
 MOST_OTHERS = 8  # ways beside the pick, or reasons
 MOST_NAMES = 10  # of ways that a reason keeps out
+# Problems that differ by a number: the reason that they share. The number stands beside each way.
+ALIKE = {
+    "not simulated: ": "not simulated, since they take more at the least",
+    "an idle replica is too slow: ": "an idle replica is too slow",
+}
 
 
 def others_text(plan: Plan) -> str:
@@ -45,18 +50,28 @@ def short_cost(one: Candidate) -> str:
 def reasons(found: Sequence[Candidate], most_names: int | None = None) -> list[tuple[str, str]]:
     """Return each reason with the ways that it keeps out; GPUs and types are named where they differ.
 
-    What does not fit has one reason, and each way the memory that it lacks. Without `most_names` all ways are named.
+    Reasons that differ by a number are one, and the number stands beside each way. Without `most_names` all are named.
     """
     kinds, types = {one.gpu for one in found}, {one.serving.weight_type for one in found}
     against: dict[str, list[str]] = {}
     for one in found:
         words = [*([one.gpu] if len(kinds) > 1 else []), str(one.serving.spread)]
         words += [one.serving.weight_type] if len(types) > 1 else []
-        if is_misfit(one):
-            words.append(f"({-one.memory.free_bytes.value / GIB:,.1f} GiB)")
-        against.setdefault("lacks memory" if is_misfit(one) else one.problem, []).append(" ".join(words))
+        reason, number = _reason(one)
+        words += [f"({number})"] if number else []
+        against.setdefault(reason, []).append(" ".join(words))
     most = len(found) if most_names is None else most_names
     return [(reason, ", ".join([*names[:most], *_more(len(names) - most)])) for reason, names in against.items()]
+
+
+def _reason(one: Candidate) -> tuple[str, str]:
+    """Return why a way is none, and by how much, "" where that is not a number."""
+    if is_misfit(one):
+        return "lacks memory", f"{-one.memory.free_bytes.value / GIB:,.1f} GiB"
+    for start, reason in ALIKE.items():
+        if one.problem.startswith(start):
+            return reason, one.problem.removeprefix(start)
+    return one.problem, ""
 
 
 def _more(count: int) -> Iterator[str]:

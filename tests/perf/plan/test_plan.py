@@ -62,7 +62,15 @@ def test_prices_decide_between_gpus(small: LanguageModel) -> None:
 def test_a_tie_is_told_with_what_decided_it(small: LanguageModel) -> None:
     idle = replace(WISHES, traffic=replace(TRAFFIC, rate_per_s=0.1), gpus=("H100-SXM-80GB", "H200-SXM-141GB"))
     reason = find(small, replace(idle, max_gpus=1), quick).reason
-    assert "would take as much, but its slowest answers are faster" in reason
+    assert reason.endswith("would take as much, but the slowest answers are no faster")
+
+
+def test_of_equals_the_one_with_the_smaller_replica_is_picked_though_it_is_slower(small: LanguageModel) -> None:
+    found = find(small, replace(WISHES, traffic=replace(TRAFFIC, rate_per_s=70), spare=0, max_gpus=2), quick)
+    first, second = found.candidates[:2]
+    assert first.replicas and second.replicas and first.gpus == second.gpus == 2
+    assert first.replicas.tails.latency_ms[0.99] > second.replicas.tails.latency_ms[0.99]
+    assert found.reason.endswith("TP2 bf16, KV bf16 would take as much, but more GPUs are lost with one replica")
 
 
 def test_a_spare_replica_is_on_top_of_those_that_answer(small: LanguageModel) -> None:
