@@ -91,6 +91,7 @@ GPUS = {
         _gpu("H200-SXM-141GB", (9, 0), 143771, 4.8, _HOPPER, (450, 8), 700, "NVIDIA-H200", "h200_sxm"),
         _gpu("H200-NVL-141GB", (9, 0), 143771, 4.8, _HOPPER_NVL, (450, 4), 600, "NVIDIA-H200-NVL"),
         _gpu("GH200-96GB", (9, 0), 97871, 4.0, _HOPPER, _PCIE5, 900, "NVIDIA-GH200-480GB NVIDIA-GH200-120GB"),
+        _gpu("GH200-144GB", (9, 0), 146831, 4.9, _HOPPER, _PCIE5, 900, "NVIDIA-GH200-144G-HBM3e"),
         _gpu("B200-SXM-180GB", (10, 0), 183359, 7.7, _B200, (900, 8), 1000, "NVIDIA-B200", "b200_sxm"),
         _gpu("B300-SXM-269GB", (10, 3), 275040, 7.75, _B300, (900, 8), 1100, "NVIDIA-B300-SXM6-AC", "b300_sxm"),
         _gpu("GB200-186GB", (10, 0), 189471, 8.0, _GB200, (900, 72), 1200, "NVIDIA-GB200", "gb200"),

@@ -77,6 +77,7 @@ _SLICES: Mapping[str, str] = {
     "H100-NVL-94GB": "1g.12gb:7 1g.12gb+me:1 1g.24gb:4 2g.24gb:3 3g.47gb:2 4g.47gb:1 7g.94gb:1",
     "H20-96GB": _96,
     "GH200-96GB": _96,
+    "GH200-144GB": "1g.18gb:7 1g.18gb+me:1 1g.36gb:4 2g.36gb:3 3g.72gb:2 4g.72gb:1 7g.144gb:1",
     "H200-SXM-141GB": _H200,
     "H200-NVL-141GB": _H200,
     "B200-SXM-180GB": "1g.23gb:7 1g.23gb+me:1 1g.45gb:4 2g.45gb:3 3g.90gb:2 4g.90gb:1 7g.180gb:1",

@@ -22,6 +22,7 @@ from tritonsmith.generator.manifests.kubernetes.schemas.faults import faults
 from tritonsmith.generator.manifests.sharing.schemas import file_schema
 from tritonsmith.generator.manifests.sharing.share import SHARED, WHOLE
 from tritonsmith.generator.spec.sharing import LEAST_SHARES, MOST_MPS_SHARES
+from tritonsmith.generator.suggest import did_you_mean
 
 _MIG = "nvidia.com/mig-"
 _READERS = {"device_plugin": "the device plugin", "mig_parted": "mig-parted"}
@@ -126,7 +127,8 @@ def pods_ask_for_one_share(case: Manifests) -> Iterator[Finding]:
 @check_manifests("TK316", "a GPU can be cut so", phase=Phase.START)
 def layouts_fit_a_gpu(case: Manifests) -> Iterator[Finding]:
     """A GPU has seven slices to compute with and eight of memory (some have four), of which each profile takes its own:
-    mig-parted fails where they are not enough, and the node has no GPUs until its label says otherwise.
+    mig-parted fails where they are not enough, and the node has no GPUs until its label says otherwise. A slice that no
+    known GPU has is told as a warning: GPUs and drivers are newer than this list.
 
     Source: NVIDIA's MIG user guide (supported profiles); mig-parted: deployments/systemd/config-default.yaml.
     """
@@ -134,14 +136,7 @@ def layouts_fit_a_gpu(case: Manifests) -> Iterator[Finding]:
         configs = below(file.values, "mig-configs") if file.kind == "mig_parted" else {}
         for label, entries in configs.items():
             for index, entry in enumerate(entries if isinstance(entries, list) else []):
-                layout = _layout(entry)
-                problems = {gpu: layout_problem(gpu, layout) for gpu in MIG}
-                if layout and all(problems.values()):
-                    near = max(MIG, key=lambda gpu: sum(name in MIG[gpu] for name in layout))
-                    words = ", ".join(f"{count} x {name}" for name, count in layout.items())
-                    message = f"no known GPU can be cut into {words}; of a {near}: {problems[near]}"
-                    path = ("mig-configs", label, index, "mig-devices")
-                    yield file.error(path, message, f"of a {near}, for example: {_example(near)}")
+                yield from _layout_problems(file, _layout(entry), ("mig-configs", label, index, "mig-devices"))
 
 
 @check_manifests("TK319", "slices that are shared are handed out", phase=Phase.START)
@@ -191,6 +186,20 @@ def ranks_do_not_run_on_shares(case: Manifests) -> Iterator[Finding]:
             message = f"{ranks} ranks are started on {names[0]}"
             place = server.place("resources", "limits", names[0])
             yield pod.owner.error(place, message, remedy=f"ask for {ranks} of {WHOLE}; or an engine of one rank")
+
+
+def _layout_problems(file: SharingFile, layout: dict[str, int], path: tuple[str | int, ...]) -> Iterator[Finding]:
+    names = {name for profiles in MIG.values() for name in profiles}
+    if unknown := [name for name in layout if name not in names]:
+        message = f"no known GPU has slices {unknown[0]}.{did_you_mean(unknown[0], names)}"
+        yield file.warning(path, message, "compare with what `nvidia-smi mig -lgip` prints on the node")
+        return
+    problems = {gpu: layout_problem(gpu, layout) for gpu in MIG}
+    if layout and all(problems.values()):
+        near = max(MIG, key=lambda gpu: sum(name in MIG[gpu] for name in layout))
+        words = ", ".join(f"{count} x {name}" for name, count in layout.items())
+        message = f"no known GPU can be cut into {words}; of {near}: {problems[near]}"
+        yield file.error(path, message, f"of {near}, for example: {_example(near)}")
 
 
 def _plugin_files(case: Manifests) -> list[SharingFile]:

@@ -139,6 +139,12 @@ def test_two_renamed_shares_are_refused_where_the_plugin_refuses_them(judge_mani
     ]
 
 
+def test_a_slice_of_a_gpu_that_is_not_known_is_a_warning(judge_manifests: Judge) -> None:
+    (found,) = judged(judge_manifests, MIG.replace("1g.10gb", "1g.11gb"))
+    assert (found.code, found.severity) == ("TK316", Severity.WARNING)
+    assert found.message.startswith("no known GPU has slices 1g.11gb. Did you mean")
+
+
 def test_slices_that_the_plugin_hands_out_may_be_shared(judge_manifests: Judge) -> None:
     slices = SLICED.replace("nvidia.com/gpu", "nvidia.com/mig-1g.10gb")
     assert judged(judge_manifests, slices.replace("migStrategy: none", "migStrategy: mixed"), pod()) == []
