@@ -56,12 +56,12 @@ def test_no_engine_of_several_ranks_runs_on_shares(sharing: dict[str, Any], mode
 
 @pytest.mark.parametrize("sharing", SHARED)
 def test_an_engine_of_one_rank_names_the_one_gpu_that_there_is(sharing: dict[str, Any]) -> None:
-    bound = {"kv_cache_free_gpu_mem_fraction": "0.1"}
-    (found,) = judged(llm(gpu_device_ids="1", **bound), sharing=sharing)
+    first, second = (llm(gpu_device_ids=number, kv_cache_free_gpu_mem_fraction="0.1") for number in "01")
+    (found,) = judged(second, sharing=sharing)
     assert (found.code, found.severity) == ("TS542", Severity.ERROR)
     assert found.message.startswith("gpu_device_ids is 1, and a pod has one")
-    assert judged(llm(gpu_device_ids="0", **bound), sharing=sharing) == []
-    assert judged(llm(gpu_device_ids="1"), sharing={}) == []
+    assert judged(first, sharing=sharing) == []
+    assert judged(second, sharing={}) == []
 
 
 @pytest.mark.parametrize("sharing", SHARED)
@@ -184,7 +184,7 @@ def test_weights_are_taken_off_before_the_fraction(
     tmp_path: Path, gib: int, refused: str, accepted: str | None, remedy: str
 ) -> None:
     def served(fraction: str) -> list[Finding]:
-        return judged(weighing(tmp_path, gib, kv_cache_free_gpu_mem_fraction=fraction), sharing=SLICED)
+        return judged(weighing(tmp_path, gib, fraction=fraction), sharing=SLICED)
 
     (found,) = served(refused)
     assert found.code == "TS546"
@@ -192,11 +192,11 @@ def test_weights_are_taken_off_before_the_fraction(
     assert accepted is None or served(accepted) == []
 
 
-def weighing(folder: Path, gib: int, name: str = "rank0.engine", **parameters: str) -> Model:
+def weighing(folder: Path, gib: int, name: str = "rank0.engine", fraction: str = "") -> Model:
     file = folder / name
     with file.open("wb") as written:
         written.truncate(gib << 30)  # a hole: no bytes on the disk
-    return llm(files={f"1/engine/{name}": SourceFile(file)}, **parameters)
+    return llm(files={f"1/engine/{name}": SourceFile(file)}, kv_cache_free_gpu_mem_fraction=fraction)
 
 
 def test_a_checkpoint_is_weighed_unless_it_is_loaded_in_another_type(tmp_path: Path) -> None:
