@@ -17,6 +17,12 @@ TRAFFIC = Traffic(20, 200, 20)
 WISHES = Wishes(("H100-SXM-80GB",), TRAFFIC, Objectives(ttft_ms=500), max_gpus=2)
 
 
+@pytest.fixture(autouse=True)
+def short_simulations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which way is picked shows in short simulations, too."""
+    monkeypatch.setattr("tritonsmith.perf.plan.replicas.replica.REQUESTS", 800)
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> LanguageModel:
     return read_model(write_config(tmp_path, DENSE))
