@@ -23,6 +23,7 @@ _NAMES = {  # of a layer, as config.json's `layer_types` says it, and Nemotron-H
     "-": "dense",
     "E": "experts",
 }
+MOST_LAYERS = 10_000
 _LISTS = ("layers_block_type", "layer_types")
 # Keys of sparse attention's index are in 8 bits, with a scale of 32 for each: 132 B of a token in a layer.
 # Source: sgl-project/sglang pull request 11309; TensorRT-LLM: _torch/attention_backend/sparse/dsa.py
@@ -56,16 +57,16 @@ class Sizes:
     latent: int = 0  # what routed experts read and write, where it is not `hidden`
 
 
-def first_of(config: JsonObject, *names: str, default: int | None = None) -> int:
-    """Return the first of several keys that is there; the last one's absence is told."""
+def first_of(config: JsonObject, *names: str, default: int | None = None, least: int = 0) -> int:
+    """Return the first of several keys that is there; the absence of the first is told where there is no default."""
     present = [name for name in names if name in config]
-    return config.whole(present[0] if present else names[0], default, least=0)
+    return config.whole(present[0] if present else names[0], default, least=least)
 
 
 def read_sizes(config: JsonObject) -> Sizes:
     """Return the shared sizes; what is missing is added to the file's findings."""
-    hidden = first_of(config, "hidden_size", "n_embd", "n_embed")
-    heads = max(1, first_of(config, "num_attention_heads", "n_head"))
+    hidden = first_of(config, "hidden_size", "n_embd", "n_embed", least=1)
+    heads = first_of(config, "num_attention_heads", "n_head", least=1)
     dense = first_of(config, "intermediate_size_mlp", "intermediate_size", "n_inner", "ffn_dim", default=4 * hidden)
     moe = config.below("moe")  # a checkpoint's or engine's
     experts = moe.whole("num_experts", 0) or first_of(
@@ -90,7 +91,7 @@ def read_sizes(config: JsonObject) -> Sizes:
 def _kv_heads(config: JsonObject, heads: int) -> int:
     if config.flag("multi_query") and not config.flag("new_decoder_architecture"):
         return 1
-    return first_of(config, "num_key_value_heads", "num_kv_heads", default=heads)
+    return first_of(config, "num_key_value_heads", "num_kv_heads", default=heads, least=1)
 
 
 def _shared_width(config: JsonObject, expert: int) -> int:
@@ -115,6 +116,8 @@ def read_layers(config: JsonObject, kind: ModelType, sizes: Sizes) -> list[Layer
 def _names(config: JsonObject, kind: ModelType) -> list[str]:
     """Return of each layer what it is: full, window, delta, mamba, mamba2, dense or experts."""
     count = first_of(config, "num_hidden_layers", "n_layer", default=0)
+    if count > MOST_LAYERS:
+        raise refused(config, "num_hidden_layers", f"{count:,} layers are more than any model has")
     pattern = config.text("hybrid_override_pattern", "")
     key = next((key for key in ("hybrid_override_pattern", *_LISTS) if key in config), "")
     written = tuple(pattern) or config.texts(key)

@@ -13,7 +13,7 @@ from tritonsmith.generator.inspect.json_file import JsonObject, read_json
 from tritonsmith.perf.plan.core import Figure, LanguageModel, LayerGroup, exact
 from tritonsmith.perf.plan.models.layers import Layer, first_of, read_layers, read_sizes
 from tritonsmith.perf.plan.models.stored import stored_type
-from tritonsmith.perf.plan.models.types import ModelType, type_of
+from tritonsmith.perf.plan.models.types import ModelType, refused, type_of
 
 _WHAT = "config.json of a language model"
 _HINT = "name a Hugging Face folder or its config.json, a TensorRT-LLM checkpoint, or an engine's folder"
@@ -41,8 +41,13 @@ def read_model(path: Path) -> LanguageModel:
     sizes = read_sizes(config)
     layers = read_layers(config, kind, sizes)
     vocabulary = config.whole("vocab_size", least=1)
+    weight_type = stored_type(found, config, file.parent)
     if found.findings or not layers:
-        raise SpecError("the shape of the model cannot be read", where=str(file), findings=found.findings, hint=_HINT)
+        findings = tuple(dict.fromkeys(found.findings))  # each layer reads the keys that all share
+        raise SpecError("the shape of the model cannot be read", where=str(file), findings=findings, hint=_HINT)
+    if sizes.experts and not 0 < sizes.experts_per_token <= sizes.experts:
+        message = f"a token cannot use {sizes.experts_per_token} of {sizes.experts} experts"
+        raise refused(config, "num_experts_per_tok", message)
     experts = sum(layer.expert_parameters for layer in layers)
     is_in_folder = file.name == "config.json"
     tables = vocabulary * sizes.hidden * (1 if _is_tied(found, config, kind) else 2)
@@ -59,7 +64,7 @@ def read_model(path: Path) -> LanguageModel:
         parameters=_parameters(file, computed, experts),
         expert_parameters=exact(experts, f"{file.name}: its shape"),
         embedding_parameters=exact(tables, f"{file.name}: vocab_size x hidden_size"),
-        weight_type=stored_type(found, config, file.parent),
+        weight_type=weight_type,
         experts=sizes.experts,
         experts_per_token=sizes.experts_per_token if sizes.experts else 0,
         max_positions=first_of(config, "max_position_embeddings", "n_positions", "seq_length", default=0),

@@ -172,6 +172,11 @@ def test_an_engine_says_the_same_below_its_own_key(tmp_path: Path) -> None:
         ({"hidden_size": None}, "hidden_size"),
         ({"vocab_size": "many"}, "vocab_size"),
         ({"quantization_config": {"quant_method": "magic"}}, "quantization_config.quant_method"),
+        ({"quantization_config": "fp8"}, "quantization_config"),
+        ({"num_attention_heads": 0}, "num_attention_heads"),
+        ({"num_key_value_heads": 0}, "num_key_value_heads"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers"),
+        ({"num_local_experts": 4, "num_experts_per_tok": 5}, "num_experts_per_tok"),
     ],
 )
 def test_what_is_not_understood_is_refused_by_its_key(tmp_path: Path, changes: dict[str, Any], key: str) -> None:
@@ -179,6 +184,12 @@ def test_what_is_not_understood_is_refused_by_its_key(tmp_path: Path, changes: d
         read_model(written(tmp_path, **changes))
     assert key in str(problem.value)
     assert str(tmp_path) in str(problem.value)
+
+
+def test_a_key_that_all_layers_read_is_told_once(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as problem:
+        read_model(written(tmp_path, sliding_window="many"))
+    assert [finding.key for finding in problem.value.findings] == ["sliding_window"]
 
 
 def test_a_name_that_is_nearly_one_gets_a_suggestion(tmp_path: Path) -> None:
