@@ -6,7 +6,7 @@ from tritonsmith.generator.catalog.gpus import GPUS
 from tritonsmith.generator.manifests.sharing.advice import TRAITS, Advice, Traits, Wish, advice
 from tritonsmith.perf.plan.core import Candidate, Replicas, Traffic
 from tritonsmith.perf.plan.document import Plan
-from tritonsmith.perf.plan.shares import MARK, is_slice, per_gpu, sharing_of
+from tritonsmith.perf.plan.shares import MARK, is_slice, sharing_of
 
 
 def sharing_text(plan: Plan, pick: Candidate) -> str:
@@ -14,7 +14,7 @@ def sharing_text(plan: Plan, pick: Candidate) -> str:
     if plan.traffic is None or pick.replicas is None:
         return ""
     if is_slice(pick.gpu):
-        return lost_together_text(pick.gpu, pick.replicas)
+        return chosen_text(pick.gpu)
     found = sharing_advice(pick, pick.replicas, plan.traffic)
     text = advice_text(found)
     if found.sharing.mode == "mig":
@@ -28,12 +28,10 @@ def advice_text(found: Advice) -> str:
     return text if found.sharing.mode == "none" else f"{text}\n{_traits_text(found.traits)}"
 
 
-def lost_together_text(gpu: str, replicas: Replicas) -> str:
-    """Return what replicas on slices or shares have to reckon with: with a GPU all that are on it are lost."""
-    together = min(per_gpu(gpu), replicas.total)
+def chosen_text(gpu: str) -> str:
+    """Return what slices or shares of a GPU, which were asked for, are like."""
     sharing = sharing_of(gpu)
-    lost = f"with a GPU up to {together} replicas are lost, and {replicas.spare} may be down"
-    return f"GPU sharing: {sharing}: {lost}\n{_traits_text(TRAITS[sharing.mode])}"
+    return f"GPU sharing: {sharing}\n{_traits_text(TRAITS[sharing.mode])}"
 
 
 def _traits_text(traits: Traits) -> str:

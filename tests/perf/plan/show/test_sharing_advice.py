@@ -10,7 +10,7 @@ from tritonsmith.perf.plan.core import Candidate, Objectives, Traffic
 from tritonsmith.perf.plan.models.read import read_model
 from tritonsmith.perf.plan.options import Wishes
 from tritonsmith.perf.plan.plan import find
-from tritonsmith.perf.plan.show.sharing_advice import lost_together_text, needed_bytes, sharing_advice
+from tritonsmith.perf.plan.show.sharing_advice import chosen_text, needed_bytes, sharing_advice
 
 TRAFFIC = Traffic(2, 200, 20)
 
@@ -53,9 +53,6 @@ def test_the_cache_of_what_is_in_flight_is_counted_and_no_more(pick: Candidate) 
     assert needed_bytes(pick, pick.replicas, replace(TRAFFIC, rate_per_s=1e4)) > needed
 
 
-@pytest.mark.parametrize(("gpu", "lost"), [("L40S/mps:4", 4), ("L40S/mps:8", 6), ("H100-SXM-80GB/mig:3g.40gb", 2)])
-def test_replicas_that_share_a_gpu_are_told_to_be_lost_together(pick: Candidate, gpu: str, lost: int) -> None:
-    assert pick.replicas is not None
-    text = lost_together_text(gpu, replace(pick.replicas, working=5, spare=1))
-    assert f"with a GPU up to {lost} replicas are lost, and 1 may be down" in text
-    assert "isolation: memory" in text
+def test_of_slices_and_shares_that_were_asked_for_it_is_told_what_they_are_like() -> None:
+    assert chosen_text("L40S/mps:4").startswith("GPU sharing: mps of 4\n  isolation: memory beyond a share is refused")
+    assert "latency: steady" in chosen_text("H100-SXM-80GB/mig:3g.40gb")
