@@ -73,6 +73,8 @@ def _plan_parts(path: Path, instances: int) -> tuple[Part, ...]:
         size = path.stat().st_size
     except OSError as problem:
         raise SpecError(f"cannot read the plan: {problem.strerror}", where=str(path)) from None
+    if not size:
+        raise SpecError("the plan is empty", where=str(path), hint="build or copy it again")
     source = f"{path.name}: its size"
     weights = Part("weights", Figure(size, size * 0.9, size * 1.1, source), f"{size:,} B of the plan, once for a GPU")
     least, likely, most = (share * size * instances for share in (_PLAN_LEAST, _PLAN_LIKELY, _PLAN_MOST))

@@ -42,6 +42,10 @@ def test_a_total_is_no_surer_than_its_parts() -> None:
     assert found.high - found.value >= max(part.bytes.high - part.bytes.value for part in parts)
 
 
-def test_a_plan_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_plan_that_is_not_there_or_empty_is_told(tmp_path: Path) -> None:
+    plan = tmp_path / "model.plan"
     with pytest.raises(SpecError, match="cannot read the plan"):
-        model_parts(tmp_path / "model.plan")
+        model_parts(plan)
+    plan.touch()
+    with pytest.raises(SpecError, match="the plan is empty"):
+        model_parts(plan)
