@@ -1,7 +1,6 @@
 """What a plan says of sharing: a slice where a replica hardly uses its GPU, and why not where it does."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -15,8 +14,9 @@ from tritonsmith.perf.plan.show.sharing_advice import chosen_text, needed_bytes,
 TRAFFIC = Traffic(2, 200, 20)
 
 
-@pytest.fixture
-def pick(tmp_path: Path) -> Candidate:
+@pytest.fixture(scope="module")
+def pick(tmp_path_factory: pytest.TempPathFactory) -> Candidate:
+    tmp_path = tmp_path_factory.mktemp("model")
     wishes = Wishes(("H100-SXM-80GB",), TRAFFIC, Objectives(ttft_ms=500), max_gpus=1)
     found = find(read_model(write_config(tmp_path, DENSE)), wishes, quick).pick
     assert found is not None
