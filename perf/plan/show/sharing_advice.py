@@ -18,7 +18,7 @@ def sharing_text(plan: Plan, pick: Candidate) -> str:
     found = sharing_advice(pick, pick.replicas, plan.traffic)
     text = advice_text(found)
     if found.sharing.mode == "mig":
-        return f"{text}\n  planned with --gpu {pick.gpu}{MARK}{found.sharing.profile}"
+        return f"{text}\n  whether it keeps to the limits, says plan --gpu {pick.gpu}{MARK}{found.sharing.profile}"
     return text + "".join(f"; {mode}: {why}" for mode, why in found.others if mode == "mig")
 
 
