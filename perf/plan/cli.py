@@ -88,7 +88,7 @@ def show(plan: Plan, options: PlanOptions, *, is_json: bool) -> str:
     if is_json:
         return json.dumps(PLANS.as_json(plan), indent=2)
     if options.is_compared:
-        return f"{plan_text(plan)}\n\n{compare_text(plan)}\n{options.folder / PAGE_NAME}"
+        return f"{plan_text(plan, with_others=False)}\n\n{compare_text(plan)}\n{options.folder / PAGE_NAME}"
     return plan_text(plan)
 
 

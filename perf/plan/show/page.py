@@ -11,11 +11,11 @@ from markupsafe import Markup
 from tritonsmith.perf.files import write_by_rename
 from tritonsmith.perf.plan.confirm import sweep_command
 from tritonsmith.perf.plan.document import Plan
-from tritonsmith.perf.plan.plan import GIB, name_of
+from tritonsmith.perf.plan.plan import misfits, name_of
 from tritonsmith.perf.plan.show.compare import table
 from tritonsmith.perf.plan.show.drawing import axis_of, drawing
 from tritonsmith.perf.plan.show.others import reasons
-from tritonsmith.perf.plan.show.text import no_text, pick_text
+from tritonsmith.perf.plan.show.text import memory_rows, no_text, pick_text
 from tritonsmith.perf.plan.show.words import asked, wanted
 from tritonsmith.perf.report.numbers import significant
 from tritonsmith.perf.report.render import footer, render
@@ -34,6 +34,7 @@ def write_page(plan: Plan, folder: Path) -> Path:
 def render_page(plan: Plan) -> str:
     """Return the page."""
     pick = plan.pick
+    shown = pick or next(iter(misfits(plan.candidates)), plan.candidates[0])
     header, rows = table(plan, pick="pick: ")
     return render(
         Path(__file__).parent,
@@ -46,11 +47,8 @@ def render_page(plan: Plan) -> str:
         header=header[1:],
         rows=rows,
         against=reasons([one for one in plan.candidates if one.problem]),
-        memory=[
-            (part.name, f"{part.bytes.value / GIB:,.2f}", part.arithmetic, part.bytes.source)
-            for part in plan.candidates[0].memory.parts
-        ],
-        memory_of=name_of(plan.candidates[0]),
+        memory=memory_rows(shown.memory),
+        memory_of=name_of(shown),
         facts=list(_facts(plan)),
         footer=footer(plan.schema, plan.tritonsmith, plan.made_at),
     )

@@ -28,8 +28,8 @@ from tritonsmith.perf.report.numbers import significant
 QUANTILES = (0.5, 0.95, 0.99)
 
 
-def plan_text(plan: Plan) -> str:
-    """Return the whole plan."""
+def plan_text(plan: Plan, *, with_others: bool = True) -> str:
+    """Return the whole plan; without the other ways where they are compared below it."""
     pick = plan.pick
     blocks = [_head(plan), no_text(plan) if pick is None else pick_text(plan, pick)]
     if pick is not None:
@@ -39,7 +39,8 @@ def plan_text(plan: Plan) -> str:
         blocks += [memory_text(short[0].memory)] if all(one.throughput is None for one in plan.candidates) else []
     if plan.regions is not None:
         blocks.append(regions_text(plan.regions))
-    blocks.append(others_text(plan))
+    if with_others:
+        blocks.append(others_text(plan))
     if plan.notes or plan.times:
         blocks.append("\n".join(([f"times: {plan.times}"] if plan.times else []) + [f"note: {n}" for n in plan.notes]))
     if pick is not None and plan.traffic is not None and pick.replicas is not None:
@@ -126,14 +127,21 @@ def confirm_text(plan: Plan, traffic: Traffic, found: Replicas) -> str:
     )
 
 
+def memory_rows(memory: Memory) -> list[tuple[str, str, str, str]]:
+    """Return where a GPU's memory goes, what is free or lacks last: name, GiB, arithmetic, source."""
+    free, size = memory.free_bytes, f"{memory.gpu_bytes / GIB:,.1f} GiB"
+    lacking = Figure(-free.value, -free.high, -free.low, free.source)
+    last = ("free", free, f"{size} less all parts") if free.value > 0 else ("lacking", lacking, f"all less {size}")
+    rows = [(part.name, _gib(part.bytes), part.arithmetic, part.bytes.source) for part in memory.parts]
+    return [*rows, (last[0], _gib(last[1]), last[2], "the parts above")]
+
+
 def memory_text(memory: Memory) -> str:
     """Return where a GPU's memory goes, each part with its arithmetic."""
-    rows = [(part.name, part.bytes, part.arithmetic) for part in memory.parts]
-    free, size = memory.free_bytes, f"of {memory.gpu_bytes / GIB:,.1f} GiB"
-    rows.append(("free" if free.value > 0 else "lacking", free, free.source))
-    width = max(len(name) for name, _, _ in rows)
-    lines = [f"memory of the fullest GPU, {size}"]
-    lines += [f"  {name.ljust(width)}  {_gib(figure):>16} GiB  {words}" for name, figure, words in rows]
+    rows = memory_rows(memory)
+    width = max(len(name) for name, *_ in rows)
+    lines = [f"memory of the fullest GPU, of {memory.gpu_bytes / GIB:,.1f} GiB"]
+    lines += [f"  {name.ljust(width)}  {size:>16} GiB  {words}" for name, size, words, _ in rows]
     if memory.fits and memory.kv_bytes_per_token:
         per_token = f"{memory.kv_bytes_per_token:,.0f} bytes a token on a GPU"
         lines.append(f"  KV cache of a replica: {_tokens(memory.kv_tokens)} tokens, {per_token}")

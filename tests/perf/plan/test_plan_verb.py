@@ -157,6 +157,18 @@ def test_the_parts_of_memory_add_up_to_the_gpu(plan: Plan) -> None:
     assert sum(part.bytes.value for part in held.parts) + held.free_bytes.value == pytest.approx(held.gpu_bytes)
 
 
+def test_where_nothing_fits_the_page_tells_of_the_way_that_lacks_least(tmp_path: Path) -> None:
+    asked = PlanOptions(write_config(tmp_path, LARGE), gpus=("L4",), max_gpus=2, folder=tmp_path / "plan")
+    made = cli.make_plan(asked)
+    assert not made.is_pick
+    text, page = plan_text(made), render_page(made)
+    lacking = next(line.split()[1] for line in text.splitlines() if line.strip().startswith("lacking"))
+    assert float(lacking) > 0
+    assert f">{lacking} (" in page
+    assert "NO: L4 TP2" in text
+    assert "with L4 TP2 bf16" in page
+
+
 def test_the_table_marks_the_pick_and_has_costs_only_with_prices(plan: Plan) -> None:
     lines = compare_text(plan).splitlines()
     assert "per million tokens" in lines[0]
