@@ -113,6 +113,14 @@ def test_what_bears_a_cold_load_takes_turns_where_not_everything_fits() -> None:
     assert all(one.within_s <= 60 for one in card.lying)
 
 
+def test_turns_without_a_limit_are_not_waited_for_by_models_that_have_one() -> None:
+    hot = tenant("hot", 20, **asked(5, 0.01), is_resident=True)
+    rare, batch = tenant("rare", 20, **asked(0.001, 0.05, 60.0)), tenant("batch", 20, **asked(0.001, 0.05))
+    assert packed(hot, rare, replace(rare, name="other"), gpus=1, disk=2e9).on_demand == ("other", "rare")
+    with pytest.raises(AnswerIsNo, match="do not hold everything"):
+        packed(hot, rare, batch, gpus=1, disk=2e9)
+
+
 def test_no_more_requests_than_said_are_late_where_models_take_turns() -> None:
     rare = [tenant(f"rare{n}", 20, **asked(0.003 * (n + 1), 0.5, 90.0)) for n in range(3)]
     packing = packed(tenant("hot", 20, **asked(1, 0.2, 5.0)), *rare, gpus=1, disk=2e9)

@@ -57,6 +57,6 @@ def test_the_advice_is_told_with_what_speaks_for_it() -> None:
     fleet = Fleet((tenant("detector", "a"), tenant("embedder", "b")), (Kind("H100-SXM-80GB", 78 * GIB, 8),))
     text = "\n".join(sharing_lines(pack(fleet), fleet))
     assert [
-        word for word in ("isolation:", "density:", "latency:", "H100-SXM-80GB/mig:1g.10gb") if word not in text
+        word for word in ("isolation:", "density:", "latency:", "{H100-SXM-80GB/mig:1g.10gb: 7}") if word not in text
     ] == []
     assert sharing_data(pack(fleet), fleet)[0]["sharing"] == "mig:1g.10gb"

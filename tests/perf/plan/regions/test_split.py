@@ -81,7 +81,13 @@ def test_a_loss_makes_the_others_slower_and_the_moved_ones_travel(plan: Regional
     moved = next(users for users in loss.users if (users.home, users.served_in) == ("europe", "america"))
     assert moved.ttft_p99_ms.value - america.ttft_p99_ms.value == pytest.approx(90 - 20)
     assert america.ttft_p99_ms.value > home["america"].ttft_p99_ms.value
-    assert moved.share_within <= america.share_within
+    assert moved.share_within < america.share_within
+
+
+def test_users_keep_to_the_objectives_with_the_network_counted(plan: RegionalPlan) -> None:
+    everybody = [*plan.users, *(one for loss in plan.losses for one in loss.users)]
+    late = [one for one in everybody if one.ttft_p99_ms.value > 300]
+    assert [one for one in everybody if one.share_within < OBJECTIVES.share] == late != []
 
 
 def test_with_enough_replicas_no_loss_leaves_anybody_without_room(plan: RegionalPlan) -> None:
@@ -104,6 +110,10 @@ def test_times_and_replicas_are_told_for_steps_that_take_less_and_more_time(plan
     assert found.between["europe"][0] < found.between["europe"][1]
     for users in (*found.users, *(one for loss in found.losses for one in loss.users)):
         assert users.ttft_p99_ms.low < users.ttft_p99_ms.value < users.ttft_p99_ms.high
+    surviving = plan_regions(REPLICA, TRAFFIC, OBJECTIVES, replace(REGIONS, survive=True), full=off)
+    more = surviving.replicas["america"] - found.replicas["america"]
+    assert surviving.between["america"] == tuple(end + more for end in found.between["america"])
+    assert more > 0
     assert (plan.between, plan.users[0].ttft_p99_ms.low) == ({}, plan.users[0].ttft_p99_ms.high)
 
 

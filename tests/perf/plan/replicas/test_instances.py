@@ -105,6 +105,12 @@ def test_repeats_that_differ_make_a_plan_careful(sweep: Sweep) -> None:
     ]
     plan = instances_for(replace(sweep, cells=tuple(cells)), CONFIGS, Traffic(100, 0, 0), Objectives())
     assert plan.error == pytest.approx(0.148, abs=0.01)
+    assert plan.tails.utilisation == pytest.approx(100 * WAIT_S * (1 + plan.error), rel=0.02)
+
+
+def test_without_a_limit_instances_are_not_busy_all_the_time(sweep: Sweep) -> None:
+    plan = instances_for(sweep, CONFIGS, Traffic(2.88 / WAIT_S, 0, 0), Objectives())  # 2.97 with the error of 3 %
+    assert plan.instances == 4
 
 
 def test_a_limit_below_an_execution_is_answered_with_no(sweep: Sweep) -> None:

@@ -73,6 +73,21 @@ def test_replicas_keep_to_the_objectives_with_the_spare_one_down() -> None:
     assert found.tails_all_up.utilisation < found.tails.utilisation < 1
 
 
+def test_where_a_lower_rate_meets_a_worse_moment_more_replicas_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Speed, "highest", lambda speed, objectives: 19.0)  # more than holds
+    found = replicas(Linear(), SERVING, ROOM, TRAFFIC, Objectives(ttft_ms=100))
+    assert found.working > 2
+    assert found.tails.share_within >= 0.99
+    assert found.rate_per_replica.value == TRAFFIC.rate_per_s / found.working
+
+
+def test_a_replica_that_is_asked_seldom_is_busy_as_long_as_its_requests_take() -> None:
+    alone_s = 0.010 + 100 * 1e-4 + 49 * 0.011
+    seldom = Speed(REPLICA, TRAFFIC, 1.0, seed=0).tails(0.01, Objectives())
+    assert seldom.busy == pytest.approx(0.01 * alone_s, rel=0.1)
+    assert Speed(REPLICA, TRAFFIC, 1.0, seed=0).tails(15.0, Objectives()).busy > 0.95
+
+
 def test_a_roll_out_leaves_one_replica_out_at_a_time() -> None:
     one, two = (replicas(Linear(), SERVING, ROOM, TRAFFIC, Objectives(ttft_ms=200), spare=spare) for spare in (1, 2))
     assert one.rolling == one.tails
