@@ -33,8 +33,9 @@ class Known:
     @property
     def serving(self) -> Serving:
         """How it is served where the fact is one of fitting: split over all GPUs where nothing else is said."""
-        tensor = self.fact.get("tensor", self.fact["count"])
-        spread = Spread(tensor, self.fact.get("pipeline", 1), tensor if self.model.experts else 1)
+        data = self.fact.get("data", 1)
+        tensor = self.fact.get("tensor", self.fact["count"] // data)
+        spread = Spread(tensor, self.fact.get("pipeline", 1), tensor * data if self.model.experts else 1, data)
         limits = self.fact.get("max_batch_size", 256), self.fact.get("max_num_tokens", 8192)
         return Serving(spread, self.fact["weights"], "bf16", *limits)
 
@@ -51,5 +52,5 @@ def published(name: str) -> dict[str, Any]:
 
 
 def facts(key: str) -> list[Known]:
-    """Return the facts of all models under a key: `fits`, `does_not_fit`, `kv`, `weights`."""
+    """Return the facts of all models under a key: `fits`, `does_not_fit`, `kv`, `weights`, `taken`, `beside`."""
     return [Known(name, fact) for name in NAMES for fact in published(name).get(key, ())]

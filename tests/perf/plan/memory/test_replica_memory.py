@@ -45,6 +45,14 @@ def test_weights_take_what_is_published(known: Known) -> None:
     assert found == pytest.approx(known.fact["gib"], rel=0.05)
 
 
+@pytest.mark.parametrize("known", facts("taken"), ids=str)
+def test_all_but_the_cache_is_near_what_servers_say_is_taken(known: Known) -> None:
+    """Nothing in perf/plan/memory was set with these in view; the driver's part is not in what CUDA counts."""
+    parts = memory(known.model, known.serving, gpu_named(known.fact["gpu"])).parts
+    found = total([part for part in parts if part.name != "the driver"], "taken").value
+    assert found / GIB == pytest.approx(known.fact["gib"], rel=0.07)
+
+
 def test_parts_and_what_is_left_are_the_whole_gpu() -> None:
     found = memory(model_named("llama-3.1-70b"), serving(2), H100)
     assert sum(part.bytes.value for part in found.parts) + found.free_bytes.value == H100.memory_bytes
