@@ -8,7 +8,7 @@ from itertools import groupby
 from tritonsmith.generator.catalog.gpus import GPUS
 from tritonsmith.generator.manifests.sharing.advice import Advice, Wish, advice
 from tritonsmith.perf.plan.packing.core import Card, Fleet, Packing, Tenant
-from tritonsmith.perf.plan.shares import MARK
+from tritonsmith.perf.plan.shares import MARK, per_gpu
 from tritonsmith.perf.plan.show.sharing_advice import advice_text
 
 
@@ -18,7 +18,10 @@ def sharing_lines(packing: Packing, fleet: Fleet) -> list[str]:
     for kind, found in packing_advice(packing, fleet):
         if found.sharing.mode == "mig":
             cut = f"{kind}{MARK}{found.sharing.profile}"
-            lines += [f"{kind} of several owners: {advice_text(found)}", f"  packed with gpus: {{{cut}: ...}}"]
+            lines += [
+                f"{kind} of several owners: {advice_text(found)}",
+                f"  packed so with gpus: {{{cut}: {per_gpu(cut)}}}",
+            ]
         else:
             lines.append(f"models on one {kind}: {advice_text(found)}")
     return lines
