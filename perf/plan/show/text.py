@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from tritonsmith.generator import console
 from tritonsmith.perf.plan.confirm import FOLDER, caveat, sweep_command
@@ -26,6 +27,7 @@ from tritonsmith.perf.plan.show.words import (
 from tritonsmith.perf.report.numbers import significant
 
 QUANTILES = (0.5, 0.95, 0.99)
+LENGTHS = (1024, 8192, 131072)  # tokens of a sequence, where no traffic says how long they are
 
 
 def plan_text(plan: Plan, *, with_others: bool = True) -> str:
@@ -33,7 +35,7 @@ def plan_text(plan: Plan, *, with_others: bool = True) -> str:
     pick = plan.pick
     blocks = [_head(plan), no_text(plan) if pick is None else pick_text(plan, pick)]
     if pick is not None:
-        blocks.append(memory_text(pick.memory))
+        blocks.append("\n".join([memory_text(pick.memory), *sequences_lines(plan, pick)]))
         blocks += [block for block in (replica_text(plan, pick), cost_text(pick), sharing_text(plan, pick)) if block]
     elif short := misfits(plan.candidates):
         blocks += [memory_text(short[0].memory)] if all(one.throughput is None for one in plan.candidates) else []
@@ -148,6 +150,18 @@ def memory_text(memory: Memory) -> str:
         if memory.state_bytes_per_sequence:
             lines.append(f"  and {memory.state_bytes_per_sequence / 2**20:,.1f} MiB for the state of a sequence")
     return "\n".join(lines)
+
+
+def sequences_lines(plan: Plan, pick: Candidate) -> Iterator[str]:
+    """Yield how many sequences a replica's cache holds to their end: of the traffic's length, or of several."""
+    if not pick.memory.kv_bytes_per_token:
+        return
+    asked_for = (plan.traffic.input_tokens + plan.traffic.output_tokens,) if plan.traffic else LENGTHS
+    longest = plan.model.max_positions or max(asked_for)
+    lengths = dict.fromkeys(min(length, longest) for length in asked_for)
+    counts = [f"{pick.memory.kv_tokens.value // length:,.0f} of {length:,}" for length in lengths]
+    counts[0] = counts[0].replace(" of ", " sequences of ") + " tokens"
+    yield f"  it holds {', '.join(counts)} to their end; at most {pick.serving.max_batch_size} are in flight"
 
 
 def replica_text(plan: Plan, pick: Candidate) -> str:

@@ -125,6 +125,16 @@ def test_json_and_compare_leave_the_page_too(tmp_path: Path, capsys: pytest.Capt
     assert (tmp_path / "plan" / "plan.html").is_file()
 
 
+def test_a_cache_is_told_in_sequences_of_the_models_lengths(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write_config(tmp_path, DENSE)  # 16 layers x 8 heads x 64 x 2 x 2 B: 32 KiB a token; 8,192 positions
+    assert run("plan", config, "--gpu", "L4", "--into", tmp_path / "plan") == 0
+    pick = PLANS.read(tmp_path / "plan").candidates[0]
+    assert pick.memory.kv_bytes_per_token == 32 * 1024
+    short, long = (int(pick.memory.kv_tokens.value / length) for length in (1024, 8192))
+    told = f"it holds {short} sequences of 1,024 tokens, {long} of 8,192 to their end; at most 256 are in flight"
+    assert told in capsys.readouterr().out
+
+
 def test_the_document_is_what_json_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_config(tmp_path, DENSE)
     assert run("plan", config, "--gpu", "L4", "--json", "--into", tmp_path / "plan") == 0
