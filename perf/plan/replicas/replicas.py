@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
-from tritonsmith.perf.plan.core import Figure, Memory, Objectives, Replicas, Serving, StepTimes, Traffic, exact
+from tritonsmith.perf.plan.core import Figure, Memory, Objectives, Replicas, Serving, StepTimes, Traffic
 from tritonsmith.perf.plan.replicas.arrivals import replicas_for, traffic_rate_per_s
-from tritonsmith.perf.plan.replicas.replica import Replica
+from tritonsmith.perf.plan.replicas.replica import KEEPS_UP, Replica
 from tritonsmith.perf.plan.replicas.speeds import Speed, speeds_of, words_of
 
 
@@ -38,13 +39,18 @@ def replicas(
     all_up = speeds[0].tails(rate_per_s / (working + spare), objectives)
     left = working + spare - 1
     rolling = speeds[0].tails(rate_per_s / left, objectives) if left else None
-    rate = exact(highest, f"simulated in-flight batching, {times.source}{words_of(speeds)}")
-    found = Replicas(working, spare, surge, rate, down, all_up, rolling=rolling)
-    if not ends:
-        return found
-    low, high = (_highest_or_none(speed, objectives) for speed in (speeds[2], speeds[1]))
-    rate = replace(rate, low=min(highest, low), high=max(highest, high))
-    return replace(found, rate_per_replica=rate, fast=ends[0], slow=ends[1])
+    rate = _rate(highest, speeds, objectives, times.source)
+    if traffic.arrivals and working == 1:
+        most = max(rate.high, KEEPS_UP * speeds[0].most_per_s)
+        rate = replace(rate, high=most, source=f"{rate.source}; all that is recorded, of what it may do")
+    fast, slow = ends or (None, None)
+    return Replicas(working, spare, surge, rate, down, all_up, fast, slow, rolling)
+
+
+def _rate(highest: float, speeds: Sequence[Speed], objectives: Objectives, source: str) -> Figure:
+    """Return the highest rate of a replica, its ends those of the slowest and the fastest that it may be."""
+    rates = [highest, *(_highest_or_none(speed, objectives) for speed in speeds[1:])]
+    return Figure(highest, min(rates), max(rates), f"simulated in-flight batching, {source}{words_of(speeds)}")
 
 
 def working_at(speed: Speed, rate_per_s: float, objectives: Objectives) -> tuple[int, float]:

@@ -15,7 +15,7 @@ from tritonsmith.perf.document import Sweep
 from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.plan.core import Objectives, Traffic
 from tritonsmith.perf.plan.replicas.instances import instances_for, server_replicas
-from tritonsmith.perf.simulate import ServiceTimes, SimulatedModel, System
+from tritonsmith.perf.simulate import ServiceTimes, SimulatedModel, System, replicas_for
 
 WAIT_S = 0.002
 CONFIGS = {"digits": ModelConfig(name="digits", backend="python")}
@@ -133,6 +133,12 @@ def test_replicas_of_a_server_are_those_of_queueing_theory() -> None:
     assert found.rate_per_replica.low <= highest <= found.rate_per_replica.high
     assert found.tails_all_up.latency_ms[0.99] < found.tails.latency_ms[0.99] <= 10
     assert (found.spare, found.surge) == (1, 0)
+
+
+def test_replicas_of_a_server_are_those_that_simulate_says() -> None:
+    found = server_replicas(EXPONENTIAL, "m", Traffic(2500, 0, 0), Objectives(latency_ms=10), spare=2)
+    said = replicas_for(EXPONENTIAL, "m", 2500, 10_000, share=0.99, spare=2)
+    assert abs(found.total - said.replicas) <= 1
 
 
 def test_replicas_of_a_server_under_bursts_and_recorded_arrivals() -> None:

@@ -186,7 +186,8 @@ def test_recorded_arrivals_that_one_replica_answers_need_no_second() -> None:
     slow = Traffic(0, 0, 0, arrivals=tuple((place * 5.0, 100, 50) for place in range(100)))
     found = replicas(Linear(), SERVING, ROOM, slow, Objectives(ttft_ms=300), spare=0)
     assert found.working == 1
-    assert found.rate_per_replica.value == pytest.approx(0.2)
+    assert found.rate_per_replica.low == found.rate_per_replica.value == pytest.approx(0.2)
+    assert found.rate_per_replica.high == pytest.approx(KEEPS_UP * most_per_s(REPLICA, slow))  # what more would do
 
 
 def test_the_same_seed_gives_the_same_answer() -> None:
