@@ -156,8 +156,8 @@ def _refuse(options: PlanOptions, fields: Sequence[str]) -> None:
     """
     given = next((ELSEWHERE[name] for name in fields if getattr(options, name)), "")
     if given:
-        hint = "a file is asked about with --gpu alone, a spec with --rate or --trace, --slo, --spare, --calibrate"
-        raise UsageError(f"{given} is about a language model, and {options.model} is none", hint=hint)
+        hint = "a file is asked about with --gpu alone, a spec with --rate or --trace, --slo, --spare and --calibrate"
+        raise UsageError(f"{given} is about a language model's own files, and {options.model} is none", hint=hint)
 
 
 def instances_data(plan: Instances) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from tritonsmith.generator.errors import AnswerIsNo
 from tritonsmith.perf.plan.core import Objectives, Serving, StepTimes, Tails, Traffic
 from tritonsmith.perf.plan.replicas.arrivals import Arrivals, arrivals_at, requests_for, traffic_rate_per_s
 from tritonsmith.perf.plan.replicas.inflight import Floats, Served, serve
+from tritonsmith.perf.report.numbers import significant
 from tritonsmith.perf.statistics import quantile
 
 REQUESTS = 5_000  # of one simulation: 45 beyond a p99
@@ -152,7 +153,7 @@ def _why_not(alone: Served, objectives: Objectives) -> str:
         ("latency", objectives.latency_ms, alone.latency_ms),
     )
     missed = [
-        f"{name} {quantile(values_ms, objectives.share):,.3g} ms exceeds {limit_ms:g} ms"
+        f"{name} {significant(quantile(values_ms, objectives.share))} ms exceeds {limit_ms:g} ms"
         for name, limit_ms, values_ms in named
         if limit_ms is not None and quantile(values_ms, objectives.share) > limit_ms
     ]

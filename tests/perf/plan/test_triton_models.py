@@ -75,8 +75,8 @@ def test_a_folder_without_models_is_no_repository(tmp_path: Path) -> None:
     [
         ({"calibrate": ()}, "from the times of one sweep"),
         ({"rate": None}, "planned for one traffic"),
-        ({"gpus": ("L4",)}, "--gpu is about a language model"),
-        ({"write": Path("x.yaml")}, "--write is about a language model"),
+        ({"gpus": ("L4",)}, "--gpu is about a language model's own files"),
+        ({"write": Path("x.yaml")}, "--write is about a language model's own files"),
     ],
 )
 def test_what_does_not_go_with_a_repository_is_refused(
@@ -99,5 +99,5 @@ def test_an_onnx_file_is_told_by_its_memory_on_each_gpu() -> None:
 def test_a_file_alone_says_nothing_about_times() -> None:
     with pytest.raises(UsageError, match="a file does not say how long it takes"):
         answer({"model": DIGITS, "rate": 5.0})
-    with pytest.raises(UsageError, match="--write is about a language model"):
+    with pytest.raises(UsageError, match="--write is about a language model's own files"):
         answer({"model": DIGITS, "write": Path("x.yaml")})
