@@ -38,6 +38,11 @@ class Measured:
         """The mean length of a sequence while it is generated."""
         return self.input_tokens + self.output_tokens / 2
 
+    @property
+    def level(self) -> int:
+        """The sequences in flight by half octaves: repeats of a load are one level."""
+        return round(2 * math.log2(self.sequences))
+
 
 @dataclass(frozen=True)
 class Correction:
@@ -178,14 +183,14 @@ def _error(seen: Sequence[_Seen]) -> float:
 
     A load between others is judged by a correction that has not seen it; the least and the highest bound what is known.
     """
-    levels = sorted({round(one.load.sequences) for one in seen})
+    levels = sorted({one.load.level for one in seen})
     if len(levels) < FEW_LOADS:
         return FEW_LOADS_ERROR
     off = []
     for level in levels:
         is_between = levels[0] < level < levels[-1]
-        found = _fit([one for one in seen if not is_between or round(one.load.sequences) != level])
-        judged = [one for one in seen if round(one.load.sequences) == level]
+        found = _fit([one for one in seen if not is_between or one.load.level != level])
+        judged = [one for one in seen if one.load.level == level]
         off += [abs(math.log(one.load.tpot_s / one.tpot_s(found))) for one in judged]
     error = max(LEAST_ERROR, math.expm1(sorted(off)[math.ceil(0.8 * len(off)) - 1]))
     if error > MOST_ERROR:

@@ -77,6 +77,11 @@ def test_a_load_is_judged_by_the_others() -> None:
     assert error > 1.5 * max(off)
 
 
+def test_repeats_of_two_loads_are_two_loads() -> None:
+    repeats = [measured_of(Times(), n) for n in (8, 8.3, 7.8, 64, 66, 61)]
+    assert correct(Times(), repeats)[1] == FEW_LOADS_ERROR
+
+
 def test_loads_without_a_correction_in_common_are_refused() -> None:
     wild = [measured_of(Times(), n, factor) for n, factor in ((1, 3.0), (8, 0.3), (32, 2.0), (64, 0.5))]
     with pytest.raises(UsageError, match="no correction in common"):
