@@ -14,7 +14,7 @@ from tritonsmith.perf.plan.core import Candidate, LanguageModel
 from tritonsmith.perf.plan.document import PLANS, Plan
 from tritonsmith.perf.plan.models.built import Built, read_built
 from tritonsmith.perf.plan.models.read import read_model
-from tritonsmith.perf.plan.options import PlanOptions, Wishes, read_wishes
+from tritonsmith.perf.plan.options import PlanOptions, Wishes, options_given, read_wishes
 from tritonsmith.perf.plan.packing import cli as packing
 from tritonsmith.perf.plan.plan import Estimator, Found, find, would_fit
 from tritonsmith.perf.plan.regions.core import RegionalPlan, Regions
@@ -187,6 +187,11 @@ def answer_of_others(options: PlanOptions, *, is_json: bool) -> str | None:
 
 
 def _packed(options: PlanOptions, fleet: Path, *, is_json: bool) -> str:
-    if options.model is not None or options.rate is not None or options.gpus:
-        raise UsageError("--pack reads models, rates and GPUs from its file", hint=f"plan --pack {fleet}")
+    others = [
+        *(["MODEL"] if options.model else []),
+        *(option for option in options_given(options) if option != "--pack"),
+    ]
+    if others:
+        hint = f"plan --pack {fleet}, with --json at most"
+        raise UsageError(f"--pack and {others[0]} exclude each other: all is in the fleet's file", hint=hint)
     return packing.answer(packing.PackOptions(fleet), is_json)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -48,6 +48,13 @@ class PlanOptions:
     is_compared: bool = False
     write: Path | None = None
     folder: Path = Path("build/plan")
+
+
+def options_given(options: PlanOptions) -> list[str]:
+    """Return the options that differ from their defaults, as a person writes them: "--gpu"."""
+    named = {"gpus": "gpu", "prices": "price", "is_compared": "compare", "folder": "into"}
+    changed = [one.name for one in fields(options) if one.name != "model" and getattr(options, one.name) != one.default]
+    return [f"--{named.get(name, name).replace('_', '-')}" for name in changed]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from tritonsmith.generator.repository.names import CONFIG_FILE
 from tritonsmith.perf.document import read_sweep
 from tritonsmith.perf.plan.core import Memory, Objectives, Replicas, Tails, Traffic
 from tritonsmith.perf.plan.memory.onnx import onnx_memory
-from tritonsmith.perf.plan.options import PlanOptions, read_gpus, read_objectives
+from tritonsmith.perf.plan.options import PlanOptions, options_given, read_gpus, read_objectives
 from tritonsmith.perf.plan.plan import GIB
 from tritonsmith.perf.plan.replicas.arrivals import traffic_rate_per_s
 from tritonsmith.perf.plan.replicas.instances import InstancePlan, instances_for
@@ -28,11 +28,8 @@ from tritonsmith.perf.served import computing
 from tritonsmith.perf.trace import read_trace
 
 FILES = (".onnx", ".plan", ".engine", ".trt")
-# Options of language models by their fields: requests of others have no tokens.
-ELSEWHERE = {
-    "input": "--input", "output": "--output", "prefix": "--prefix", "weights": "--weights", "kv_cache": "--kv-cache",
-    "gpus": "--gpu", "prices": "--price", "write": "--write", "regions": "--regions", "is_compared": "--compare",
-}  # fmt: skip
+ASKED_OF_FILES = ("--gpu",)
+ASKED_OF_SOURCES = ("--calibrate", "--rate", "--trace", "--bursts", "--slo", "--spare", "--seed")
 
 
 def is_file_of_triton(path: Path) -> bool:
@@ -56,7 +53,7 @@ def memories(options: PlanOptions, path: Path) -> dict[str, Memory]:
     if options.rate is not None or options.trace is not None or options.slo or options.calibrate:
         hint = "tritonsmith plan SPEC --calibrate SWEEP --rate 500 --slo p99=50ms"
         raise UsageError("a file does not say how long it takes: plan the spec or repository it is in", hint=hint)
-    _refuse(options, [name for name in ELSEWHERE if name != "gpus"])
+    _refuse_others(options, ASKED_OF_FILES)
     return {name: onnx_memory(path, gpu_of(name)) for name in read_gpus(options.gpus)}
 
 
@@ -88,7 +85,7 @@ def instances(options: PlanOptions, path: Path) -> Instances:
     Raises: UsageError for options that do not go with it, and where the sweep or the traffic lacks; AnswerIsNo where no
     number is enough; what reading the spec, the repository or the sweep raises.
     """
-    _refuse(options, list(ELSEWHERE))
+    _refuse_others(options, ASKED_OF_SOURCES)
     if len(options.calibrate) != 1:
         hint = "measure once: tritonsmith sweep MODEL --concurrency 1,8; then --calibrate build/sweep"
         raise UsageError("instances are planned from the times of one sweep", hint=hint)
@@ -149,15 +146,14 @@ def servers_text(found: Replicas, objectives: Objectives) -> str:
     return f"{words}; a roll-out {roll}\n{table}"
 
 
-def _refuse(options: PlanOptions, fields: Sequence[str]) -> None:
-    """Refuse what is only said of a language model.
+def _refuse_others(options: PlanOptions, asked: Sequence[str]) -> None:
+    """Refuse options that are not asked of such a model.
 
     Raises: UsageError.
     """
-    given = next((ELSEWHERE[name] for name in fields if getattr(options, name)), "")
-    if given:
-        hint = "a file is asked about with --gpu alone, a spec with --rate or --trace, --slo, --spare and --calibrate"
-        raise UsageError(f"{given} is about a language model's own files, and {options.model} is none", hint=hint)
+    if others := [option for option in options_given(options) if option not in asked]:
+        hint = f"of {options.model} is asked {', '.join(asked)} alone"
+        raise UsageError(f"{others[0]} is about a language model's own files, and {options.model} is none", hint=hint)
 
 
 def instances_data(plan: Instances) -> dict[str, Any]:

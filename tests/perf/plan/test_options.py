@@ -6,8 +6,16 @@ import pytest
 
 from tritonsmith.generator.catalog.gpus import GPUS
 from tritonsmith.generator.errors import UsageError
+from tritonsmith.perf.commands import plan
 from tritonsmith.perf.plan.core import Objectives
-from tritonsmith.perf.plan.options import PlanOptions, read_gpus, read_objectives, read_prices, read_wishes
+from tritonsmith.perf.plan.options import (
+    PlanOptions,
+    options_given,
+    read_gpus,
+    read_objectives,
+    read_prices,
+    read_wishes,
+)
 
 
 def options(**given: object) -> PlanOptions:
@@ -74,3 +82,10 @@ def test_a_trace_excludes_a_rate_and_needs_lengths(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="without its lengths") as refused:
         read_wishes(options(trace=trace))
     assert refused.value.where == f"{trace}:1"
+
+
+def test_options_are_told_as_they_are_written() -> None:
+    assert options_given(options()) == []
+    asked = options(gpus=("L4",), kv_cache="fp8", prices=("1",), is_compared=True, folder=Path("elsewhere"))
+    assert options_given(asked) == ["--gpu", "--kv-cache", "--price", "--compare", "--into"]
+    assert set(options_given(asked)) <= {name for parameter in plan.params for name in parameter.opts}

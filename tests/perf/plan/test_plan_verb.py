@@ -228,3 +228,9 @@ def test_report_makes_the_page_of_a_plan(plan: Plan, tmp_path: Path) -> None:
     assert page.name == "plan.html"
     assert page.read_text() == render_page(plan)
     assert "What is against the others" not in render_page(replace(plan, candidates=plan.candidates[:1]))
+
+
+@pytest.mark.parametrize(("words", "other"), [(["config.json"], "MODEL"), (["--write", "x.yaml"], "--write")])
+def test_a_fleet_says_all_itself(words: list[str], other: str) -> None:
+    with pytest.raises(UsageError, match=f"--pack and {other} exclude each other"):
+        run("plan", *words, "--pack", "fleet.yaml")

@@ -154,9 +154,9 @@ def test_a_recording_of_three_requests_is_enough_for_many_replicas() -> None:
 
 
 def test_a_replica_that_is_too_slow_when_idle_is_answered_with_no_and_the_number() -> None:
-    with pytest.raises(AnswerIsNo, match="idle replica is too slow: TTFT 20.0 ms exceeds 15 ms"):
+    with pytest.raises(AnswerIsNo, match=r"idle replica is too slow: TTFT 20\.0 ms exceeds 15 ms"):
         replicas(Linear(), SERVING, ROOM, TRAFFIC, Objectives(ttft_ms=15))
-    with pytest.raises(AnswerIsNo, match="TPOT 11.0 ms exceeds 10 ms"):
+    with pytest.raises(AnswerIsNo, match=r"TPOT 11\.0 ms exceeds 10 ms"):
         replicas(Linear(), SERVING, ROOM, TRAFFIC, Objectives(tpot_ms=10))
 
 
