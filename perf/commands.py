@@ -40,7 +40,7 @@ DEFAULT_TUNED = "1,2,4,8,16"  # concurrencies at which configurations are compar
 )
 @click.option("--slo", metavar="QUANTILE=TIME", help="What its answers must keep to, e.g. p99=50ms.")
 @click.option("--down", type=click.IntRange(0), default=0, help="How many of its replicas may be down.  [default: 0]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of arrivals and durations.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of arrivals and durations.")
 @click.option("--json", "is_json", is_flag=True, help="Print all as JSON.")
 def simulate(is_json: bool, **options: Any) -> None:
     """Predict latency and throughput from service times by batch size; without a server.
@@ -99,7 +99,7 @@ def simulate(is_json: bool, **options: Any) -> None:
 @click.option("--speed", default="1x", show_default=True, help="Of the trace's replay.")
 @click.option("--price-per-hour", type=click.FloatRange(0), default=0.0, help="Of the machine, for costs per million.")
 @click.option("--protocol", type=click.Choice(["grpc", "http"]), default="grpc", show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the order and the arrivals.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the order and the arrivals.")
 @click.option(
     "--executor",
     type=click.Choice(["local", "ray", "kubernetes"]),
@@ -170,7 +170,7 @@ def sweep(is_json: bool, **options: Any) -> None:
     "--prompts", type=click.Path(path_type=Path), help="Prompts for a model of text, one JSON value per line."
 )
 @click.option("--price-per-hour", type=click.FloatRange(0, min_open=True), help="Of this machine, for the cost.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the search and the arrivals.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the search and the arrivals.")
 @click.option("--profile", default="", help="Tune with this profile of the spec; the change is written into it.")
 @click.option("--patch", "--dry-run", "is_patch", is_flag=True, help="Leave the spec as it is; show what would change.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("build/tune"), show_default=True)
@@ -229,7 +229,7 @@ def tune(is_json: bool, **options: Any) -> None:
     "--budget-s", type=click.FloatRange(10, 86_400), default=120.0, show_default=True, help="No pair begins after it."
 )
 @click.option("--protocol", type=click.Choice(["grpc", "http"]), default="grpc", show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the order and the arrivals.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the order and the arrivals.")
 @click.option("--self-test", "is_self_test", is_flag=True, help="Compare the candidate with itself; keeps a record.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("build/gate"), show_default=True)
 @click.option("--json", "is_json", is_flag=True, help="Print the document as JSON.")
@@ -320,7 +320,7 @@ def report(path: Path, **forms: bool) -> None:
     "--regions", type=click.Path(path_type=Path), metavar="FILE", help="Split the traffic: shares, latencies."
 )
 @click.option("--pack", type=click.Path(path_type=Path), metavar="FLEET", help="Pack the models of a YAML onto GPUs.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of arrivals.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of arrivals.")
 @click.option(
     "--into",
     "folder",

@@ -46,7 +46,7 @@ def ways(
             continue
         for weight in weights or (model.weight_type,):
             for cache in caches or (cache_of(weight, model, gpu),):
-                if barred := bar_of_types(gpu, weight, cache):
+                if barred := bar_of_types(gpu, weight, cache) or bar_of_cache(cache):
                     yield Way(gpu, Serving(Spread(), weight, cache), barred)
                     continue
                 for spread in spreads(model, max_gpus):
@@ -82,8 +82,16 @@ def bar_of_types(gpu: Gpu, weight: WeightType, cache: CacheType) -> str:
     if not can_calculate(gpu, weight):
         return f"TensorRT-LLM has no kernels for {weight} weights on {capability}"
     if not can_calculate(gpu, weight, cache):
-        return f"TensorRT-LLM has no kernels for an {cache} KV cache on {capability}; --kv-cache int8 is one"
+        return f"TensorRT-LLM has no kernels for an {cache} KV cache on {capability}"
     return ""
+
+
+def bar_of_cache(cache: CacheType) -> str:
+    """Return why the LLM API, for which a plan is written, keeps no such cache, "" where it does.
+
+    Source: TensorRT-LLM: _torch/pyexecutor/model_loader.py, _VALID_KV_CACHE_DTYPES: fp8, nvfp4, auto.
+    """
+    return "an int8 KV cache is of engines that were built with one alone" if cache == "int8" else ""
 
 
 def bar_of_spread(model: LanguageModel, gpu: Gpu, spread: Spread, max_gpus: int) -> str:

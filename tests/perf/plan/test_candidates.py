@@ -8,6 +8,7 @@ from tests.perf.plan.small_models import DENSE, EXPERTS, write_config
 from tritonsmith.generator.catalog.gpus import GPUS
 from tritonsmith.perf.plan.candidates import bar_of_spread, bar_of_types, spreads, ways
 from tritonsmith.perf.plan.core import LanguageModel, Spread
+from tritonsmith.perf.plan.models.built import Built
 from tritonsmith.perf.plan.models.read import read_model
 
 H100, L4, A100, T4 = GPUS["H100-SXM-80GB"], GPUS["L4"], GPUS["A100-SXM-80GB"], GPUS["T4"]
@@ -55,6 +56,14 @@ def test_types_that_a_gpu_does_not_serve_are_refused_with_the_reason(gpu, weight
     problem = bar_of_types(gpu, weight, cache)
     assert reason in problem
     assert bool(reason) == bool(problem)
+
+
+def test_an_int8_cache_is_of_engines_alone(dense: LanguageModel) -> None:
+    (asked,) = ways(dense, [H100], caches=("int8",))
+    assert asked.problem == "an int8 KV cache is of engines that were built with one alone"
+    built = Built(Spread(), "int8", 8, 1024)
+    (found,) = ways(dense, [H100], built=built)
+    assert (found.serving.cache_type, found.problem) == ("int8", "")
 
 
 def test_tensor_parallelism_stays_in_the_nvlink_domain(dense: LanguageModel) -> None:

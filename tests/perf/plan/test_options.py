@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from click import BadParameter
 
 from tritonsmith.generator.catalog.gpus import GPUS
 from tritonsmith.generator.errors import UsageError
@@ -89,3 +90,8 @@ def test_options_are_told_as_they_are_written() -> None:
     asked = options(gpus=("L4",), kv_cache="fp8", prices=("1",), is_compared=True, folder=Path("elsewhere"))
     assert options_given(asked) == ["--gpu", "--kv-cache", "--price", "--compare", "--into"]
     assert set(options_given(asked)) <= {name for parameter in plan.params for name in parameter.opts}
+
+
+def test_a_seed_below_0_is_wrong_usage() -> None:
+    with pytest.raises(BadParameter, match="-5 is not in the range"):
+        plan.make_context("plan", ["--seed", "-5"])
