@@ -69,7 +69,7 @@ def no_text(plan: Plan) -> str:
         return f"NO: nothing meets what is asked; nearest is {name_of(nearest)}: {nearest.problem}\n  hint: {hint}"
     short = misfits(plan.candidates)
     best = short[0] if short else plan.candidates[0]
-    hint = "hint: look at other GPUs (--gpu), or more of them for a replica (--max-gpus)"
+    hint = "hint: look at other GPUs (--gpu), more of them for a replica (--max-gpus), other types (--weights)"
     return "\n  ".join([f"NO: {name_of(best)}: {best.problem}", *plan.would_fit, hint])
 
 
