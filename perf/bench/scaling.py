@@ -153,18 +153,20 @@ class Fleet:
         """What rates are taken over."""
         return 4 * self.prometheus.interval_s
 
-    def look(self, phase_s: float) -> dict[str, Any]:
+    def look(self, phase_s: float, begin_s: float | None = None) -> dict[str, Any]:
         """Wait, and return what was recorded once the window lay in the phase, beside the truth.
 
-        A rate is between the first scrape in its window and the last; so is the truth.
+        A rate is between the first scrape in its window and the last; so is the truth. With `begin_s` the phase has
+        begun then, and goes on for so long.
         """
-        begin_s = time.time()
+        begin_s = begin_s or time.time()
         time.sleep(phase_s)
+        span_s = math.ceil(time.time() - begin_s)
         ratio, up = (series(self.workload, name, 'pod="busy"') for name in (RATIO, "up"))
-        scrapes = [at_s for at_s, _ in self.prometheus.samples(up, phase_s)]
+        scrapes = [at_s for at_s, _ in self.prometheus.samples(up, span_s)]
         recorded = {
             (within[0], within[-1]): value
-            for at_s, value in self.prometheus.samples(ratio, phase_s)
+            for at_s, value in self.prometheus.samples(ratio, span_s)
             if at_s - self.window_s > begin_s
             and len(within := [scrape_s for scrape_s in scrapes if at_s - self.window_s <= scrape_s <= at_s]) > 1
         }
