@@ -70,6 +70,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     build_repository(folder / "tritonsmith.yaml", folder / "repository")
     with embedded_server(folder / "repository") as server:
         yield server
+        server.process.kill()  # how servers end is told by test_server.py
 
 
 def colour_model() -> onnx.ModelProto:
