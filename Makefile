@@ -36,8 +36,9 @@ links: $(VENV)/.setup-dev
 quickstart: setup ## build, check, serve, infer, sweep and report both demos: digits and a language model
 	@$(BIN)/python -m tritonsmith.perf.quickstart
 
-test: setup-dev ## every test
-	$(BIN)/python -m pytest
+test: setup-dev ## every test: those without a server on all cores, then one by one those that start one
+	@status=0; $(BIN)/python -m pytest -m 'not live' -n auto --dist loadfile || status=$$?; \
+	$(BIN)/python -m pytest -m live || status=$$?; exit $$status
 
 test-quick: setup-dev ## the tests that are not marked slow
 	$(BIN)/python -m pytest -m 'not slow'

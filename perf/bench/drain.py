@@ -1,9 +1,10 @@
 """Whether a rolling restart loses requests: `python -m tritonsmith.perf.bench.drain`.
 
-Two embedded servers behind a local proxy are restarted in turn, as Kubernetes does it with the numbers of the
-Deployment that `deploy --kubernetes` writes: the pod leaves the endpoints (news that takes a while to arrive), preStop,
-SIGTERM, the rest of its grace, a new pod, ready. Clients ask all the while, over HTTP through a gateway and over
-connections of their own that they renew, and over gRPC. Then what each of the measures is for: the same without it.
+Two embedded servers behind a local proxy are replaced in turn, as Kubernetes does it with the numbers of the
+Deployment that `deploy --kubernetes` writes: a new pod (maxSurge 1), and once it is ready an old one ends: it leaves
+the endpoints (news that takes a while to arrive), preStop, SIGTERM, the rest of its grace. The next new pod does not
+wait for that. Clients ask all the while, over HTTP through a gateway and over connections of their own that they renew,
+and over gRPC. Then what each of the measures is for: the same without it.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -37,6 +39,7 @@ from tritonsmith.perf.bench.drain_traffic import Client, running_traffic, write_
 from tritonsmith.perf.bench.record import write_result
 
 PODS, CLIENTS = 2, 2  # of each kind
+MOST_ENDING = 4  # pods that end at once: this machine's memory has an end
 SETTLE_S = 0.5  # of traffic before the first restart and after the last
 AGE = "--grpc-max-connection-age="
 EXIT = "--exit-timeout-secs="
@@ -99,7 +102,11 @@ class Numbers:
     @property
     def options(self) -> ServerOptions:
         """What a server is started with."""
-        return ServerOptions(exit_timeout_secs=self.exit_timeout_s, grpc_connection_age_ms=self.grpc_connection_age_ms)
+        return ServerOptions(
+            exit_timeout_secs=self.exit_timeout_s,
+            grpc_connection_age_ms=self.grpc_connection_age_ms,
+            disable_auto_complete_config=True,  # the model's is whole, and a process is started to complete it
+        )
 
 
 @dataclass(frozen=True)
@@ -143,23 +150,27 @@ def roll(repository: Path, numbers: Numbers, restarts: int, *, is_kept: bool = F
 
     With `is_kept` clients keep their HTTP connections for ever, which kube-proxy then keeps with one pod.
     """
-    ends = []
+    ends: list[End] = []
     with ExitStack() as stack:
         proxy = stack.enter_context(running_proxy())
-        with ThreadPoolExecutor() as together:
-            pods = list(together.map(_start, [repository] * PODS, [numbers] * PODS))
+        together = stack.enter_context(ThreadPoolExecutor())
+        pods = list(together.map(_start, [repository] * PODS, [numbers] * PODS))
         stack.callback(_close, pods)
         for pod in pods:
             proxy.add(pod.address)
         traffic = stack.enter_context(running_traffic(list(_clients(proxy, numbers, is_kept=is_kept))))
         time.sleep(SETTLE_S)
         with console.progress("restarts", total=restarts) as bar:
-            for number in range(restarts):
-                bar.update(number)
-                for place in range(PODS):
-                    ends.append(_end(proxy, pods[place], numbers))
-                    pods[place] = _start(repository, numbers)
-                    proxy.add(pods[place].address)
+            ending: deque[Future[End]] = deque()
+            for number in range(restarts * PODS):
+                bar.update(number // PODS)
+                if len(ending) == MOST_ENDING:
+                    ends.append(ending.popleft().result())
+                new = _start(repository, numbers)
+                old, pods[number % PODS] = pods[number % PODS], new
+                proxy.add(new.address)
+                ending.append(together.submit(_end, proxy, old, numbers))
+            ends += [one.result() for one in ending]
         time.sleep(SETTLE_S)
     return {
         "restarts": restarts,

@@ -16,7 +16,7 @@ import tritonclient.grpc as over_grpc
 import tritonclient.http as over_http
 
 MODEL = "waiting"
-WAIT_MS, INSTANCES = 20, 2  # in the model: some request is always in flight
+WAIT_MS, INSTANCES = 20, 1  # in the model: some request is always in flight, and others wait
 LIMIT_S = 60.0  # of one request
 PAUSE_S = 0.05  # after one that was lost
 SCRIPT = """\

@@ -36,12 +36,13 @@ from tritonsmith.generator.manifests.server import ServerOptions
 from tritonsmith.generator.manifests.workload import Workload, plan_workload
 from tritonsmith.generator.repository.read import read_repository
 from tritonsmith.perf.bench.record import write_result
-from tritonsmith.perf.bench.scraping import Scraping, scraping
+from tritonsmith.perf.bench.scraping import START_LIMIT_S, Scraping, scraping
 from tritonsmith.perf.statistics import median
 
 INTERVAL_S = 5
 TOLERANCE = 0.1  # of an HPA's
 TARGET = 1.0
+LEAST = 2  # recorded ratios that a look takes
 WATCH_S = 0.02  # between two readings of a server's statistics; a scrape in a burst of requests falls between two
 GOAL_ERROR = 0.05
 TUTORIAL = "triton:queue_compute:ratio"
@@ -153,23 +154,21 @@ class Fleet:
         """What rates are taken over."""
         return 4 * self.prometheus.interval_s
 
-    def look(self, phase_s: float) -> dict[str, Any]:
+    def look(self, phase_s: float, begin_s: float | None = None) -> dict[str, Any]:
         """Wait, and return what was recorded once the window lay in the phase, beside the truth.
 
-        A rate is between the first scrape in its window and the last; so is the truth.
+        A rate is between the first scrape in its window and the last; so is the truth. With `begin_s` the phase has
+        begun then, and goes on for so long. It is looked at longer where a busy machine has recorded too little.
+
+        Raises: ServerError where nothing is recorded for long.
         """
-        begin_s = time.time()
+        begin_s = begin_s or time.time()
         time.sleep(phase_s)
-        ratio, up = (series(self.workload, name, 'pod="busy"') for name in (RATIO, "up"))
-        scrapes = [at_s for at_s, _ in self.prometheus.samples(up, phase_s)]
-        recorded = {
-            (within[0], within[-1]): value
-            for at_s, value in self.prometheus.samples(ratio, phase_s)
-            if at_s - self.window_s > begin_s
-            and len(within := [scrape_s for scrape_s in scrapes if at_s - self.window_s <= scrape_s <= at_s]) > 1
-        }
+        deadline_s = time.monotonic() + START_LIMIT_S
+        while len(recorded := self._recorded_since(begin_s)) < LEAST and time.monotonic() < deadline_s:
+            time.sleep(self.prometheus.interval_s)
         if not recorded:
-            raise ServerError("Prometheus recorded no ratio", where=ratio)
+            raise ServerError("Prometheus recorded no ratio", where=series(self.workload, RATIO))
         truths = [self.watch.ratio(*span) for span in recorded]
         errors = [abs(value - truth) / truth for value, truth in zip(recorded.values(), truths, strict=True)]
         return {
@@ -181,6 +180,18 @@ class Fleet:
             "median_error": round(median(errors), 4),
             "worst_error": round(max(errors), 4),
         } | self.now()
+
+    def _recorded_since(self, begin_s: float) -> dict[tuple[float, float], float]:
+        """Return the ratios whose window lay in the phase, by their windows' first and last scrape."""
+        ratio, up = (series(self.workload, name, 'pod="busy"') for name in (RATIO, "up"))
+        span_s = math.ceil(time.time() - begin_s)
+        scrapes = [at_s for at_s, _ in self.prometheus.samples(up, span_s)]
+        return {
+            (within[0], within[-1]): value
+            for at_s, value in self.prometheus.samples(ratio, span_s)
+            if at_s - self.window_s > begin_s
+            and len(within := [scrape_s for scrape_s in scrapes if at_s - self.window_s <= scrape_s <= at_s]) > 1
+        }
 
     def now(self) -> dict[str, Any]:
         """Return each pod's ratio and what an HPA of two pods makes of it, by our rule and by the tutorials'."""

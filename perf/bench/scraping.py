@@ -42,6 +42,17 @@ class Scraping:
         """Return a query's values by pod."""
         return {labels.get("pod", ""): value for labels, value in self.query(expression, at_s)}
 
+    def wait_for(self, expression: str) -> None:
+        """Return once a query has an answer: Prometheus looks for its targets every 5 s only, at first too.
+
+        Raises: ServerError where it has none for long.
+        """
+        deadline_s = time.monotonic() + START_LIMIT_S
+        while not self.query(expression):
+            if time.monotonic() > deadline_s:
+                raise ServerError("Prometheus has no value", where=expression)
+            time.sleep(0.1)
+
     def samples(self, selector: str, span_s: float) -> list[tuple[float, float]]:
         """Return the (time, value) pairs of one series of the last `span_s` seconds, as they were stored."""
         rows = self._result(f"{selector}[{max(1, round(span_s))}s]", None)

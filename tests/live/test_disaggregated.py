@@ -78,6 +78,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         (config.parent / "1" / "model.py").write_text(STAND_IN)
     with embedded_server(folder / "repository") as found:
         yield found
+        found.process.kill()  # how servers end is told by test_server.py
 
 
 def post(server: Server, **inputs: Any) -> list[dict[str, Any]]:

@@ -184,6 +184,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     options = ServerOptions(backend_config={"onnxruntime": {"default-max-batch-size": "6"}})
     with embedded_server(root, options, is_partial=True) as server:
         yield server
+        server.process.kill()  # how servers end is told by test_server.py
 
 
 @pytest.fixture(scope="module")

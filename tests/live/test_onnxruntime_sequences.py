@@ -79,6 +79,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     (folder / "start").write_bytes(np.array(INITIAL[folder.parent.name], np.float32).tobytes())
     with embedded_server(root) as server, grpc.InferenceServerClient(server.grpc_url) as client:
         yield client
+        server.process.kill()  # how servers end is told by test_server.py
 
 
 @dataclass(frozen=True)

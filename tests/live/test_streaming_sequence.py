@@ -59,6 +59,7 @@ def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     build_repository(folder / "tritonsmith.yaml", folder / "repository")
     with embedded_server(folder / "repository") as server, grpc.InferenceServerClient(server.grpc_url) as client:
         yield client
+        server.process.kill()  # how servers end is told by test_server.py
 
 
 @pytest.fixture(scope="module")

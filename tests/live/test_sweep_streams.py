@@ -93,6 +93,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         (folder / name / "1" / "model.py").write_text(code)
     with embedded_server(folder) as running:
         yield running
+        running.process.kill()  # how servers end is told by test_server.py
 
 
 def sweep(server: Server, folder: Path, *words: str) -> tuple[Sweep, StreamPoint, str]:
@@ -161,6 +162,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         subprocess.run([sys.executable, "-m", "tritonsmith.generator", *words], cwd=folder, check=True, timeout=120)
     with embedded_server(folder / "model_repository") as running:
         yield running
+        running.process.kill()  # how servers end is told by test_server.py
 
 
 @pytest.mark.parametrize(("model", "tokens_by"), [("chat", "responses"), ("tensorrt_llm", "sequence_length")])

@@ -94,6 +94,7 @@ def server(engine: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         write_llm_model(repository, engine, name=name, parameters=parameters)
     with embedded_server(repository, is_partial=True) as running:
         yield running
+        running.process.kill()  # how servers end is told by test_server.py
 
 
 @pytest.fixture

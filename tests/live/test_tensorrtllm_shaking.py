@@ -31,6 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     # 2.51 holds its exit for so long where a client left an ensemble's stream
     with embedded_server(repository, ServerOptions(exit_timeout_secs=2)) as running:
         yield running
+        running.process.kill()  # how servers end is told by test_server.py
 
 
 def test_a_thousand_requests_are_each_answered_or_refused_by_name_and_nothing_leaks(server: Server) -> None:

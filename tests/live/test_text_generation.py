@@ -109,6 +109,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         answer_by_script(folder / "repository" / name)
     with embedded_server(folder / "repository") as server:
         yield server
+        server.process.kill()  # how servers end is told by test_server.py
 
 
 def answer_by_script(model: Path) -> None:
