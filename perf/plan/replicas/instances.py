@@ -17,7 +17,7 @@ from tritonsmith.perf.document import Sweep
 from tritonsmith.perf.plan.core import Figure, Objectives, Replicas, Tails, Traffic
 from tritonsmith.perf.plan.replicas.arrivals import arrivals_at, requests_for, traffic_rate_per_s
 from tritonsmith.perf.plan.replicas.replicas import surge_of
-from tritonsmith.perf.simulate import Bursty, Poisson, ServiceTimes, System, Trace, simulate
+from tritonsmith.perf.simulate import Bursty, Poisson, ServiceTimes, SimulatedModel, System, Trace, simulate
 from tritonsmith.perf.simulate import Traffic as Sent
 from tritonsmith.perf.simulate.from_sweep import times_in
 from tritonsmith.perf.simulate.predict import Question, system_of
@@ -80,7 +80,8 @@ def instances_for(
         variant: Variant = {f"models.{name}.instance_group.count": count for name in question.computing}
         return system_tails(system_of(question, variant), question.model, traffic, objectives, rate_per_s, seed)
 
-    count = _fewest(tails, objectives, "instances")
+    one = system_of(question, {f"models.{name}.instance_group.count": 1 for name in question.computing})
+    count = _fewest(tails, objectives, "instances", _too_few(one, rate_per_s))
     servers = _servers(question, traffic, objectives, spare)
     return InstancePlan(question.model, count, error, tails(count), tails(count - 1) if count > 1 else None, servers)
 
@@ -114,7 +115,7 @@ def server_replicas(
     def tails(count: int) -> Tails:
         return system_tails(system, model, traffic, objectives, rate_per_s / count, seed)
 
-    working = _fewest(tails, objectives, "replicas")
+    working = _fewest(tails, objectives, "replicas", _too_few(system, rate_per_s))
     down = tails(working)
     most = rate_per_s / working / down.utilisation
     most = min(most, rate_per_s / (working - 1)) if working > 1 else most
@@ -148,8 +149,18 @@ def _sent(traffic: Traffic, rate_per_s: float, seed: int) -> Poisson | Bursty | 
     return Bursty(rate_per_s, traffic.bursts, BURST_S) if traffic.bursts > 1 else Poisson(rate_per_s)
 
 
-def _fewest(tails: Callable[[int], Tails], objectives: Objectives, noun: str) -> int:
-    """Return the smallest number with which the objectives are kept to.
+def _too_few(system: System, rate_per_s: float) -> int:
+    """Return a number of such servers that cannot keep up: half of what executions need in their largest batches."""
+    models = [model for model in system.models.values() if isinstance(model, SimulatedModel)]
+    needed = (
+        min(us / size for size, us in model.service.mean_us.items()) / 1e6 * rate_per_s / model.instances
+        for model in models
+    )
+    return math.floor(max(needed, default=0.0) / 2)
+
+
+def _fewest(tails: Callable[[int], Tails], objectives: Objectives, noun: str, low: int) -> int:
+    """Return the smallest number with which the objectives are kept to; `low` is too small.
 
     Raises: AnswerIsNo.
     """
@@ -158,13 +169,13 @@ def _fewest(tails: Callable[[int], Tails], objectives: Objectives, noun: str) ->
         found = tails(count)
         return found.share_within >= objectives.share and found.utilisation <= KEEPS_UP
 
-    low, high = 0, 1
-    while not holds(high):
+    high = low + 1
+    while high > MOST or not holds(high):
         if high >= MOST:
             limit = f"{objectives.latency_ms:g} ms" if objectives.latency_ms else "any time"
-            message = f"not even {high:,} {noun} answer {objectives.share:.4g} of the requests within {limit}"
+            message = f"not even {MOST:,} {noun} answer {objectives.share:.4g} of the requests within {limit}"
             raise AnswerIsNo(message, hint="allow more time, or make the model faster")
-        low, high = high, 2 * high
+        low, high = high, min(2 * high, MOST)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle, high)

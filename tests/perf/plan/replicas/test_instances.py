@@ -118,6 +118,11 @@ def test_a_limit_below_an_execution_is_answered_with_no(sweep: Sweep) -> None:
         instances_for(sweep, CONFIGS, Traffic(10, 0, 0), Objectives(latency_ms=1))
 
 
+def test_a_rate_beyond_all_instances_is_answered_at_once(sweep: Sweep) -> None:
+    with pytest.raises(AnswerIsNo, match=r"not even 4,096 instances"):
+        instances_for(sweep, CONFIGS, Traffic(1e12, 0, 0), Objectives(latency_ms=20))
+
+
 def test_objectives_on_tokens_are_refused(sweep: Sweep) -> None:
     with pytest.raises(UsageError, match="on its tokens"):
         instances_for(sweep, CONFIGS, Traffic(10, 0, 0), Objectives(ttft_ms=100))
