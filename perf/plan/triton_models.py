@@ -140,7 +140,8 @@ def servers_text(found: Replicas, objectives: Objectives) -> str:
     """Return how many replicas of the server as it is configured answer as much, and what requests meet."""
     rows = [["with the spare ones down" if found.spare else "all up", *_row(found.working, found.tails, objectives)]]
     rows += [["all up", *_row(found.total, found.tails_all_up, objectives)]] if found.spare else []
-    words = f"or {found.total} replicas of the server as it is configured, {found.spare} of which may be down"
+    down = f", {found.spare} of which may be down" if found.spare else ""
+    words = f"or {found.total} replicas of the server as it is configured{down}"
     roll = "leaves a spare one out at a time" if found.spare else "takes one more while it lasts"
     table = console.table(["", "replicas", "p50 ms", "p90 ms", "p99 ms", "within", "busy"], rows)
     return f"{words}; a roll-out {roll}\n{table}"

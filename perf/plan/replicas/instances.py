@@ -15,7 +15,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.perf.document import Sweep
 from tritonsmith.perf.plan.core import Figure, Objectives, Replicas, Tails, Traffic
-from tritonsmith.perf.plan.replicas.arrivals import arrivals_at, requests_for, traffic_rate_per_s
+from tritonsmith.perf.plan.replicas.arrivals import LEAST_PER_S, arrivals_at, requests_for, traffic_rate_per_s
 from tritonsmith.perf.plan.replicas.replicas import surge_of
 from tritonsmith.perf.simulate import Bursty, Poisson, ServiceTimes, SimulatedModel, System, Trace, simulate
 from tritonsmith.perf.simulate import Traffic as Sent
@@ -146,6 +146,7 @@ def system_tails(
 def _sent(traffic: Traffic, rate_per_s: float, seed: int) -> Poisson | Bursty | Trace:
     if traffic.arrivals:
         return Trace(tuple(arrival[0] for arrival in arrivals_at(traffic, rate_per_s, REQUESTS, seed)))
+    rate_per_s = max(rate_per_s, LEAST_PER_S)
     return Bursty(rate_per_s, traffic.bursts, BURST_S) if traffic.bursts > 1 else Poisson(rate_per_s)
 
 

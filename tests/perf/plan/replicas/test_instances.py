@@ -123,6 +123,10 @@ def test_a_rate_beyond_all_instances_is_answered_at_once(sweep: Sweep) -> None:
         instances_for(sweep, CONFIGS, Traffic(1e12, 0, 0), Objectives(latency_ms=20))
 
 
+def test_a_request_a_year_takes_one_instance(sweep: Sweep) -> None:
+    assert instances_for(sweep, CONFIGS, Traffic(3e-8, 0, 0), Objectives(latency_ms=20)).instances == 1
+
+
 def test_objectives_on_tokens_are_refused(sweep: Sweep) -> None:
     with pytest.raises(UsageError, match="on its tokens"):
         instances_for(sweep, CONFIGS, Traffic(10, 0, 0), Objectives(ttft_ms=100))
