@@ -9,7 +9,7 @@ from tritonsmith.generator.catalog.gpus import Gpu
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.perf.cost import cost_per_million
 from tritonsmith.perf.plan.core import Figure, Replicas, Tails, Traffic
-from tritonsmith.perf.plan.replicas.arrivals import replicas_for, traffic_rate_per_s
+from tritonsmith.perf.plan.replicas.arrivals import least_replicas, traffic_rate_per_s
 
 # Shares of the board's limit that GPUs drew, idle and while they generated text in batches of 1 to 128: H100 267-680 W
 # of 700, H200 80 W idle, 517 W at 128 and 593 W at most of 700, B200 452-943 W of 1000.
@@ -80,7 +80,7 @@ def tokens_per_request(traffic: Traffic) -> float:
 def _total(found: Replicas, rate_per_s: float, rate_per_replica: float) -> float:
     if rate_per_replica <= 0:
         return math.inf
-    return replicas_for(rate_per_s, rate_per_replica) + found.spare
+    return least_replicas(rate_per_s, rate_per_replica) + found.spare
 
 
 def _per_million(per_hour: Figure, rate_per_s: float) -> Figure:

@@ -21,7 +21,7 @@ from tritonsmith.perf.plan.core import (
 from tritonsmith.perf.plan.cost import cost_of, joules_per_token
 from tritonsmith.perf.plan.memory.replica import memory, quantisations_that_fit
 from tritonsmith.perf.plan.options import Wishes, gpus_of
-from tritonsmith.perf.plan.replicas.arrivals import replicas_for, traffic_rate_per_s
+from tritonsmith.perf.plan.replicas.arrivals import least_replicas, traffic_rate_per_s
 from tritonsmith.perf.plan.replicas.replicas import replicas
 from tritonsmith.perf.plan.shares import gpu_of, per_gpu, whole_of
 from tritonsmith.perf.plan.steps.roofline import RooflineTimes
@@ -182,7 +182,7 @@ def _bound(one: Candidate, wishes: Wishes, traffic: Traffic) -> tuple[float, ...
 
 def _least_gpus(one: Candidate, wishes: Wishes, traffic: Traffic) -> int:
     assert one.throughput is not None, "asked of candidates that have one"
-    working = replicas_for(traffic.rate_per_s, one.throughput.requests_per_s.value)
+    working = least_replicas(traffic.rate_per_s, one.throughput.requests_per_s.value)
     return (working + wishes.spare) * one.serving.spread.gpus
 
 

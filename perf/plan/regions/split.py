@@ -9,7 +9,7 @@ from dataclasses import replace
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.perf.plan.core import Figure, Objectives, Traffic
 from tritonsmith.perf.plan.regions.core import Loss, RegionalPlan, Regions, Users
-from tritonsmith.perf.plan.replicas.arrivals import replicas_for, traffic_rate_per_s
+from tritonsmith.perf.plan.replicas.arrivals import least_replicas, traffic_rate_per_s
 from tritonsmith.perf.plan.replicas.replica import Replica
 from tritonsmith.perf.plan.replicas.replicas import working_at
 from tritonsmith.perf.plan.replicas.speeds import speeds_of, words_of
@@ -98,7 +98,7 @@ class _World:
 
     def _needed(self, name: str, speed: int) -> int:
         try:
-            return replicas_for(self.rates[name], self._speeds[speed].highest(self._within(name)))
+            return least_replicas(self.rates[name], self._speeds[speed].highest(self._within(name)))
         except AnswerIsNo:
             return 0
 
@@ -121,7 +121,7 @@ class _World:
             refused = self._moved(lost, found)[1]
             if refused > 0 and self.spill_over[lost]:
                 nearest = self.spill_over[lost][0]
-                found[nearest] += replicas_for(refused, self.highest[nearest])
+                found[nearest] += least_replicas(refused, self.highest[nearest])
         return found
 
     def _moved(self, lost: str, fleet: Mapping[str, int]) -> tuple[dict[str, float], float]:

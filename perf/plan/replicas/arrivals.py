@@ -36,7 +36,7 @@ def traffic_rate_per_s(traffic: Traffic) -> float:
     return rate_per_s
 
 
-def replicas_for(rate_per_s: float, each_per_s: float) -> int:
+def least_replicas(rate_per_s: float, each_per_s: float) -> int:
     """Return how many replicas answer a rate of which each takes `each_per_s` at most: one at least."""
     return max(1, math.ceil(rate_per_s / each_per_s - 1e-9))
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.perf.plan.core import Figure, Memory, Objectives, Replicas, Serving, StepTimes, Traffic
-from tritonsmith.perf.plan.replicas.arrivals import replicas_for, traffic_rate_per_s
+from tritonsmith.perf.plan.replicas.arrivals import least_replicas, traffic_rate_per_s
 from tritonsmith.perf.plan.replicas.replica import KEEPS_UP, Replica
 from tritonsmith.perf.plan.replicas.speeds import Speed, speeds_of, words_of
 
@@ -59,7 +59,7 @@ def working_at(speed: Speed, rate_per_s: float, objectives: Objectives) -> tuple
     Raises: AnswerIsNo where not even an idle one is fast enough.
     """
     highest = speed.highest(objectives)
-    working = replicas_for(rate_per_s, highest)
+    working = least_replicas(rate_per_s, highest)
     while speed.tails(rate_per_s / working, objectives).share_within < objectives.share:  # that met a worse moment
         working += 1
         highest = rate_per_s / working
