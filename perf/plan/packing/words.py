@@ -81,7 +81,7 @@ def _answer(packing: Packing, fleet: Fleet) -> list[str]:
         names = ", ".join(packing.on_demand)
         lines.append(f"on demand: {names}; start the server with model control mode explicit and load them by request")
     lines += [tenant.note for tenant in fleet.tenants if tenant.note]
-    lines += [f"a {kind.name}: {kind.source}" for kind in fleet.kinds if kind.source]
+    lines += [f"{kind.name}: {kind.source}" for kind in fleet.kinds if kind.source]
     return [*lines, *sharing_lines(packing, fleet), ASSUMED]
 
 
