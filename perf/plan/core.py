@@ -60,7 +60,7 @@ class LanguageModel:
     """A decoder as its config.json, checkpoint or engine describes it.
 
     `parameters` counts all, `expert_parameters` those of routed experts, `embedding_parameters` the tables of input and
-    output. A token uses all that are not experts', and `tokens_per_expert / experts` of those that are.
+    output. A token uses all that are not experts', and `experts_per_token / experts` of those that are.
     """
 
     name: str

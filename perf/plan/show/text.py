@@ -11,7 +11,7 @@ from tritonsmith.perf.plan.core import Candidate, Figure, Memory, Objectives, Re
 from tritonsmith.perf.plan.document import Plan
 from tritonsmith.perf.plan.plan import GIB, misfits, name_of
 from tritonsmith.perf.plan.regions.text import regions_text
-from tritonsmith.perf.plan.replicas.arrivals import replicas_for
+from tritonsmith.perf.plan.replicas.arrivals import least_replicas
 from tritonsmith.perf.plan.show.others import others_text
 from tritonsmith.perf.plan.show.sharing_advice import sharing_text
 from tritonsmith.perf.plan.show.words import (
@@ -114,7 +114,7 @@ def replicas_between(plan: Plan, found: Replicas) -> tuple[int, int] | None:
         return None
     rate = found.rate_per_replica
     low, high = (
-        replicas_for(plan.traffic.rate_per_s, end) + found.spare if end > 0 else 0 for end in (rate.high, rate.low)
+        least_replicas(plan.traffic.rate_per_s, end) + found.spare if end > 0 else 0 for end in (rate.high, rate.low)
     )
     return (low, high) if low != high else None
 
