@@ -70,13 +70,14 @@ class Bench:
 
 
 @click.command()
-@click.option("--window-ms", default=8000, show_default=True, help="perf_analyzer's windows, three each.")
+@click.option("--window-ms", default=6000, show_default=True, help="perf_analyzer's windows, three each.")
 def main(window_ms: int) -> None:
     """Plan, serve, count."""
     with tempfile.TemporaryDirectory(prefix="tritonsmith-plan-") as folder:
         points = measure(Path(folder), window_ms)
     more = [point["planned"] - point["needed"] for point in points]
     summary = {"exact": more.count(0), "one_more": more.count(1), "fewer": sum(one < 0 for one in more)}
+    summary["more"] = len(more) - sum(summary.values())
     limit = {"wait_s": WAIT_S, "latency_ms": OBJECTIVES.latency_ms, "share": OBJECTIVES.share, "window_ms": window_ms}
     write_result("plan_instances", {**limit, **summary, "loads": len(points), "points": points})
     console.result("\n".join(f"{point['rate_per_s']:g}/s: {point}" for point in points) + f"\n{summary}")

@@ -143,7 +143,7 @@ def memory_text(memory: Memory) -> str:
     rows = memory_rows(memory)
     width = max(len(name) for name, *_ in rows)
     lines = [f"memory of the fullest GPU, of {memory.gpu_bytes / GIB:,.1f} GiB"]
-    lines += [f"  {name.ljust(width)}  {size:>16} GiB  {words}" for name, size, words, _ in rows]
+    lines += [f"  {name.ljust(width)}  {size:>21} GiB  {words}" for name, size, words, _ in rows]
     if memory.fits and memory.kv_bytes_per_token:
         per_token = f"{memory.kv_bytes_per_token:,.0f} bytes a token on a GPU"
         lines.append(f"  KV cache of a replica: {_tokens(memory.kv_tokens)} tokens, {per_token}")
@@ -241,7 +241,7 @@ def _cells(figure: Figure) -> list[str]:
 def _gib(figure: Figure) -> str:
     if figure.low == figure.high:
         return f"{figure.value / GIB:,.2f}"
-    return f"{figure.value / GIB:,.2f} ({figure.low / GIB:,.1f}-{figure.high / GIB:,.1f})"
+    return f"{figure.value / GIB:,.2f} ({figure.low / GIB:,.2f} to {figure.high / GIB:,.2f})"
 
 
 def _tokens(figure: Figure) -> str:

@@ -95,7 +95,7 @@ class Aiconfigurator:
             tuple(tuple(value / 1e3 for value in row) for row in answer["decode_ms"]),
             serving.spread.pipeline,
             serving.spread.data,
-            f"aiconfigurator {answer['version']}, measured kernels of {gpu.name}",
+            f"aiconfigurator {answer['version']}, kernels of {gpu.name}, measured or estimated from measured ones",
         )
 
 
@@ -122,7 +122,7 @@ def _settings(model: LanguageModel, serving: Serving, gpu: Gpu) -> dict[str, Any
             f"aiconfigurator has no weights in {serving.weight_type}", hint=f"it has {', '.join(_WEIGHTS)}"
         )
     settings: dict[str, Any] = {
-        "database_mode": "HYBRID",
+        "database_mode": "HYBRID",  # what was not measured it estimates from what was; `INTERVAL` is of both
         "tp_size": spread.tensor,
         "pp_size": spread.pipeline,
         "attention_dp_size": spread.data,

@@ -13,7 +13,7 @@ from tritonsmith.perf.measure.load import Load
 from tritonsmith.perf.plan import cli
 from tritonsmith.perf.plan.options import PlanOptions
 
-DIGITS = Path("ensembles/image_classification/demo/digits.onnx")
+DIGITS = Path(__file__).parents[3] / "ensembles" / "image_classification" / "demo" / "digits.onnx"
 
 
 @pytest.fixture
