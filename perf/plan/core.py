@@ -85,13 +85,6 @@ class LanguageModel:
         """All layers."""
         return sum(group.count for group in self.layers)
 
-    @property
-    def active_parameters(self) -> float:
-        """Parameters that one token is multiplied with, input table excluded as it is only looked up."""
-        share = self.experts_per_token / self.experts if self.experts else 0.0
-        looked_up = max(0.0, self.embedding_parameters.value - self.vocab_size * self.hidden_size)
-        return self.parameters.value - looked_up - self.expert_parameters.value * (1 - share)
-
 
 @dataclass(frozen=True)
 class Spread:
