@@ -10,7 +10,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tritonsmith.generator import console
 from tritonsmith.perf.bench.record import write_result
@@ -57,16 +57,6 @@ def _tenant(name: str, sort: int, draw: random.Random) -> Tenant:
     rate_per_s = draw.uniform(0.05, 0.6) * MOST_LOAD / seconds * (1.0 if sort == 1 else 0.4)
     limit_s = math.inf if sort == 1 else draw.choice([0.1, 0.3, 1.0])
     return Tenant(name, memory, rate_per_s, {"": seconds}, limit_s=limit_s)
-
-
-def random_priced_fleet(seed: int) -> Fleet:
-    """Return a random fleet for two kinds of GPU with prices, of which not all can be of the cheaper kind."""
-    fleet = random_fleet(seed)
-    kinds = (
-        Kind("L40S", GPU_BYTES, len(fleet.tenants), 1.0),
-        Kind("A30", GPU_BYTES // 2, len(fleet.tenants) // 2, 0.4),
-    )
-    return replace(fleet, kinds=kinds)
 
 
 @dataclass(frozen=True)

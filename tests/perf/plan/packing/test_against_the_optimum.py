@@ -1,13 +1,14 @@
 """200 random fleets against their exact optima (`make bench-packing` wrote them), some of those found anew by HiGHS."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tritonsmith.perf import bench
-from tritonsmith.perf.bench.packing import SEEDS, OnOne, fewest_gpus, least_price, random_fleet, random_priced_fleet
-from tritonsmith.perf.plan.packing import Packing, pack
+from tritonsmith.perf.bench.packing import GPU_BYTES, SEEDS, OnOne, fewest_gpus, least_price, random_fleet
+from tritonsmith.perf.plan.packing import Fleet, Kind, Packing, pack
 
 COMMITTED = Path(bench.__path__[0]) / "results" / "packing.json"
 
@@ -21,6 +22,16 @@ def packings() -> list[Packing]:
 def fewest() -> list[int]:
     numbers: list[int] = json.loads(COMMITTED.read_text())["fewest GPUs"]
     return numbers
+
+
+def random_priced_fleet(seed: int) -> Fleet:
+    """Return a random fleet for two kinds of GPU with prices, of which not all can be of the cheaper kind."""
+    fleet = random_fleet(seed)
+    kinds = (
+        Kind("L40S", GPU_BYTES, len(fleet.tenants), 1.0),
+        Kind("A30", GPU_BYTES // 2, len(fleet.tenants) // 2, 0.4),
+    )
+    return replace(fleet, kinds=kinds)
 
 
 @pytest.mark.parametrize("seed", SEEDS[3::13])
