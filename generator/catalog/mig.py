@@ -194,7 +194,7 @@ def layout_problem(gpu: str, layout: Mapping[str, int]) -> str:
             return f"it has {profiles[name].most} slices {name} at most, not {count}"
     used = [(profiles[name], count) for name, count in layout.items()]
     for word in ("compute", "memory"):
-        total, have = sum(getattr(profile, word) * count for profile, count in used), 0
+        total = sum(getattr(profile, word) * count for profile, count in used)
         have = getattr(used[0][0], f"{word}_slices") if used else 0
         if total > have:
             return f"they take {total} of its {have} {word} slices"
