@@ -23,7 +23,7 @@ from tritonsmith.generator.manifests.sharing.share import (
     WHOLE,
     Share,
     kv_fraction,
-    resource_of,
+    resource_problem,
     share_of,
 )
 from tritonsmith.generator.spec.deploy import Deploy
@@ -110,8 +110,7 @@ def resources_are_the_sharings(case: Case) -> Iterator[Finding]:
     """
     sharing, said = case.once(sharing_of), deploy_of(case).gpus.resource
     is_mps_on_mig = sharing.mode == "mps" and said.startswith(f"{_prefix()}mig-")  # TS543
-    if sharing.is_shared and said not in (WHOLE, resource_of(sharing)) and not is_mps_on_mig:
-        message = f"deploy.gpus.resource is {said}, and sharing: {sharing} is handed out as {resource_of(sharing)}"
+    if (message := resource_problem(sharing, said)) and not is_mps_on_mig:
         yield error(message, key=_KEY, remedy="leave gpus.resource out")
 
 

@@ -14,7 +14,7 @@ from tritonsmith.generator.manifests.sharing import operator
 from tritonsmith.generator.manifests.sharing.claims import CLAIMS_SINCE, REQUEST, device_request
 from tritonsmith.generator.manifests.sharing.device_plugin import plugin_config
 from tritonsmith.generator.manifests.sharing.mig_parted import mig_config
-from tritonsmith.generator.manifests.sharing.share import WHOLE, Share, resource_of, share_of
+from tritonsmith.generator.manifests.sharing.share import WHOLE, Share, resource_of, resource_problem, share_of
 from tritonsmith.generator.manifests.workload import Workload
 
 FOLDER = "sharing"
@@ -100,8 +100,7 @@ def sharing_refusals(workload: Workload) -> Iterator[Refusal]:
         yield message, "sharing: none"
     elif sharing.is_shared and gpus and ranks > 1:  # over several nodes, a rank on each
         yield f"an engine of {ranks} ranks spans no shares, and sharing is {sharing}", "sharing: none"
-    if sharing.is_shared and gpus and said not in (WHOLE, resource_of(sharing)):
-        message = f"deploy.gpus.resource is {said}, and sharing: {sharing} is handed out as {resource_of(sharing)}"
+    if gpus and (message := resource_problem(sharing, said)):
         yield message, "leave gpus.resource out"
     if sharing.mode == "mig" and gpus:
         yield from _cut_refusals(workload)

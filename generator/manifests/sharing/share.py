@@ -67,6 +67,14 @@ def resource_of(sharing: Sharing) -> str:
     return SHARED if sharing.is_shared else WHOLE
 
 
+def resource_problem(sharing: Sharing, said: str) -> str:
+    """Return why pods cannot ask for the resource that `deploy.gpus` says; empty where they can, or share nothing."""
+    handed_out = resource_of(sharing)
+    if not sharing.is_shared or said in (WHOLE, handed_out):
+        return ""
+    return f"deploy.gpus.resource is {said}, and sharing: {sharing} is handed out as {handed_out}"
+
+
 def kv_fraction(share: Share, resident_bytes: float, fraction: float = KV_FRACTION) -> float:
     """Return the kv_cache_free_gpu_mem_fraction that keeps a server within its share; 0 where nothing is left.
 
