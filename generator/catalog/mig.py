@@ -16,6 +16,7 @@ from tritonsmith.generator.suggest import did_you_mean
 
 MIB = 1 << 20
 GIB = 1 << 30
+MIG_RESOURCE = "nvidia.com/mig-"  # and a slice's name
 # Of its part of the memory a slice has at least so much for programs: 16.00 of 17.55 GiB on an H200, the least seen.
 _USABLE = 0.91
 
@@ -45,8 +46,8 @@ class MigProfile:
 
     @property
     def resource(self) -> str:
-        """The name by which a pod asks for one (strategy `mixed`). Source: k8s-device-plugin: internal/rm/rm.go."""
-        return f"nvidia.com/mig-{self.name.replace('+', '.')}"
+        """The name by which a pod asks for one."""
+        return slice_resource(self.name)
 
     @property
     def label(self) -> str:
@@ -55,6 +56,14 @@ class MigProfile:
         Source: mig-parted: pkg/mig/builder/builder.go.
         """
         return f"all-{self.name.replace('+', '.')}"
+
+
+def slice_resource(name: str) -> str:
+    """Return the name by which a pod asks for a slice (strategy `mixed`).
+
+    Source: k8s-device-plugin: internal/rm/rm.go.
+    """
+    return MIG_RESOURCE + name.replace("+", ".")
 
 
 # A slice's name and how many fit on a GPU.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tritonsmith.generator.catalog.gpus import Gpu, gpu_named
-from tritonsmith.generator.catalog.mig import MIB, cut_problem, mig_profile
+from tritonsmith.generator.catalog.mig import MIB, MIG_RESOURCE, cut_problem, mig_profile
 from tritonsmith.generator.checks.case import Case
 from tritonsmith.generator.checks.registry import check_case
 from tritonsmith.generator.checks.rules.instances import groups_of
@@ -20,7 +20,6 @@ from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.findings import Finding, Phase, error, warning
 from tritonsmith.generator.manifests.sharing.share import (
     KV_FRACTION,
-    WHOLE,
     Share,
     kv_fraction,
     resource_problem,
@@ -95,9 +94,9 @@ def mps_and_mig_exclude_each_other(case: Case) -> Iterator[Finding]:
     Source: k8s-device-plugin: internal/plugin/mps.go ("sharing using MPS is not supported for MIG devices").
     """
     resource = deploy_of(case).gpus.resource
-    if case.once(sharing_of).mode == "mps" and resource.startswith(f"{_prefix()}mig-"):
+    if case.once(sharing_of).mode == "mps" and resource.startswith(MIG_RESOURCE):
         message = f"sharing: mps, and deploy.gpus.resource is {resource}: MPS does not share MIG slices"
-        slice_ = resource.removeprefix(f"{_prefix()}mig-").removesuffix(".shared")
+        slice_ = resource.removeprefix(MIG_RESOURCE).removesuffix(".shared")
         yield error(message, key=_KEY, remedy=f"sharing: mig:{slice_}; or leave gpus.resource out")
 
 
@@ -109,7 +108,7 @@ def resources_are_the_sharings(case: Case) -> Iterator[Finding]:
     Source: k8s-device-plugin: README (renameByDefault; MIG strategies).
     """
     sharing, said = case.once(sharing_of), deploy_of(case).gpus.resource
-    is_mps_on_mig = sharing.mode == "mps" and said.startswith(f"{_prefix()}mig-")  # TS543
+    is_mps_on_mig = sharing.mode == "mps" and said.startswith(MIG_RESOURCE)  # TS543
     if (message := resource_problem(sharing, said)) and not is_mps_on_mig:
         yield error(message, key=_KEY, remedy="leave gpus.resource out")
 
@@ -240,10 +239,6 @@ def _share(case: Case) -> Share | None:
         return share_of(case.once(sharing_of), gpu) if gpu is not None else None
     except UsageError:  # TS545
         return None
-
-
-def _prefix() -> str:
-    return WHOLE.removesuffix("gpu")
 
 
 def _words(sharing: Sharing) -> str:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from tritonsmith.generator.catalog.gpus import Gpu
-from tritonsmith.generator.catalog.mig import MIB, mig_profile
+from tritonsmith.generator.catalog.mig import MIB, mig_profile, slice_resource
 from tritonsmith.generator.spec.sharing import Sharing
 
 WHOLE, SHARED = "nvidia.com/gpu", "nvidia.com/gpu.shared"
@@ -63,7 +63,7 @@ def resource_of(sharing: Sharing) -> str:
     under the strategy `mixed`.
     """
     if sharing.mode == "mig":
-        return f"nvidia.com/mig-{sharing.profile.replace('+', '.')}"
+        return slice_resource(sharing.profile)
     return SHARED if sharing.is_shared else WHOLE
 
 

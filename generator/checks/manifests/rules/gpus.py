@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from tritonsmith.generator.catalog.labels import GPU_PRODUCT
+from tritonsmith.generator.catalog.mig import MIG_RESOURCE
 from tritonsmith.generator.checks.manifests.case import Manifests
 from tritonsmith.generator.checks.manifests.nodes import (
     at,
@@ -107,7 +108,7 @@ def shares_are_single(case: Manifests) -> Iterator[Finding]:
     for pod in case.pods:
         for container in pod.containers:
             for name, count in container.gpus.items():
-                is_shared, is_slice = name.endswith(".shared"), name.startswith("nvidia.com/mig-")
+                is_shared, is_slice = name.endswith(".shared"), name.startswith(MIG_RESOURCE)
                 if count > 1 and name not in told and (is_shared or is_slice):
                     what = "shares, which may all be of one GPU" if is_shared else "slices, of which a process sees one"
                     message = f"{count} {what}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tritonsmith.generator.catalog.mig import MIG, layout_problem
+from tritonsmith.generator.catalog.mig import MIG, MIG_RESOURCE, layout_problem
 from tritonsmith.generator.checks.manifests.case import Manifests
 from tritonsmith.generator.checks.manifests.pods import SHM
 from tritonsmith.generator.checks.manifests.sharing import (
@@ -24,7 +24,6 @@ from tritonsmith.generator.manifests.sharing.share import SHARED, WHOLE
 from tritonsmith.generator.spec.sharing import LEAST_SHARES, MOST_MPS_SHARES
 from tritonsmith.generator.suggest import did_you_mean
 
-_MIG = "nvidia.com/mig-"
 _READERS = {"device_plugin": "the device plugin", "mig_parted": "mig-parted"}
 # told with their reason by the rules below
 _OWN_RULES = re.compile(r"sharing\.(mps\.resources\.\d+\.name|\w+\.resources\.\d+\.replicas)")
@@ -149,7 +148,7 @@ def shared_slices_are_handed_out(case: Manifests) -> Iterator[Finding]:
         strategy = below(file.values, "flags").get("migStrategy", "mixed")  # else an option of the plugin's says it
         for method, index, resource in file.shared():
             name = str(resource.get("name"))
-            if method == "timeSlicing" and name.startswith(_MIG) and strategy != "mixed":
+            if method == "timeSlicing" and name.startswith(MIG_RESOURCE) and strategy != "mixed":
                 path = ("sharing", method, "resources", index, "name")
                 message = f"{name} is to be shared, and migStrategy {strategy} hands out no such name"
                 yield file.error(path, message, "migStrategy: mixed")
@@ -180,7 +179,7 @@ def ranks_do_not_run_on_shares(case: Manifests) -> Iterator[Finding]:
     """
     shared = {SHARED, *handed_out(case)}
     for pod, server in case.servers:
-        names = [name for name in server.gpus if name in shared or name.startswith(_MIG)]
+        names = [name for name in server.gpus if name in shared or name.startswith(MIG_RESOURCE)]
         ranks = server.start.ranks
         if names and ranks is not None and ranks > 1:
             message = f"{ranks} ranks are started on {names[0]}"
