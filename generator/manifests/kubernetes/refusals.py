@@ -10,11 +10,11 @@ from tritonsmith.generator.manifests.kubernetes.sharing import sharing_refusals
 from tritonsmith.generator.manifests.kubernetes.sources import is_fetched
 from tritonsmith.generator.manifests.memory import least_mib, shm_mib
 from tritonsmith.generator.manifests.openai import FIRST_RELEASE, only_tokenizer, require_one_process
+from tritonsmith.generator.manifests.sharing.share import WHOLE
 from tritonsmith.generator.manifests.workload import Workload
 
 VOLUMES_SINCE, SUB_PATHS_SINCE = (1, 31), (1, 33)  # of image volumes
 WRITABLE = "/tmp/"  # noqa: S108 - a pod's own
-WHOLE_GPU = "nvidia.com/gpu"
 Refusal = tuple[str, str]  # what cannot be, and what to do
 
 
@@ -63,9 +63,9 @@ def _volume(workload: Workload) -> Iterator[Refusal]:
 def _gpus(workload: Workload) -> Iterator[Refusal]:
     needs, launch, hardware = workload.needs, workload.launch, workload.hardware
     resource = workload.gpu_resource
-    if needs.gpus > 1 and resource != WHOLE_GPU and not workload.sharing.is_shared:  # which says so itself
+    if needs.gpus > 1 and resource != WHOLE and not workload.sharing.is_shared:  # which says so itself
         message = f"a pod needs {needs.gpus} GPUs, and of {resource} a process can use one"
-        yield message, f"deploy: {{gpus: {{resource: {WHOLE_GPU}}}}}"
+        yield message, f"deploy: {{gpus: {{resource: {WHOLE}}}}}"
     if launch is None:
         return
     if launch.nodes > 1 and launch.world_size != launch.nodes * hardware.gpus:

@@ -21,12 +21,12 @@ from tritonsmith.generator.checks.manifests.pods import Container, Pod
 from tritonsmith.generator.checks.manifests.sharing import handed_out
 from tritonsmith.generator.checks.registry import check_manifests
 from tritonsmith.generator.findings import Finding, Phase, Place
+from tritonsmith.generator.manifests.sharing.share import SHARED, WHOLE
 from tritonsmith.generator.suggest import did_you_mean
 
 _VENDOR = "nvidia.com/"
 # Source: NVIDIA/k8s-device-plugin: README (MIG strategies, shared access), CHANGELOG 0.20 (suffixes).
 _MIG = re.compile(r"nvidia\.com/mig-([1-7])g\.([0-9]+)gb([.+-](me|gfx|me\.all))*(\.shared)?")
-_WHOLE = ("nvidia.com/gpu", "nvidia.com/gpu.shared")
 _PRODUCT = (GPU_PRODUCT, "nvidia.com/gpu.family", "nvidia.com/gpu.compute.major", "nvidia.com/mig.config")
 _CLOUD_PRODUCT = (
     "cloud.google.com/gke-accelerator",
@@ -91,8 +91,8 @@ def resource_names_are_known(case: Manifests) -> Iterator[Finding]:
     for pod in case.pods:
         for container in (*pod.init_containers, *pod.containers):
             for name in entries_at(container.node, "resources", "limits"):
-                if name.startswith(_VENDOR) and name not in _WHOLE and not _MIG.fullmatch(name):
-                    message = f"no node has {name}.{did_you_mean(name, _WHOLE)}"
+                if name.startswith(_VENDOR) and name not in (WHOLE, SHARED) and not _MIG.fullmatch(name):
+                    message = f"no node has {name}.{did_you_mean(name, (WHOLE, SHARED))}"
                     place = container.place("resources", "limits", name)
                     yield pod.owner.error(place, message, remedy="for example nvidia.com/gpu, nvidia.com/mig-1g.10gb")
 
