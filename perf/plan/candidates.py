@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tritonsmith.generator.catalog.gpus import Gpu
 from tritonsmith.perf.plan.core import CacheType, LanguageModel, Serving, Spread, WeightType
 from tritonsmith.perf.plan.models.built import Built
-from tritonsmith.perf.plan.precisions import can_calculate
+from tritonsmith.perf.plan.precisions import cache_of, can_calculate
 from tritonsmith.perf.plan.shares import is_slice
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)  # of a spread, in GPUs
@@ -40,24 +40,17 @@ def ways(
     """
     for gpu in gpus:
         if built is not None:
-            serving = built.serving(model.weight_type, cache_of(model.weight_type, model, gpu))
+            serving = built.serving(model.weight_type, cache_of(model.weight_type, model.weight_type, gpu))
             problem = bar_of_types(gpu, serving.weight_type, serving.cache_type)
             yield Way(gpu, serving, problem or bar_of_slices(gpu, serving.spread))
             continue
         for weight in weights or (model.weight_type,):
-            for cache in caches or (cache_of(weight, model, gpu),):
+            for cache in caches or (cache_of(weight, model.weight_type, gpu),):
                 if barred := bar_of_types(gpu, weight, cache) or bar_of_cache(cache):
                     yield Way(gpu, Serving(Spread(), weight, cache), barred)
                     continue
                 for spread in spreads(model, max_gpus):
                     yield Way(gpu, Serving(spread, weight, cache), bar_of_spread(model, gpu, spread, max_gpus))
-
-
-def cache_of(weight: WeightType, model: LanguageModel, gpu: Gpu) -> CacheType:
-    """Return the KV cache's type where none is asked for: that of the activations."""
-    if "fp16" in (weight, model.weight_type) or "bf16" not in gpu.flops:
-        return "fp16"
-    return "bf16"
 
 
 def spreads(model: LanguageModel, max_gpus: int) -> Iterator[Spread]:

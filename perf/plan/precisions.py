@@ -45,6 +45,11 @@ def body_type(weights: WeightType, *, has_experts: bool) -> WeightType:
     return "bf16" if has_experts and weights in _EXPERTS_ONLY else weights
 
 
+def cache_of(weights: WeightType, stored: WeightType, gpu: Gpu | None = None) -> CacheType:
+    """Return the KV cache's type where none is asked for: that of the activations, from what the files store."""
+    return "fp16" if "fp16" in (weights, stored) or (gpu is not None and "bf16" not in gpu.flops) else "bf16"
+
+
 def can_calculate(gpu: Gpu, weights: WeightType, cache: CacheType = "fp16") -> bool:
     """Whether TensorRT-LLM has kernels for weights and a KV cache of these types on a GPU."""
     return gpu.compute_capability >= max(_LEAST[weights], _LEAST[cache])

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.perf.plan.core import CacheType, Figure, LanguageModel, Part, Serving, Spread, exact, total
+from tritonsmith.perf.plan.core import Figure, LanguageModel, Part, Serving, Spread, exact, total
 from tritonsmith.perf.plan.memory.onnx import model_parts
 from tritonsmith.perf.plan.memory.overheads import runtime_parts, working_parts
 from tritonsmith.perf.plan.memory.replica import kv_bytes_per_token, state_bytes_per_sequence
 from tritonsmith.perf.plan.memory.weights import weight_bytes, weight_parts
 from tritonsmith.perf.plan.models.read import read_model
+from tritonsmith.perf.plan.precisions import cache_of
 
 _GIB = 2**30
 # An engine takes at most this of what is free when it starts, its bound in tokens notwithstanding; the lesser counts.
@@ -49,8 +50,7 @@ def needs_of(path: Path, name: str, *, kv_tokens: int = 0, batch_size: int = 1, 
 
 
 def _language_model(model: LanguageModel, name: str, kv_tokens: int) -> Needs:
-    cache_type: CacheType = "fp16" if model.weight_type == "fp16" else "bf16"
-    serving = Serving(Spread(), model.weight_type, cache_type)
+    serving = Serving(Spread(), model.weight_type, cache_of(model.weight_type, model.weight_type))
     per_token = kv_bytes_per_token(model, serving)
     states = serving.max_batch_size * state_bytes_per_sequence(model, serving)
     cache = exact(kv_tokens * per_token / _FREE_SHARE + states, model.source)
