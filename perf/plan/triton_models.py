@@ -15,7 +15,7 @@ from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.repository.names import CONFIG_FILE
 from tritonsmith.perf.document import read_sweep
 from tritonsmith.perf.plan.core import Memory, Objectives, Replicas, Tails, Traffic
-from tritonsmith.perf.plan.memory.onnx import onnx_memory
+from tritonsmith.perf.plan.memory.onnx import MODEL_FILES, onnx_memory
 from tritonsmith.perf.plan.options import PlanOptions, options_given, read_gpus, read_objectives
 from tritonsmith.perf.plan.plan import GIB
 from tritonsmith.perf.plan.replicas.arrivals import traffic_rate_per_s
@@ -27,14 +27,13 @@ from tritonsmith.perf.report.numbers import significant
 from tritonsmith.perf.served import computing
 from tritonsmith.perf.trace import read_trace
 
-FILES = (".onnx", ".plan", ".engine", ".trt")
 ASKED_OF_FILES = ("--gpu",)
 ASKED_OF_SOURCES = ("--calibrate", "--rate", "--trace", "--bursts", "--slo", "--spare", "--seed")
 
 
 def is_file_of_triton(path: Path) -> bool:
     """Whether a path is of an ONNX or TensorRT model."""
-    return path.suffix in FILES
+    return path.suffix in MODEL_FILES
 
 
 def is_source_of_triton(path: Path) -> bool:

@@ -12,6 +12,7 @@ from tritonsmith.perf.plan.core import Figure, Memory, Part, Spread, exact, tota
 from tritonsmith.perf.plan.memory.overheads import driver_part, runtime_parts
 
 _PLANS = (".plan", ".engine", ".trt")
+MODEL_FILES = (".onnx", *_PLANS)
 # ONNX Runtime's arena grows by powers of two (arena_extend_strategy, kNextPowerOfTwo), and its CUDA provider tries
 # cuDNN's kernels with as much work space as they ask for (cudnn_conv_use_max_workspace).
 # Source: https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html

@@ -16,6 +16,7 @@ from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.perf.document import Sweep
 from tritonsmith.perf.plan.core import Figure, Objectives, Replicas, Tails, Traffic
 from tritonsmith.perf.plan.replicas.arrivals import LEAST_PER_S, arrivals_at, requests_for, traffic_rate_per_s
+from tritonsmith.perf.plan.replicas.replica import QUANTILES, REQUESTS
 from tritonsmith.perf.plan.replicas.replicas import surge_of
 from tritonsmith.perf.simulate import Bursty, Poisson, ServiceTimes, SimulatedModel, System, Trace, simulate
 from tritonsmith.perf.simulate import Traffic as Sent
@@ -24,12 +25,10 @@ from tritonsmith.perf.simulate.predict import Question, system_of
 from tritonsmith.perf.statistics import median, relative_spread
 from tritonsmith.perf.variants import Variant
 
-REQUESTS = 5_000  # of one simulation: 45 beyond a p99
 LEAST_ERROR = 0.03  # of execution times from a sweep: what an execution takes besides is not in them
 KEEPS_UP = 0.97  # of the time that instances may be busy where no latency is asked for
 MOST = 4096  # instances, or replicas
 BURST_S = 1.0  # a burst and the pause after it; answers are faster than those of language models
-QUANTILES = (0.5, 0.9, 0.95, 0.99)
 
 
 @dataclass(frozen=True)
