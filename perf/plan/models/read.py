@@ -11,7 +11,7 @@ from tritonsmith.generator.findings import Finding
 from tritonsmith.generator.inspect.checkpoint import sum_weights
 from tritonsmith.generator.inspect.json_file import JsonObject, read_json
 from tritonsmith.perf.plan.core import Figure, LanguageModel, LayerGroup, exact
-from tritonsmith.perf.plan.models.layers import Layer, first_of, read_layers, read_sizes
+from tritonsmith.perf.plan.models.layers import Layer, Sizes, first_of, read_layers, read_sizes
 from tritonsmith.perf.plan.models.stored import stored_type
 from tritonsmith.perf.plan.models.types import ModelType, refused, type_of
 
@@ -45,16 +45,13 @@ def read_model(path: Path) -> LanguageModel:
     if found.findings or not layers:
         findings = tuple(dict.fromkeys(found.findings))  # each layer reads the keys that all share
         raise SpecError("the shape of the model cannot be read", where=str(file), findings=findings, hint=_HINT)
-    if sizes.experts and not 0 < sizes.experts_per_token <= sizes.experts:
-        message = f"a token cannot use {sizes.experts_per_token} of {sizes.experts} experts"
-        raise refused(config, "num_experts_per_tok", message)
+    _require_experts(config, sizes)
     experts = sum(layer.expert_parameters for layer in layers)
-    is_in_folder = file.name == "config.json"
     tables = vocabulary * sizes.hidden * (1 if _is_tied(found, config, kind) else 2)
     computed = experts + sum(layer.parameters for layer in layers) + tables + sizes.hidden
     computed += sizes.hidden * config.whole(kind.positions, 0) if kind.positions else 0
     return LanguageModel(
-        name=found.text("_name_or_path", "") or (file.resolve().parent.name if is_in_folder else file.stem),
+        name=found.text("_name_or_path", "") or (file.resolve().parent.name if _is_in_folder(file) else file.stem),
         layers=_grouped(layers),
         hidden_size=sizes.hidden,
         heads=sizes.heads,
@@ -69,10 +66,13 @@ def read_model(path: Path) -> LanguageModel:
         experts_per_token=sizes.experts_per_token if sizes.experts else 0,
         max_positions=first_of(config, "max_position_embeddings", "n_positions", "seq_length", default=0),
         source=str(file),
-        uncounted=" and ".join(
-            dict.fromkeys(words for key, words in _UNCOUNTED.items() if found.values.get(key) or config.values.get(key))
-        ),
+        uncounted=_uncounted(found, config),
     )
+
+
+def _is_in_folder(file: Path) -> bool:
+    """Whether what lies beside the file is the model's too."""
+    return file.name == "config.json"
 
 
 def _language_part(found: JsonObject) -> JsonObject:
@@ -81,6 +81,18 @@ def _language_part(found: JsonObject) -> JsonObject:
         if name in found:
             return found.below(name)
     return found
+
+
+def _require_experts(config: JsonObject, sizes: Sizes) -> None:
+    if sizes.experts and not 0 < sizes.experts_per_token <= sizes.experts:
+        message = f"a token cannot use {sizes.experts_per_token} of {sizes.experts} experts"
+        raise refused(config, "num_experts_per_tok", message)
+
+
+def _uncounted(found: JsonObject, config: JsonObject) -> str:
+    """Return what the files hold besides the decoder's layers, in words."""
+    words = (words for key, words in _UNCOUNTED.items() if found.values.get(key) or config.values.get(key))
+    return " and ".join(dict.fromkeys(words))
 
 
 def _is_tied(found: JsonObject, config: JsonObject, kind: ModelType) -> bool:
@@ -99,7 +111,7 @@ def _parameters(file: Path, computed: int, experts: int) -> Figure:
     """Return the parameters: those of the weights beside config.json, else those that follow from the shape."""
     error = BIASES * (computed - experts)
     follows = Figure(computed, computed - error, computed + error, f"{file.name}: its shape, without biases")
-    paths = sorted(file.parent.glob("*.safetensors")) if file.name == "config.json" else []
+    paths = sorted(file.parent.glob("*.safetensors")) if _is_in_folder(file) else []
     if not paths:
         return follows
     problems: list[Finding] = []
