@@ -14,6 +14,8 @@ from tritonsmith.perf.plan.packing.filling import Filling
 from tritonsmith.perf.plan.packing.search import Answer, search
 from tritonsmith.perf.plan.packing.tails import answered_within_s, decay_reached
 
+_ANY_COUNT = 10_000  # of GPUs: more than are asked for
+
 
 def pack(fleet: Fleet) -> Packing:
     """Return which model lies on which GPU: on the cheapest GPUs that hold all, of equal prices on the fewest.
@@ -52,7 +54,7 @@ def _chosen_on_demand(fleet: Fleet, resident: dict[str, tuple[Copy, ...]], found
     bearing = [tenant.name for tenant in _bearing_cold_loads(fleet)]
     count = next((count for count in range(1, len(bearing) + 1) if fits(bearing[:count])), None)
     if count is None:
-        raise _does_not_fit(fleet, resident, found.filled.left_over, can_turn=bool(bearing))
+        raise _does_not_fit(fleet, found.filled.left_over, can_turn=bool(bearing))
     chosen = bearing[:count]
     for name in reversed(bearing[:count]):
         without = [other for other in chosen if other != name]
@@ -75,15 +77,10 @@ def _bearing_cold_loads(fleet: Fleet) -> list[Tenant]:
     return sorted(bearing, key=lambda one: (waits[one.name], -one.memory_bytes.value, one.name))
 
 
-def _does_not_fit(
-    fleet: Fleet, resident: dict[str, tuple[Copy, ...]], left_over: Sequence[Copy], *, can_turn: bool
-) -> AnswerIsNo:
+def _does_not_fit(fleet: Fleet, left_over: Sequence[Copy], *, can_turn: bool) -> AnswerIsNo:
     names = ", ".join(sorted({copy.tenant for copy in left_over}))
     given = ", ".join(f"{kind.count} {kind.name}" for kind in fleet.kinds)
-    enough = []
-    for kind in fleet.kinds:
-        filled = best_fit(_flat(resident.values()), [replace(kind, count=10_000)], fleet.most_load)
-        enough += [] if filled.left_over else [f"{len(filled.fillings)} {kind.name}"]
+    enough = [f"{count} {kind.name}" for kind in fleet.kinds if (count := _enough_of(kind, fleet))]
     hints = [f"{' or '.join(enough)} would hold everything"] if enough else []
     if fleet.disk_bytes_per_s <= 0:
         hints.append("`disk: 2GB/s` lets models that bear it be loaded on demand")
@@ -93,6 +90,18 @@ def _does_not_fit(
     if unknown and any(tenant.limit_s < math.inf for tenant in fleet.tenants):
         hints.append(f"without a `rate` no model with an slo shares a GPU with {', '.join(unknown)}")
     return AnswerIsNo(f"{given} do not hold everything: {names} left over", hint="; ".join(hints))
+
+
+def _enough_of(kind: Kind, fleet: Fleet) -> int:
+    """Return how many GPUs of this kind alone hold everything; 0 where they do not, however many."""
+    alike = replace(fleet, kinds=(replace(kind, count=_ANY_COUNT),))
+    try:
+        # anew: of another kind a model may need other replicas, and does not lie on this one by its place in the fleet
+        copies = _flat(copies_of(tenant, alike) for tenant in fleet.tenants)
+    except AnswerIsNo:
+        return 0
+    filled = best_fit(copies, alike.kinds, fleet.most_load)
+    return 0 if filled.left_over else len(filled.fillings)
 
 
 def _packing(fleet: Fleet, found: Answer, on_demand: tuple[str, ...]) -> Packing:

@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 from dataclasses import replace
 
 import pytest
@@ -170,6 +171,62 @@ def test_without_a_disk_rate_it_is_said_what_one_would_allow() -> None:
         packed(tenant("a", 30), tenant("b", 30), gpus=1)
     assert "disk: 2GB/s" in told.value.hint
     assert "without a `rate`" not in told.value.hint
+
+
+def test_where_two_kinds_do_not_hold_everything_it_is_said_how_many_of_each_would() -> None:
+    kinds = (Kind("L40S", 44 * GIB, 1), Kind("L4", 22 * GIB, 1))
+    with pytest.raises(AnswerIsNo, match="1 L40S, 1 L4 do not hold everything: b left over") as told:
+        pack(Fleet((tenant("b", 8.9, replicas=3),), kinds))
+    assert "3 L40S or 3 L4 would hold everything" in told.value.hint
+    with pytest.raises(AnswerIsNo) as told:
+        pack(Fleet((tenant("b", 30, replicas=3),), kinds))
+    assert told.value.hint.startswith("3 L40S would hold everything")
+
+
+def any_fleet(seed: int) -> Fleet:
+    """Return a fleet of 1 to 3 kinds and 1 to 4 models of which any may lack, ask or bear anything."""
+    draw = random.Random(seed)
+    names = ["L40S", "L4", "H100"][: draw.randint(1, 3)]
+    kinds = tuple(Kind(name, draw.choice([20, 44, 80]) * GIB, draw.randint(1, 3)) for name in names)
+
+    def any_tenant(name: str) -> Tenant:
+        known = draw.random() < 0.7
+        rate_per_s, seconds = draw.choice([0.001, 1, 20, 90]), draw.choice([0.002, 0.01, 0.2])
+        on = draw.choice([{"": seconds}, {draw.choice(names): seconds}])
+        given: dict[str, object] = {
+            **({"rate_per_s": rate_per_s, "service_s": on, "variation": draw.choice([0, 0.5])} if known else {}),
+            "limit_s": draw.choice([math.inf, 0.05, 60.0]) if known else math.inf,
+            "replicas": draw.choice([0, 0, 3]),
+            "spare": draw.choice([0, 0, 1]),
+            "owner": draw.choice(["", "", "other"]),
+            "is_alone": draw.random() < 0.1,
+        }
+        return tenant(name, draw.choice([1, 9, 21, 40]), **given)
+
+    tenants = tuple(any_tenant(f"m{number}") for number in range(draw.randint(1, 4)))
+    return Fleet(tenants, kinds, draw.choice([0.0, 2e9]))
+
+
+def test_of_any_fleet_comes_a_packing_or_a_no_and_what_would_hold_everything_does() -> None:
+    held, noes, checked = 0, 0, 0
+    for seed in range(150):
+        fleet = any_fleet(seed)
+        try:
+            packing = pack(fleet)
+        except AnswerIsNo as no:
+            noes += 1
+            for count, name in re.findall(r"(\d+) (\w+)(?= or | would hold everything)", no.hint or ""):
+                kind = next(one for one in fleet.kinds if one.name == name)
+                pack(replace(fleet, kinds=(replace(kind, count=int(count)),)))
+                checked += 1
+            continue
+        held += 1
+        assert all(
+            card.used_bytes <= card.memory_bytes and card.load <= fleet.most_load + 1e-6 for card in packing.cards
+        )
+        lying = {one.tenant for card in packing.cards for one in card.lying}
+        assert lying == {one.name for one in fleet.tenants}
+    assert min(held, noes, checked) > 20
 
 
 def test_a_rate_that_lacks_is_named_where_it_keeps_others_away() -> None:
