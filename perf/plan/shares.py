@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tritonsmith.generator.catalog.gpus import GPUS, Gpu, gpu_named
-from tritonsmith.generator.catalog.mig import mig_profile
+from tritonsmith.generator.catalog.mig import MIG, mig_profile
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.manifests.sharing.share import share_of
 from tritonsmith.generator.spec.sharing import LEAST_SHARES, MOST_MPS_SHARES, Sharing
 
 MARK = "/mig:"
 MPS_MARK = "/mps:"
-_HINT = "a whole GPU; {0}/mig:1g.10gb, a slice; {0}/mps:4, one of four equal shares"
 
 
 def named(text: str) -> str:
@@ -22,10 +21,10 @@ def named(text: str) -> str:
     """
     gpu, slash, part = text.partition("/")
     mode, _, value = part.partition(":")
+    name = gpu_named(gpu).name
     if slash and (mode not in ("mig", "mps") or not value):
         why = ": who takes turns is promised nothing" if mode == "time-slicing" else ""
-        raise UsageError(f"'{text}' is no GPU that a plan is made for{why}", hint=_HINT.format(gpu))
-    name = gpu_named(gpu).name
+        raise UsageError(f"'{text}' is no GPU that a plan is made for{why}", hint=_parts_of(name))
     if not slash:
         return name
     if mode == "mig":
@@ -34,6 +33,13 @@ def named(text: str) -> str:
         hint = f"{LEAST_SHARES} to {MOST_MPS_SHARES}, e.g. {name}{MPS_MARK}4"
         raise UsageError(f"'{text}': a GPU has no {value} shares by MPS", hint=hint)
     return f"{name}{MPS_MARK}{int(value)}"
+
+
+def _parts_of(gpu: str) -> str:
+    """Return what a plan can be made for of a GPU, with an example each."""
+    smallest = next(iter(MIG.get(gpu, {})), "")
+    slices = [f"{gpu}{MARK}{smallest}, a slice"] if smallest else []
+    return "; ".join(["a whole GPU", *slices, f"{gpu}{MPS_MARK}4, one of four equal shares"])
 
 
 def gpu_of(name: str) -> Gpu:

@@ -53,3 +53,16 @@ def test_a_whole_gpu_stays_itself() -> None:
 def test_what_is_no_slice_is_refused(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         named(text)
+
+
+def test_a_slice_is_proposed_only_of_a_gpu_that_can_be_cut_into_it() -> None:
+    hints = []
+    for gpu in ("l40s", "A30", "H100-SXM-80GB"):
+        with pytest.raises(UsageError) as told:
+            named(f"{gpu}/time-slicing:4")
+        hints.append(told.value.hint)
+    assert hints == [
+        "a whole GPU; L40S/mps:4, one of four equal shares",
+        "a whole GPU; A30/mig:1g.6gb, a slice; A30/mps:4, one of four equal shares",
+        "a whole GPU; H100-SXM-80GB/mig:1g.10gb, a slice; H100-SXM-80GB/mps:4, one of four equal shares",
+    ]
