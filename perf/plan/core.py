@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import sqrt
 from typing import Literal, Protocol
 
@@ -162,6 +163,11 @@ class Traffic:
     arrivals: tuple[tuple[float, int, int], ...] = ()  # recorded: seconds, input tokens, output tokens
     prefix_share: float = 0.0  # of the input's tokens, found in the cache
     bursts: float = 1.0  # times the mean rate in a burst
+
+    @cached_property
+    def longest(self) -> int:
+        """Return the tokens of the longest request, its prompt and its answer."""
+        return max((one[1] + one[2] for one in self.arrivals), default=self.input_tokens + self.output_tokens)
 
 
 @dataclass(frozen=True)

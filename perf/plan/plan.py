@@ -25,7 +25,7 @@ from tritonsmith.perf.plan.replicas.arrivals import least_replicas, traffic_rate
 from tritonsmith.perf.plan.replicas.replicas import replicas
 from tritonsmith.perf.plan.shares import gpu_of, per_gpu, whole_of
 from tritonsmith.perf.plan.steps.roofline import RooflineTimes
-from tritonsmith.perf.plan.steps.throughput import throughput
+from tritonsmith.perf.plan.steps.throughput import require_positions, throughput
 from tritonsmith.perf.report.numbers import significant
 
 GIB = 2.0**30
@@ -71,6 +71,7 @@ def find(
     """
     if wishes.traffic is not None:
         traffic_rate_per_s(wishes.traffic)
+        require_positions(model, wishes.traffic)
     looked_at = [
         one
         for way in ways(model, gpus_of(wishes), wishes.weights, wishes.caches, wishes.max_gpus, wishes.built)
@@ -244,7 +245,7 @@ def misfits(found: Iterable[Candidate]) -> list[Candidate]:
 
 def would_fit(model: LanguageModel, wishes: Wishes, found: Iterable[Candidate]) -> Iterator[str]:
     """Yield which quantisations would fit where the files' own types do not, each on the fewest GPUs."""
-    tokens = wishes.traffic.input_tokens + wishes.traffic.output_tokens if wishes.traffic else 1
+    tokens = wishes.traffic.longest if wishes.traffic else 1
     told: set[str] = set()
     for one in sorted(misfits(found), key=lambda one: one.serving.spread.gpus):
         for serving in quantisations_that_fit(model, one.serving, gpu_of(one.gpu), tokens=tokens):

@@ -8,6 +8,7 @@ from tritonsmith.perf.plan.core import Candidate
 from tritonsmith.perf.plan.document import Plan
 from tritonsmith.perf.plan.plan import GIB, is_misfit, name_of
 from tritonsmith.perf.plan.show.words import gpus_text, replicas_text
+from tritonsmith.perf.plan.steps.throughput import TOO_SMALL
 from tritonsmith.perf.report.numbers import significant
 
 MOST_OTHERS = 8  # ways beside the pick, or reasons
@@ -15,6 +16,7 @@ MOST_NAMES = 10  # of ways that a reason keeps out
 # Problems that differ by a number: the reason that they share. The number stands beside each way.
 ALIKE = {
     "not simulated: ": "not simulated, since they take more at the least",
+    TOO_SMALL: "their KV cache is too small for a request",
     "an idle replica is too slow: ": "an idle replica is too slow",
 }
 

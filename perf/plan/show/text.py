@@ -24,6 +24,7 @@ from tritonsmith.perf.plan.show.words import (
     replicas_text,
     wanted,
 )
+from tritonsmith.perf.plan.steps.throughput import TOO_SMALL, shorter
 from tritonsmith.perf.report.numbers import significant
 
 QUANTILES = (0.5, 0.95, 0.99)
@@ -70,6 +71,10 @@ def no_text(plan: Plan) -> str:
     short = misfits(plan.candidates)
     best = short[0] if short else plan.candidates[0]
     hint = "hint: look at other GPUs (--gpu), more of them for a replica (--max-gpus), other types (--weights)"
+    too_small = [one for one in plan.candidates if one.problem.startswith(TOO_SMALL)]
+    if too_small and plan.traffic is not None:
+        best = max(too_small, key=lambda one: one.memory.kv_tokens.value)
+        hint += f", a smaller cache type (--kv-cache), or {shorter(plan.traffic)}"
     return "\n  ".join([f"NO: {name_of(best)}: {best.problem}", *plan.would_fit, hint])
 
 

@@ -11,6 +11,7 @@ from tritonsmith.perf.plan.core import Figure, LanguageModel, Memory, Serving, S
 # Of step times that do not know how far off they are: a factor of two.
 UNKNOWN_INTERVAL = (2**-0.5, 2**0.5)
 MS_PER_S = 1e3
+TOO_SMALL = "the cache holds "  # how the problem of a way begins whose cache is too small for a request
 
 
 @runtime_checkable
@@ -31,9 +32,10 @@ def throughput(
     While each sequence in flight gets its `output_tokens`, one step each, as many prompts are read as sequences leave:
     `output_tokens x decode + sequences x prefill` seconds for `sequences` requests.
 
-    Raises: UsageError where the cache does not hold a single request, or a request exceeds the model's positions.
+    Raises: UsageError where the longest request exceeds the model's positions, or what the cache holds.
     """
-    _refuse_what_cannot_be(model, memory, traffic)
+    require_positions(model, traffic)
+    _require_room(memory, traffic)
     sequences = sequences_in_flight(serving, memory, traffic)
     decode_s = times.decode_s(sequences, traffic.input_tokens + traffic.output_tokens / 2)
     cycle_s = traffic.output_tokens * decode_s + sequences * prompt_s(times, serving, traffic, sequences)
@@ -88,15 +90,28 @@ def first_token_s(times: StepTimes, serving: Serving, traffic: Traffic, decode_s
     return chunks * (step_s * serving.spread.pipeline + decode_s)
 
 
-def _refuse_what_cannot_be(model: LanguageModel, memory: Memory, traffic: Traffic) -> None:
-    length = traffic.input_tokens + traffic.output_tokens
-    if memory.kv_tokens.value < length:
+def require_positions(model: LanguageModel, traffic: Traffic) -> None:
+    """Refuse requests that no replica of a model can answer, on whatever GPUs.
+
+    Raises: UsageError where the longest request exceeds the model's positions.
+    """
+    if model.max_positions and traffic.longest > model.max_positions:
+        asked = f"{_request(traffic)} of {traffic.longest:,} tokens is longer"
+        raise UsageError(f"{asked} than the {model.max_positions:,} positions of {model.name}", hint=shorter(traffic))
+
+
+def _require_room(memory: Memory, traffic: Traffic) -> None:
+    if memory.kv_tokens.value < traffic.longest:
         raise UsageError(
-            f"the cache holds {memory.kv_tokens.value:.0f} tokens, a request takes {length}",
-            hint="use more GPUs for a replica, a smaller cache type, or shorter requests",
+            f"{TOO_SMALL}{memory.kv_tokens.value:,.0f} tokens, {_request(traffic)} takes {traffic.longest:,}",
+            hint=f"use more GPUs for a replica, a smaller cache type, or {shorter(traffic)}",
         )
-    if model.max_positions and length > model.max_positions:
-        raise UsageError(
-            f"a request of {length} tokens is longer than {model.name}'s {model.max_positions} positions",
-            hint="ask for shorter inputs or outputs",
-        )
+
+
+def _request(traffic: Traffic) -> str:
+    return "the longest recorded request" if traffic.arrivals else "a request"
+
+
+def shorter(traffic: Traffic) -> str:
+    """Return what helps where the longest request is too long."""
+    return "leave longer requests out of the trace" if traffic.arrivals else "ask for a shorter --input or --output"

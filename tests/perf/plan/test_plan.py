@@ -52,6 +52,20 @@ def test_a_rate_that_is_none_is_refused(small: LanguageModel, rate_per_s: float)
         find(small, replace(WISHES, traffic=replace(TRAFFIC, rate_per_s=rate_per_s)), quick)
 
 
+@pytest.mark.parametrize(
+    ("traffic", "words"),
+    [
+        (Traffic(1, 9000, 10), "a request of 9,010 tokens is longer than the 8,192 positions of some/Small-1B"),
+        (Traffic(1, 20, 10, ((0.0, 20, 10), (1.0, 8192, 1))), "the longest recorded request of 8,193 tokens is longer"),
+    ],
+)
+def test_requests_longer_than_the_models_positions_are_refused_before_any_cache_is_looked_at(
+    small: LanguageModel, traffic: Traffic, words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        find(small, replace(WISHES, gpus=("L4",), traffic=traffic), quick)
+
+
 def test_prices_decide_between_gpus(small: LanguageModel) -> None:
     both = replace(WISHES, gpus=("H100-SXM-80GB", "L40S"), max_gpus=1)
     cheap_l40s = find(small, replace(both, prices={"H100-SXM-80GB": 3.0, "L40S": 1.0}), quick)

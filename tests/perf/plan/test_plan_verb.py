@@ -91,6 +91,15 @@ def test_a_model_that_does_not_fit_ends_with_1(tmp_path: Path, capsys: pytest.Ca
     assert not (tmp_path / "spec").exists()
 
 
+def test_a_recorded_request_that_no_cache_holds_is_a_no(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, trace = write_config(tmp_path, {**DENSE, "max_position_embeddings": 10**7}), tmp_path / "trace.csv"
+    trace.write_text("time,prompt_tokens,output_tokens\n0,100,10\n1,9000000,10\n2,100,10\n")
+    assert run("plan", config, "--gpu", "L4", "--trace", trace, "--max-gpus", "1", "--into", tmp_path / "plan") == 1
+    answer = capsys.readouterr().out
+    assert "tokens, the longest recorded request takes 9,000,010" in answer
+    assert "or leave longer requests out of the trace" in answer
+
+
 def test_slices_are_counted_in_gpus_and_fail_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config, spec = write_config(tmp_path, DENSE), tmp_path / "tritonsmith.yaml"
     slices = ("--gpu", "H100-SXM-80GB/mig:3g.40gb", "--price", "2.5", "--into", tmp_path / "plan", "--write", spec)

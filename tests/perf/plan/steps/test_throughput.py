@@ -168,3 +168,11 @@ def test_a_long_prompt_is_read_in_parts_beside_decoding() -> None:
 def test_a_request_that_the_cache_does_not_hold_is_refused() -> None:
     with pytest.raises(UsageError, match="holds 500 tokens, a request takes 600"):
         throughput(Times(), LLAMA, SERVING, room_for(500), Traffic(1, 500, 100))
+
+
+def test_one_recorded_request_that_the_cache_does_not_hold_is_refused_though_the_mean_goes_in() -> None:
+    recorded = Traffic(1, 500, 100, arrivals=((0.0, 100, 100), (1.0, 900, 200)))
+    with pytest.raises(UsageError, match="holds 1,000 tokens, the longest recorded request takes 1,100") as refused:
+        throughput(Times(), LLAMA, SERVING, room_for(1_000), recorded)
+    assert "leave longer requests out of the trace" in (refused.value.hint or "")
+    assert throughput(Times(), LLAMA, SERVING, room_for(1_100), recorded).sequences == 1
