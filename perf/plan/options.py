@@ -133,8 +133,10 @@ def read_traffic(options: PlanOptions) -> Traffic | None:
             raise UsageError(f"--{given[0] if given else 'bursts'} is about a traffic, and none is given", hint=hint)
         return None
     if not (math.isfinite(options.rate) and math.isfinite(options.bursts)):
-        name, value = ("rate", options.rate) if math.isfinite(options.bursts) else ("bursts", options.bursts)
-        raise UsageError(f"--{name}: {value} is no finite number", hint="--rate 20, requests per second")
+        is_bursts = not math.isfinite(options.bursts)
+        name, value = ("bursts", options.bursts) if is_bursts else ("rate", options.rate)
+        hint = "--bursts 4, times the mean rate in a burst" if is_bursts else "--rate 20, requests per second"
+        raise UsageError(f"--{name}: {value} is no finite number", hint=hint)
     if options.input is None or options.output is None:
         raise UsageError("--rate needs lengths, in tokens", hint="--rate 20 --input 1024 --output 256")
     return Traffic(

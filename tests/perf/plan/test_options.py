@@ -75,6 +75,13 @@ def test_what_makes_no_sense_is_refused_by_name(given: dict[str, object], messag
         read_wishes(options(**given))
 
 
+@pytest.mark.parametrize("name", ["rate", "bursts"])
+def test_a_number_without_an_end_is_told_with_its_own_option(name: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        read_wishes(options(**{"rate": 5.0, "input": 9, "output": 9, name: float("inf")}))
+    assert (refused.value.hint or "").startswith(f"--{name} ")
+
+
 def test_a_trace_excludes_a_rate_and_needs_lengths(tmp_path: Path) -> None:
     trace = tmp_path / "trace.csv"
     trace.write_text("0\n1\n")
