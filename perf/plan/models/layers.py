@@ -24,6 +24,10 @@ _NAMES = {  # of a layer, as config.json's `layer_types` says it, and Nemotron-H
     "E": "experts",
 }
 MOST_LAYERS = 10_000
+# Keys that say the same, the first of each is the one that is missed.
+HEADS = ("num_attention_heads", "n_head")
+KV_HEADS = ("num_key_value_heads", "num_kv_heads")
+HEAD_SIZES = ("head_dim", "head_size", "attention_head_dim")
 _LISTS = ("layers_block_type", "layer_types")
 # Keys of sparse attention's index are in 8 bits, with a scale of 32 for each: 132 B of a token in a layer.
 # Source: sgl-project/sglang pull request 11309; TensorRT-LLM: _torch/attention_backend/sparse/dsa.py
@@ -66,7 +70,7 @@ def first_of(config: JsonObject, *names: str, default: int | None = None, least:
 def read_sizes(config: JsonObject) -> Sizes:
     """Return the shared sizes; what is missing is added to the file's findings."""
     hidden = first_of(config, "hidden_size", "n_embd", "n_embed", least=1)
-    heads = first_of(config, "num_attention_heads", "n_head", least=1)
+    heads = first_of(config, *HEADS, least=1)
     dense = first_of(config, "intermediate_size_mlp", "intermediate_size", "n_inner", "ffn_dim", default=4 * hidden)
     moe = config.below("moe")  # a checkpoint's or engine's
     experts = moe.whole("num_experts", 0) or first_of(
@@ -77,7 +81,7 @@ def read_sizes(config: JsonObject) -> Sizes:
         hidden=hidden,
         heads=heads,
         kv_heads=_kv_heads(config, heads),
-        head=first_of(config, "head_dim", "head_size", "attention_head_dim", default=hidden // heads),
+        head=first_of(config, *HEAD_SIZES, default=hidden // heads),
         dense=dense,
         expert=expert,
         shared=_shared_width(config, expert),
@@ -91,7 +95,7 @@ def read_sizes(config: JsonObject) -> Sizes:
 def _kv_heads(config: JsonObject, heads: int) -> int:
     if config.flag("multi_query") and not config.flag("new_decoder_architecture"):
         return 1
-    return first_of(config, "num_key_value_heads", "num_kv_heads", default=heads, least=1)
+    return first_of(config, *KV_HEADS, default=heads, least=1)
 
 
 def _shared_width(config: JsonObject, expert: int) -> int:

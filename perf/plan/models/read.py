@@ -11,7 +11,16 @@ from tritonsmith.generator.findings import Finding
 from tritonsmith.generator.inspect.checkpoint import sum_weights
 from tritonsmith.generator.inspect.json_file import JsonObject, read_json
 from tritonsmith.perf.plan.core import Figure, LanguageModel, LayerGroup, exact
-from tritonsmith.perf.plan.models.layers import Layer, Sizes, first_of, read_layers, read_sizes
+from tritonsmith.perf.plan.models.layers import (
+    HEAD_SIZES,
+    HEADS,
+    KV_HEADS,
+    Layer,
+    Sizes,
+    first_of,
+    read_layers,
+    read_sizes,
+)
 from tritonsmith.perf.plan.models.stored import stored_type
 from tritonsmith.perf.plan.models.types import ModelType, refused, type_of
 
@@ -45,6 +54,7 @@ def read_model(path: Path) -> LanguageModel:
     if found.findings or not layers:
         findings = tuple(dict.fromkeys(found.findings))  # each layer reads the keys that all share
         raise SpecError("the shape of the model cannot be read", where=str(file), findings=findings, hint=_HINT)
+    _require_heads(config, kind, sizes)
     _require_experts(config, sizes)
     experts = sum(layer.expert_parameters for layer in layers)
     tables = vocabulary * sizes.hidden * (1 if _is_tied(found, config, kind) else 2)
@@ -81,6 +91,19 @@ def _language_part(found: JsonObject) -> JsonObject:
         if name in found:
             return found.below(name)
     return found
+
+
+def _require_heads(config: JsonObject, kind: ModelType, sizes: Sizes) -> None:
+    """Refuse heads that share no keys and values evenly, or whose size is no whole number where it is to follow."""
+    if kind.is_mla:
+        return
+    if sizes.heads % sizes.kv_heads:
+        raise refused(
+            config, KV_HEADS[0], f"{sizes.heads} heads are no multiple of {sizes.kv_heads} heads of keys and values"
+        )
+    if sizes.hidden % sizes.heads and not any(name in config for name in HEAD_SIZES):
+        message = f"{sizes.heads} heads do not divide a hidden_size of {sizes.hidden}, and there is no head_dim"
+        raise refused(config, HEADS[0], message)
 
 
 def _require_experts(config: JsonObject, sizes: Sizes) -> None:

@@ -183,6 +183,8 @@ def test_an_engine_says_the_same_below_its_own_key(tmp_path: Path) -> None:
         ({"quantization_config": "fp8"}, "quantization_config"),
         ({"num_attention_heads": 0}, "num_attention_heads"),
         ({"num_key_value_heads": 0}, "num_key_value_heads"),
+        ({"num_attention_heads": 4, "num_key_value_heads": 3}, "num_key_value_heads"),
+        ({"num_attention_heads": 6, "num_key_value_heads": 2}, "num_attention_heads"),
         ({"num_hidden_layers": 10**9}, "num_hidden_layers"),
         ({"num_local_experts": 4, "num_experts_per_tok": 5}, "num_experts_per_tok"),
     ],
@@ -192,6 +194,10 @@ def test_what_is_not_understood_is_refused_by_its_key(tmp_path: Path, changes: d
         read_model(written(tmp_path, **changes))
     assert key in str(problem.value)
     assert str(tmp_path) in str(problem.value)
+
+
+def test_heads_that_do_not_divide_the_hidden_size_are_fine_where_their_size_is_said(tmp_path: Path) -> None:
+    assert read_model(written(tmp_path, num_attention_heads=6, head_dim=16)).head_size == 16
 
 
 def test_a_key_that_all_layers_read_is_told_once(tmp_path: Path) -> None:
