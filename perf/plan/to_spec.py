@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -11,11 +12,14 @@ from typing import Any
 from tritonsmith.generator.catalog.gpus import GPUS
 from tritonsmith.generator.catalog.releases import NEWEST_WITH_TENSORRT_LLM, RELEASES
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
+from tritonsmith.generator.manifests.workload import MIB
 from tritonsmith.generator.manifests.yaml_text import to_yaml
+from tritonsmith.generator.spec.deploy import Deploy
 from tritonsmith.perf.files import write_by_rename, writing
 from tritonsmith.perf.plan.confirm import NAME, sweep_command
 from tritonsmith.perf.plan.core import Candidate, Serving
 from tritonsmith.perf.plan.document import Plan
+from tritonsmith.perf.plan.memory.weights import weight_bytes
 from tritonsmith.perf.plan.plan import name_of
 from tritonsmith.perf.plan.shares import setting_of, whole_of
 from tritonsmith.perf.plan.show.words import gpus_text
@@ -48,7 +52,7 @@ def require_free(path: Path) -> None:
 
 def spec_text(plan: Plan, pick: Candidate, folder: Path) -> str:
     """Return the spec that lies in a folder: comments that say what was planned, then the settings."""
-    head = "".join(f"# {line}\n" for line in _head(plan, pick))
+    head = "".join(f"# {line}\n" for line in _head(plan, pick, folder))
     return head + to_yaml([spec_data(plan, pick, folder)]).removeprefix("---\n")
 
 
@@ -71,9 +75,30 @@ def spec_data(plan: Plan, pick: Candidate, folder: Path) -> dict[str, Any]:
             }
         },
     }
-    if pick.replicas is not None:
-        data["deploy"] = {"replicas": pick.replicas.total, **_regions(plan)}
+    if deploy := _deploy(plan, pick, folder):
+        data["deploy"] = deploy
     return data
+
+
+def _deploy(plan: Plan, pick: Candidate, folder: Path) -> dict[str, Any]:
+    """Return how many replicas there are, and how long they may start where they read weights from elsewhere."""
+    counts = {"replicas": pick.replicas.total, **_regions(plan)} if pick.replicas is not None else {}
+    is_mounted = "from" not in _engine(plan, pick.serving, folder)
+    return counts | ({"start_margin_s": start_margin_s(plan, pick.serving)} if is_mounted else {})
+
+
+def start_margin_s(plan: Plan, serving: Serving) -> int:
+    """Return how long a pod may start whose weights are not in the repository, by which `deploy` would count.
+
+    Each node reads all files once, whatever part of them its ranks keep. Source: TensorRT-LLM:
+    _torch/models/checkpoints/hf/weight_loader.py (prefetch_files).
+    """
+    defaults = Deploy()
+    return math.ceil(_weights_mib(plan, serving) / defaults.load_mib_per_s) + defaults.start_margin_s
+
+
+def _weights_mib(plan: Plan, serving: Serving) -> float:
+    return weight_bytes(plan.model, serving.weight_type).high / MIB
 
 
 def _regions(plan: Plan) -> dict[str, Any]:
@@ -164,7 +189,7 @@ def llm_arguments(serving: Serving) -> dict[str, Any]:
     }
 
 
-def _head(plan: Plan, pick: Candidate) -> Iterator[str]:
+def _head(plan: Plan, pick: Candidate, folder: Path) -> Iterator[str]:
     gpus = gpus_text(pick.gpus or pick.serving.spread.gpus, pick.gpu)
     yield f"Planned by tritonsmith {plan.tritonsmith}: {gpus}; {name_of(pick)}"
     yield f"Why: {plan.reason}"
@@ -175,11 +200,24 @@ def _head(plan: Plan, pick: Candidate) -> Iterator[str]:
         )
     elif plan.built is None and not has_weights(Path(plan.path)):
         yield f"The weights were not here: the server has to find them in {engine_path(plan, pick.serving)}"
+    if "from" not in _engine(plan, pick.serving, folder):
+        yield from _weights_elsewhere(plan, pick.serving)
     if products := GPUS[whole_of(pick.gpu)].products:
         yield f"Nodes have the label nvidia.com/gpu.product: {' or '.join(products)}"
     if plan.traffic is not None and pick.replicas is not None:
         yield "What confirms it, once a replica runs:"
         yield f"  {sweep_command(plan, pick.replicas)}"
+
+
+def _weights_elsewhere(plan: Plan, serving: Serving) -> Iterator[str]:
+    """Yield how weights get into pods, and the arithmetic of `start_margin_s`."""
+    defaults = Deploy()
+    yield "On Kubernetes either deploy: {image: ...} of one that has them there; or engine: {from: FOLDER} of weights"
+    yield "  and tokenizer, without tokenizer_dir and start_margin_s, and deploy: {repository: {claim: ...}}"
+    yield (
+        f"start_margin_s: {_weights_mib(plan, serving):,.0f} MiB of weights / {defaults.load_mib_per_s:g} MiB/s + "
+        f"{defaults.start_margin_s} s; less, where the weights' disk is measured to be faster"
+    )
 
 
 def _relative(path: Path, folder: Path) -> str:

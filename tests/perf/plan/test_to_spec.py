@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from tests.perf.plan.small_models import DENSE, EXPERTS, write_config
+from tritonsmith.backends.deploy.kubernetes.write import write_kubernetes
 from tritonsmith.ensembles.build import build_repository
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.generator.findings import Severity
@@ -24,10 +25,12 @@ from tritonsmith.perf.plan.core import (
     Spread,
     Tails,
     Traffic,
+    WeightType,
     exact,
 )
 from tritonsmith.perf.plan.document import Plan
 from tritonsmith.perf.plan.models.read import read_model
+from tritonsmith.perf.plan.precisions import WEIGHT_BYTES
 from tritonsmith.perf.plan.to_spec import slug, write_spec
 from tritonsmith.perf.sweep_options import SweepOptions
 
@@ -81,6 +84,21 @@ def test_the_spec_has_the_hardware_and_the_replicas_of_the_plan(tmp_path: Path) 
     assert spec["hardware"] == {"gpu": "H100-SXM-80GB", "count": 8}
     assert spec["pipelines"]["chat"]["nodes"] == 2
     assert spec["deploy"]["replicas"] == 4
+
+
+@pytest.mark.parametrize("weights", ["bf16", "fp8"])
+def test_pods_have_the_time_to_read_weights_that_lie_in_the_image(tmp_path: Path, weights: WeightType) -> None:
+    plan = planned(write_config(tmp_path, {**DENSE, "num_hidden_layers": 500}), Serving(Spread(2), weights, "bf16"))
+    spec = write_spec(plan, tmp_path / "tritonsmith.yaml")
+    assert "tokenizer_dir and start_margin_s, and deploy: {repository: {claim: ...}}" in spec.read_text()
+    spec.write_text(spec.read_text().replace("deploy:\n", "deploy:\n  image: registry.example/chat:1\n"))
+    build_repository(spec, tmp_path / "repository")
+    made = write_kubernetes(tmp_path / "repository", tmp_path / "deploy", is_dry=False, is_forced=False)
+    pod = yaml.safe_load((tmp_path / "deploy/base/deployment.yaml").read_text())["spec"]["template"]["spec"]
+    probe = pod["containers"][0]["startupProbe"]
+    read_s = WEIGHT_BYTES[weights] * plan.model.parameters.value / 2**20 / 100
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 120 + read_s
+    assert not any("weights lie elsewhere" in notice for notice in made.notices)
 
 
 def test_the_head_tells_the_sweep_that_confirms_it(tmp_path: Path) -> None:
