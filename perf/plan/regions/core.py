@@ -24,12 +24,16 @@ class Users:
 
 @dataclass(frozen=True)
 class Loss:
-    """What the loss of a region does: who is served where, how full the others are, and what nobody has room for."""
+    """What the loss of a region does: who is served where, how full the others are, and what nobody has room for.
+
+    Room is within the objectives, the network's round trip counted.
+    """
 
     region: str
     users: tuple[Users, ...]
     utilisation: Mapping[str, float]
     refused_per_s: float
+    is_survivable: bool = True  # replicas enough elsewhere would answer all
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class Regions:
 
 @dataclass(frozen=True)
 class RegionalPlan:
-    """Replicas by region, spare ones included; with `to_survive` no loss of a region leaves anybody without room.
+    """Replicas by region, spare ones included; with `to_survive` no loss of a region leaves anybody without room who
+    has another region near enough.
 
     `between` is how many replicas a region needs where steps take as much less or more time as they may, four times in
     five; 0 where no number is enough, nothing where how long steps take is certain. `cost_per_hour` is of all replicas,

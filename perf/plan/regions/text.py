@@ -41,7 +41,8 @@ def _loss(loss: Loss, found: RegionalPlan) -> str:
         return f"without {loss.region}: {full}\n{table}"
     more = {name: count for name, count in found.to_survive.items() if count > found.replicas[name]}
     wanted = " and ".join(f"{count} replicas in {name}" for name, count in more.items())
-    refused = f"{significant(loss.refused_per_s)} requests/s find no room; with {wanted} (`survive: true`) all would"
+    remedy = f"with {wanted} (`survive: true`) all would" if loss.is_survivable else "the other regions are too far off"
+    refused = f"{significant(loss.refused_per_s)} requests/s find no room; {remedy}"
     return f"without {loss.region}: {full}; {refused}\n{table}"
 
 
