@@ -295,6 +295,7 @@ def report(path: Path, **forms: bool) -> None:
 )
 @click.option("--weights", metavar="TYPE,..", help="Of weights to look at, e.g. bf16,fp8.  [default: as in the files]")
 @click.option("--kv-cache", metavar="TYPE,..", help="Of the KV cache, e.g. fp8.  [default: fp16 or bf16]")
+@click.option("--max-batch-size", metavar="N,..", help="Sequences in flight at a replica, at most.  [default: 256]")
 @click.option(
     "--max-gpus", type=click.IntRange(1, 64), default=8, show_default=True, help="Over which one replica is spread."
 )

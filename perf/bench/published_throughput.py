@@ -239,16 +239,16 @@ def served(row: Row, model: LanguageModel) -> tuple[Serving, Memory]:
     """
     cache = _cache_type(row.weights, row.gpu)
     length = row.input_tokens + row.output_tokens
-    serving = Serving(row.spread, row.weights, cache, max_batch_size=_LEAST_SEQUENCES, kv_fraction=_KV_FRACTION)
+    ranks = row.spread.data
+    serving = Serving(row.spread, row.weights, cache, _LEAST_SEQUENCES * ranks, kv_fraction=_KV_FRACTION)
     held = memory(model, serving, GPUS[row.gpu], tokens_per_sequence=length)
     if row.batch:
         tokens = exact(row.batch * length, "published")
         return replace(serving, max_batch_size=row.batch), replace(held, kv_tokens=tokens)
-    ranks = row.spread.data
     fitting = int(held.kv_tokens.value / length / ranks)
     most = max(_LEAST_SEQUENCES, min(_MOST_SEQUENCES, fitting))
-    held = memory(model, replace(serving, max_batch_size=most), GPUS[row.gpu], tokens_per_sequence=length)
-    return replace(serving, max_batch_size=most * ranks), held
+    serving = replace(serving, max_batch_size=most * ranks)
+    return serving, memory(model, serving, GPUS[row.gpu], tokens_per_sequence=length)
 
 
 def estimate(row: Row, model: LanguageModel, efficiency: Efficiency = FITTED) -> tuple[float, float, float]:

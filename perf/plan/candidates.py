@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tritonsmith.generator.catalog.gpus import Gpu
-from tritonsmith.perf.plan.core import CacheType, LanguageModel, Serving, Spread, WeightType
+from tritonsmith.perf.plan.core import USUAL_BATCH, CacheType, LanguageModel, Serving, Spread, WeightType
 from tritonsmith.perf.plan.models.built import Built
 from tritonsmith.perf.plan.precisions import cache_of, can_calculate
 from tritonsmith.perf.plan.shares import is_slice
@@ -32,10 +32,12 @@ def ways(
     caches: Sequence[CacheType] = (),
     max_gpus: int = 8,
     built: Built | None = None,
+    batches: Sequence[int] = (USUAL_BATCH,),
 ) -> Iterator[Way]:
     """Yield each combination of GPU, types and spread of at most `max_gpus`, what cannot be with its reason.
 
     Without `weights` and `caches` they are those of the model's files: to quantise changes answers, so it is asked for.
+    `batches` are the most sequences in flight at a replica.
     An engine or a checkpoint has one way on each GPU, that it was `built` for.
     """
     for gpu in gpus:
@@ -50,7 +52,9 @@ def ways(
                     yield Way(gpu, Serving(Spread(), weight, cache), barred)
                     continue
                 for spread in spreads(model, max_gpus):
-                    yield Way(gpu, Serving(spread, weight, cache), bar_of_spread(model, gpu, spread, max_gpus))
+                    barred = bar_of_spread(model, gpu, spread, max_gpus)
+                    for batch in batches[:1] if barred else batches:
+                        yield Way(gpu, Serving(spread, weight, cache, batch), barred)
 
 
 def spreads(model: LanguageModel, max_gpus: int) -> Iterator[Spread]:

@@ -116,10 +116,11 @@ def _built(options: PlanOptions, path: Path) -> Built | None:
     Raises: UsageError for options that would settle it otherwise.
     """
     built = read_built(path)
-    if built is not None and (options.weights or options.kv_cache):
-        name = "weights" if options.weights else "kv-cache"
+    settled = {"--weights": options.weights, "--kv-cache": options.kv_cache, "--max-batch-size": options.max_batch_size}
+    option = next((name for name, value in settled.items() if value), None)
+    if built is not None and option:
         hint = "plan the Hugging Face model that it was made of"
-        raise UsageError(f"--{name}: {path} has its types already", hint=hint)
+        raise UsageError(f"{option}: {path} has settled that already", hint=hint)
     return built
 
 

@@ -106,6 +106,9 @@ class Spread:
         return " ".join(f"{word}{size}" for word, size in words.items() if size > 1) or "TP1"
 
 
+USUAL_BATCH = 256
+
+
 @dataclass(frozen=True)
 class Serving:
     """How a model is to be served by one replica."""
@@ -113,9 +116,19 @@ class Serving:
     spread: Spread
     weight_type: WeightType
     cache_type: CacheType
-    max_batch_size: int = 256  # sequences in flight
+    max_batch_size: int = USUAL_BATCH  # sequences in flight, of all ranks
     max_num_tokens: int = 8192  # in one step
     kv_fraction: float = 0.9  # of the memory that is left for the cache
+
+    @property
+    def rank_batch_size(self) -> int:
+        """Sequences in flight on one rank of attention's data parallelism, which is what TensorRT-LLM is told."""
+        return -(-self.max_batch_size // self.spread.data)
+
+    @property
+    def batch_words(self) -> str:
+        """How a batch is told that is not the usual one: " batch 2048", else ""."""
+        return "" if self.max_batch_size == USUAL_BATCH else f" batch {self.max_batch_size}"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -12,7 +12,8 @@ from tritonsmith.generator.catalog.gpus import GPUS, Gpu, gpu_named
 from tritonsmith.generator.errors import UsageError
 from tritonsmith.generator.suggest import did_you_mean
 from tritonsmith.perf.limits import parse_limits
-from tritonsmith.perf.plan.core import CacheType, Objectives, Traffic, WeightType
+from tritonsmith.perf.plan.candidates import Way, ways
+from tritonsmith.perf.plan.core import USUAL_BATCH, CacheType, LanguageModel, Objectives, Traffic, WeightType
 from tritonsmith.perf.plan.models.built import Built
 from tritonsmith.perf.plan.shares import gpu_of, named, whole_of
 from tritonsmith.perf.trace import read_trace
@@ -37,6 +38,7 @@ class PlanOptions:
     slo: tuple[str, ...] = ()
     weights: str | None = None
     kv_cache: str | None = None
+    max_batch_size: str | None = None
     max_gpus: int = 8
     spare: int = 1
     prices: tuple[str, ...] = ()
@@ -70,6 +72,7 @@ class Wishes:
     objectives: Objectives
     weights: tuple[WeightType, ...] = ()
     caches: tuple[CacheType, ...] = ()
+    batches: tuple[int, ...] = (USUAL_BATCH,)  # most sequences in flight at a replica
     max_gpus: int = 8
     spare: int = 1
     prices: Mapping[str, float] | None = None
@@ -95,6 +98,7 @@ def read_wishes(options: PlanOptions) -> Wishes:
         objectives,
         _words(options.weights, "--weights", get_args(WeightType)),
         _words(options.kv_cache, "--kv-cache", get_args(CacheType)),
+        read_batches(options.max_batch_size),
         options.max_gpus,
         options.spare,
         read_prices(options.prices, gpus),
@@ -184,6 +188,25 @@ def read_prices(texts: Sequence[str], gpus: Sequence[str]) -> dict[str, float]:
 def gpus_of(wishes: Wishes) -> tuple[Gpu, ...]:
     """Return the GPUs that are asked about."""
     return tuple(map(gpu_of, wishes.gpus))
+
+
+def ways_of(model: LanguageModel, wishes: Wishes) -> Iterator[Way]:
+    """Yield the ways of serving a model that are asked about."""
+    gpus, built = gpus_of(wishes), wishes.built
+    yield from ways(model, gpus, wishes.weights, wishes.caches, wishes.max_gpus, built, wishes.batches)
+
+
+def read_batches(text: str | None) -> tuple[int, ...]:
+    """Return the batches of "256,2048", each once; the usual one where none is named.
+
+    Raises: UsageError.
+    """
+    words = [word.strip() for word in (text or str(USUAL_BATCH)).split(",")]
+    wrong = next((word for word in words if not (word.isdecimal() and int(word))), None)
+    if wrong is not None:
+        message = f"--max-batch-size: '{wrong}' is no whole number above 0"
+        raise UsageError(message, hint="--max-batch-size 256,2048, sequences in flight at a replica")
+    return tuple(dict.fromkeys(map(int, words)))
 
 
 def _recorded(path: Path, prefix_share: float) -> Traffic:

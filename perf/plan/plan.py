@@ -9,7 +9,7 @@ from typing import Protocol
 
 from tritonsmith.generator.catalog.gpus import Gpu
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
-from tritonsmith.perf.plan.candidates import Way, ways
+from tritonsmith.perf.plan.candidates import Way
 from tritonsmith.perf.plan.core import (
     Candidate,
     LanguageModel,
@@ -20,7 +20,7 @@ from tritonsmith.perf.plan.core import (
 )
 from tritonsmith.perf.plan.cost import cost_of, joules_per_token
 from tritonsmith.perf.plan.memory.replica import memory, quantisations_that_fit
-from tritonsmith.perf.plan.options import Wishes, gpus_of
+from tritonsmith.perf.plan.options import Wishes, ways_of
 from tritonsmith.perf.plan.replicas.arrivals import least_replicas, traffic_rate_per_s
 from tritonsmith.perf.plan.replicas.replicas import replicas
 from tritonsmith.perf.plan.shares import gpu_of, per_gpu, whole_of
@@ -73,9 +73,7 @@ def find(
         traffic_rate_per_s(wishes.traffic)
         require_positions(model, wishes.traffic)
     looked_at = [
-        one
-        for way in ways(model, gpus_of(wishes), wishes.weights, wishes.caches, wishes.max_gpus, wishes.built)
-        if (one := _look_at(way, model, wishes.traffic, estimate)) is not None
+        one for way in ways_of(model, wishes) if (one := _look_at(way, model, wishes.traffic, estimate)) is not None
     ]
     if wishes.traffic is None:
         ordered = sorted(
@@ -230,7 +228,8 @@ def _names(found: Sequence[Candidate]) -> str:
 
 def name_of(one: Candidate) -> str:
     """Return a candidate in a few words: "H100-SXM-80GB TP2 fp8, KV fp8"."""
-    return f"{one.gpu} {one.serving.spread} {one.serving.weight_type}, KV {one.serving.cache_type}"
+    serving = one.serving
+    return f"{one.gpu} {serving.spread} {serving.weight_type}{serving.batch_words}, KV {serving.cache_type}"
 
 
 def is_misfit(one: Candidate) -> bool:

@@ -146,7 +146,7 @@ def has_weights(folder: Path) -> bool:
 def _settings(plan: Plan, pick: Candidate, folder: Path) -> dict[str, Any]:
     source = Path(plan.path)
     target = {"target": "llmapi"} if plan.built is None else {}
-    settings: dict[str, Any] = {**target, "max_batch_size": rank_batch(pick.serving)}
+    settings: dict[str, Any] = {**target, "max_batch_size": pick.serving.rank_batch_size}
     if "from" not in _engine(plan, pick.serving, folder):
         home = source if source.is_dir() else source.parent
         if (home / "tokenizer.json").is_file():
@@ -158,11 +158,6 @@ def _settings(plan: Plan, pick: Candidate, folder: Path) -> dict[str, Any]:
     if plan.built is not None:
         return {**settings, "parameters": {"kv_cache_free_gpu_mem_fraction": pick.serving.kv_fraction}}
     return {**settings, "llm": llm_arguments(pick.serving)}
-
-
-def rank_batch(serving: Serving) -> int:
-    """Return the batch of LLM's max_batch_size: with attention's data parallelism it is a rank's."""
-    return max(1, serving.max_batch_size // serving.spread.data)
 
 
 def llm_arguments(serving: Serving) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def runtime_parts(spread: Spread) -> tuple[Part, ...]:
 
 
 def working_parts(model: LanguageModel, serving: Serving) -> tuple[Part, ...]:
-    """Return what a step of `max_num_tokens` tokens works in, and the logits of `max_batch_size` sequences."""
+    """Return what a step of `max_num_tokens` tokens works in, and the logits of a rank's sequences."""
     return _activations(model, serving), _logits(model, serving)
 
 
@@ -63,6 +63,6 @@ def _activations(model: LanguageModel, serving: Serving) -> Part:
 
 def _logits(model: LanguageModel, serving: Serving) -> Part:
     """Logits and what the sampler copies of them, in 32 bits, of each sequence's last token."""
-    one = serving.max_batch_size * model.vocab_size * 4.0
-    arithmetic = f"{serving.max_batch_size} sequences x {model.vocab_size:,} x 4 B x 3 copies; 1 to 6"
+    one = serving.rank_batch_size * model.vocab_size * 4.0
+    arithmetic = f"{serving.rank_batch_size} sequences x {model.vocab_size:,} x 4 B x 3 copies; 1 to 6"
     return Part("logits", Figure(3 * one, one, 6 * one, "vocab_size x max_batch_size"), arithmetic)

@@ -67,8 +67,8 @@ def state_bytes_per_sequence(model: LanguageModel, serving: Serving) -> float:
 def _state_parts(serving: Serving, states: float) -> Iterable[Part]:
     if states:
         # Source: TensorRT-LLM: _torch/pyexecutor/mamba_cache_manager.py: a slot for each of max_batch_size sequences
-        value = exact(serving.max_batch_size * states, "the shape of its layers")
-        arithmetic = f"{serving.max_batch_size} sequences x {states:,.0f} B"
+        value = exact(serving.rank_batch_size * states, "the shape of its layers")
+        arithmetic = f"{serving.rank_batch_size} sequences x {states:,.0f} B"
         yield Part("states of layers without a KV cache", value, arithmetic)
 
 

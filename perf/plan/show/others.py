@@ -59,6 +59,7 @@ def reasons(found: Sequence[Candidate], most_names: int | None = None) -> list[t
     for one in found:
         words = [*([one.gpu] if len(kinds) > 1 else []), str(one.serving.spread)]
         words += [one.serving.weight_type] if len(types) > 1 else []
+        words += one.serving.batch_words.split()
         reason, number = _reason(one)
         words += [f"({number})"] if number else []
         against.setdefault(reason, []).append(" ".join(words))

@@ -28,6 +28,7 @@ from tritonsmith.perf.plan.steps.throughput import TOO_SMALL, shorter
 from tritonsmith.perf.report.numbers import significant
 
 QUANTILES = (0.5, 0.95, 0.99)
+ENGINES_BATCH = 2048  # TensorRT-LLM's default. Source: tensorrt_llm/builder.py, BuildConfig
 LENGTHS = (1024, 8192, 131072)  # tokens of a sequence, where no traffic says how long they are
 
 
@@ -127,7 +128,8 @@ def replicas_between(plan: Plan, found: Replicas) -> tuple[int, int] | None:
 def confirm_text(plan: Plan, traffic: Traffic, found: Replicas) -> str:
     """Return the sweep that confirms a plan, and what to do with it."""
     unlike = f" ({words})" if (words := caveat(traffic)) else ""
-    way = f"{plan.candidates[0].gpu} {plan.candidates[0].serving.spread} {plan.candidates[0].serving.weight_type}"
+    serving = plan.candidates[0].serving
+    way = f"{plan.candidates[0].gpu} {serving.spread} {serving.weight_type}{serving.batch_words}"
     return (
         f"to confirm it, measure one replica below, near, at and beyond what it is to answer{unlike}:\n"
         f'{sweep_command(plan, found)}\nthen plan again with --calibrate "{way}={FOLDER}"'
@@ -166,7 +168,18 @@ def sequences_lines(plan: Plan, pick: Candidate) -> Iterator[str]:
     lengths = dict.fromkeys(min(length, longest) for length in asked_for)
     counts = [f"{pick.memory.kv_tokens.value // length:,.0f} of {length:,}" for length in lengths]
     counts[0] = counts[0].replace(" of ", " sequences of ") + " tokens"
-    yield f"  it holds {', '.join(counts)} to their end; at most {pick.serving.max_batch_size} are in flight"
+    most = f"at most {pick.serving.max_batch_size} are in flight{_larger_batch(plan, pick, asked_for[0])}"
+    yield f"  it holds {', '.join(counts)} to their end; {most}"
+
+
+def _larger_batch(plan: Plan, pick: Candidate, length: int) -> str:
+    """Return the option that looks at larger batches, where the cache holds more than the largest looked at."""
+    held, most = pick.memory.kv_tokens.value // length, pick.serving.max_batch_size
+    largest = max(one.serving.max_batch_size for one in plan.candidates)
+    if plan.traffic is None or plan.built is not None or held <= most or most < largest:
+        return ""
+    enough = min(2 ** math.ceil(math.log2(held)), max(ENGINES_BATCH, 2 * most))
+    return f": --max-batch-size {most},{enough} looks at more"
 
 
 def replica_text(plan: Plan, pick: Candidate) -> str:

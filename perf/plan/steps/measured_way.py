@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import get_args
 
 from tritonsmith.generator.errors import UsageError
-from tritonsmith.perf.plan.candidates import Way, ways
-from tritonsmith.perf.plan.core import LanguageModel, WeightType
+from tritonsmith.perf.plan.candidates import Way
+from tritonsmith.perf.plan.core import USUAL_BATCH, LanguageModel, WeightType
 from tritonsmith.perf.plan.memory.replica import memory
-from tritonsmith.perf.plan.options import Wishes, gpus_of
+from tritonsmith.perf.plan.options import Wishes, ways_of
 from tritonsmith.perf.plan.shares import named
 
 _SPREAD = re.compile(r"(?:TP|PP|EP|DP)\d+", re.IGNORECASE)
@@ -33,7 +33,7 @@ def measured_way(texts: Sequence[str], model: LanguageModel, wishes: Wishes) -> 
         hint = "plan twice, each with the results of one"
         raise UsageError(f"--calibrate: {' and '.join(sorted(named_so))} were measured, which are two ways", hint=hint)
     wanted = next(iter(named_so), "")
-    possible = [way for way in _looked_at(model, wishes) if _is_meant(wanted)(way)]
+    possible = [way for way in _looked_at(model, wishes) if _is_meant(wanted, wishes.batches)(way)]
     if len(possible) == 1:
         return possible[0]
     every = possible or list(_looked_at(model, wishes))
@@ -45,26 +45,33 @@ def measured_way(texts: Sequence[str], model: LanguageModel, wishes: Wishes) -> 
 
 
 def _looked_at(model: LanguageModel, wishes: Wishes) -> list[Way]:
-    every = ways(model, gpus_of(wishes), wishes.weights, wishes.caches, wishes.max_gpus, wishes.built)
-    return [way for way in every if not way.problem and memory(model, way.serving, way.gpu).fits]
+    return [way for way in ways_of(model, wishes) if not way.problem and memory(model, way.serving, way.gpu).fits]
 
 
-def _is_meant(text: str) -> Callable[[Way], bool]:
-    """Return whether a way is what the words say: a GPU, a spread, a type of weights, in any order."""
+def _is_meant(text: str, batches: Sequence[int]) -> Callable[[Way], bool]:
+    """Return whether a way is what the words say: a GPU, a spread, a type of weights, a batch, in any order.
+
+    Words that say no batch mean the usual one, where it is one of several.
+    """
     words = text.replace(",", " ").split()
     spread = {word.upper() for word in words if _SPREAD.fullmatch(word)}
     types = {word for word in words if word in get_args(WeightType)}
-    gpus = {named(word) for word in words if not _SPREAD.fullmatch(word) and word not in types}
+    sizes = {int(word) for word in words if word.isdecimal()}
+    if not sizes and words and len(batches) > 1:
+        sizes = {USUAL_BATCH} & {*batches}
+    others = (word for word in words if not _SPREAD.fullmatch(word) and word not in types)
+    gpus = {named(word) for word in others if word != "batch" and not word.isdecimal()}
 
     def is_meant(way: Way) -> bool:
         return (
             (not spread or spread == set(str(way.serving.spread).split()))
             and (not types or types == {way.serving.weight_type})
             and (not gpus or gpus == {way.gpu.name})
+            and (not sizes or sizes == {way.serving.max_batch_size})
         )
 
     return is_meant
 
 
 def _name(way: Way) -> str:
-    return f"{way.gpu.name} {way.serving.spread} {way.serving.weight_type}"
+    return f"{way.gpu.name} {way.serving.spread} {way.serving.weight_type}{way.serving.batch_words}"

@@ -41,6 +41,16 @@ def test_weights_and_cache_stay_as_the_files_have_them_unless_asked_for(dense: L
     assert asked == {("fp8", "fp8"), ("int4", "fp8")}
 
 
+def test_each_batch_makes_a_way_of_its_own(dense: LanguageModel) -> None:
+    found = [way for way in ways(dense, [H100], max_gpus=2, batches=(256, 1024)) if not way.problem]
+    assert [(str(way.serving.spread), way.serving.max_batch_size) for way in found] == [
+        ("TP1", 256),
+        ("TP1", 1024),
+        ("TP2", 256),
+        ("TP2", 1024),
+    ]
+
+
 @pytest.mark.parametrize(
     ("gpu", "weight", "cache", "reason"),
     [

@@ -67,6 +67,8 @@ def test_recorded_requests_say_the_rate_and_the_lengths(tmp_path: Path) -> None:
         ({"rate": 5.0, "input": 9, "output": 9, "slo": ("itl=5ms",)}, "'itl' is nothing to limit"),
         ({"rate": float("nan"), "input": 9, "output": 9}, "--rate: nan is no finite number"),
         ({"rate": 5.0, "input": 9, "output": 9, "bursts": float("inf")}, "--bursts: inf is no finite number"),
+        ({"max_batch_size": "256,many"}, "--max-batch-size: 'many' is no whole number above 0"),
+        ({"max_batch_size": "0"}, "--max-batch-size: '0' is no whole number above 0"),
         ({"prices": ("free",), "gpus": ("L4",)}, "'free' is no price above 0"),
     ],
 )
@@ -97,6 +99,11 @@ def test_options_are_told_as_they_are_written() -> None:
     asked = options(gpus=("L4",), kv_cache="fp8", prices=("1",), is_compared=True, folder=Path("elsewhere"))
     assert options_given(asked) == ["--gpu", "--kv-cache", "--price", "--compare", "--into"]
     assert set(options_given(asked)) <= {name for parameter in plan.params for name in parameter.opts}
+
+
+def test_batches_are_each_looked_at_once_and_256_where_none_is_named() -> None:
+    assert read_wishes(options()).batches == (256,)
+    assert read_wishes(options(max_batch_size="2048, 256,2048")).batches == (2048, 256)
 
 
 def test_a_seed_below_0_is_wrong_usage() -> None:

@@ -144,6 +144,19 @@ def test_a_cache_is_told_in_sequences_of_the_models_lengths(tmp_path: Path, caps
     assert told in capsys.readouterr().out
 
 
+def test_a_batch_that_binds_is_told_with_the_option_that_looks_at_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, spec = write_config(tmp_path, DENSE), tmp_path / "tritonsmith.yaml"
+    asked = ("plan", config, *ASKED, "--max-gpus", "1", "--into", tmp_path / "plan")
+    assert run(*asked) == 0
+    assert "at most 256 are in flight: --max-batch-size 256,2048 looks at more" in capsys.readouterr().out
+    assert run(*asked, "--max-batch-size", "2048", "--write", spec) == 0
+    answer = capsys.readouterr().out
+    assert '--calibrate "H100-SXM-80GB TP1 bf16 batch 2048=build/confirm"' in answer
+    assert yaml.safe_load(spec.read_text())["pipelines"]["chat"]["with"]["max_batch_size"] == 2048
+
+
 def test_the_document_is_what_json_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_config(tmp_path, DENSE)
     assert run("plan", config, "--gpu", "L4", "--json", "--into", tmp_path / "plan") == 0

@@ -117,6 +117,13 @@ def test_states_are_kept_for_every_sequence_that_may_be_in_flight() -> None:
     assert names[1][states] == 2 * names[0][states]
 
 
+def test_a_batch_is_shared_by_the_ranks_of_attentions_data_parallelism() -> None:
+    model = model_named("deepseek-v3")
+    way = replace(serving(1, 1, 8, 8), weight_type="fp8", max_batch_size=250)
+    logits = next(part for part in memory(model, way, H200).parts if part.name == "logits")
+    assert logits.bytes.value == 3 * 32 * model.vocab_size * 4  # 8 ranks of 32: 250 in flight at most
+
+
 def test_quantisations_that_fit_are_those_a_gpu_calculates_with() -> None:
     model = model_named("llama-3.1-70b")
     found = {

@@ -64,5 +64,5 @@ def test_an_engine_has_one_way_on_each_gpu_and_becomes_a_spec(write_engine: Writ
 
 
 def test_types_of_an_engine_cannot_be_asked_for(write_engine: WriteEngine, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--weights: .* has its types already"):
+    with pytest.raises(UsageError, match=r"--weights: .* has settled that already"):
         cli.make_plan(PlanOptions(model=write_engine("llama-0.16.0"), weights="fp8", folder=tmp_path / "plan"))

@@ -18,6 +18,7 @@ from tritonsmith.perf.plan.models.read import read_model
 from tritonsmith.perf.plan.options import PlanOptions, read_wishes
 from tritonsmith.perf.plan.steps.calibrate import measured_loads
 from tritonsmith.perf.plan.steps.estimators import Calibrated, RooflineWhereUnknown, estimator_of
+from tritonsmith.perf.plan.steps.measured_way import measured_way
 from tritonsmith.perf.plan.steps.roofline import RooflineTimes
 
 MakeSweep = Callable[..., Sweep]
@@ -117,6 +118,20 @@ def test_what_was_measured_has_to_be_one_way(
     asked = options(tmp_path, *(f"{way}{tmp_path / 'sweep'}" for way in ways))
     with pytest.raises(UsageError, match=told):
         estimator_of(asked, read_wishes(asked), model)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [("TP4", "H100-SXM-80GB TP4 bf16"), ("TP4 batch 512", "H100-SXM-80GB TP4 bf16 batch 512"), ("TP4 batch 64", "")],
+)
+def test_a_batch_is_named_as_a_plan_names_it(model: LanguageModel, words: str, told: str) -> None:
+    wishes = read_wishes(options(Path(), max_batch_size="256,512"))
+    if not told:
+        with pytest.raises(UsageError, match="no way that is looked at and fits is 'TP4 batch 64'"):
+            measured_way([words], model, wishes)
+        return
+    serving = measured_way([words], model, wishes).serving
+    assert f"H100-SXM-80GB {serving.spread} {serving.weight_type}{serving.batch_words}" == told
 
 
 def test_calibration_without_a_traffic_is_refused(tmp_path: Path, model: LanguageModel) -> None:
