@@ -29,7 +29,7 @@ def kind_of_file(document: Any) -> File | None:
     """
     if not isinstance(document, dict) or "apiVersion" in document:
         return None
-    if "version" in document and "mig-configs" in document:
+    if "mig-configs" in document:
         return "mig_parted"
     shared = document.get("sharing")
     if isinstance(shared, dict) and shared.keys() & {"timeSlicing", "mps"}:

@@ -70,6 +70,7 @@ FAULTS: list[tuple[str, str, str, str, str]] = [
     (MPS, "migStrategy: none", "migStrategy: all", "TK310", "'all' is none of none, single, mixed"),
     (MPS, "renameByDefault", "renameByDefaults", "TK310", "there is no field renameByDefaults"),
     (MIG, "mig-enabled: true", "mig-enable: true", "TK310", "mig-enabled is missing"),
+    (MIG, MIG[MIG.index("  all-1g") :], "  all-1g.10gb: []\n", "TK310", "0 items, where at least 1 may be"),
     (MPS, "sharing:\n", SLICED[SLICED.index("sharing") :], "TK311", "of which MPS alone is taken"),
     (MPS, "nvidia.com/gpu", "nvidia.com/mig-1g.10gb", "TK312", "not nvidia.com/mig-1g.10gb"),
     (MPS, "migStrategy: none", "migStrategy: mixed", "TK312", "MPS does not start"),
