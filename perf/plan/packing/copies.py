@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tritonsmith.generator.errors import AnswerIsNo
 from tritonsmith.perf.plan.packing.core import Fleet, Kind, Tenant
-from tritonsmith.perf.plan.packing.tails import Demand, decay_needed
+from tritonsmith.perf.plan.packing.tails import Demand, decay_needed, keep_exactly
 
 MOST_REPLICAS = 1000
 GPU_SHARE = 0.1  # a GPU is waited for during milliseconds, the room of those on demand during a load or two
@@ -71,8 +71,9 @@ def _claim(tenant: Tenant, rate_per_s: float, kind: Kind, fleet: Fleet, *, on_de
         return None
     if not on_demand:
         needed = decay_needed(tenant.limit_s, tenant.share, seconds, variation)
-        time = Demand(rate_per_s, seconds, needed, variation)
-        return Claim(time) if _is_possible(time, fleet.most_load) else None
+        time = Demand(rate_per_s, seconds, needed, variation, tenant.limit_s - seconds, tenant.share)
+        is_possible = _is_possible(time, fleet.most_load, can_be_exact=True)
+        return Claim(time) if is_possible else None
     cold_s = cold_seconds(tenant, fleet)
     left_s, each = tenant.limit_s - seconds - cold_s, each_half(tenant.share)
     here_s = seconds + GPU_SHARE * left_s
@@ -94,8 +95,10 @@ def cold_seconds(tenant: Tenant, fleet: Fleet) -> float:
     return (tenant.load_bytes or tenant.memory_bytes.value) / fleet.disk_bytes_per_s
 
 
-def _is_possible(demand: Demand, most_load: float) -> bool:
-    return demand.decay_per_s < math.inf and demand.weight(demand.decay_per_s) <= 1 and demand.load <= most_load
+def _is_possible(demand: Demand, most_load: float, *, can_be_exact: bool = False) -> bool:
+    if demand.decay_per_s == math.inf or demand.load > most_load:
+        return False
+    return demand.weight(demand.decay_per_s) <= 1 or (can_be_exact and keep_exactly([demand]))
 
 
 def _why_none(tenant: Tenant, count: int, fleet: Fleet) -> AnswerIsNo:
@@ -135,6 +138,6 @@ def shares_of(copy: Copy, kinds: Sequence[Kind], most_load: float) -> Shares:
     found = [(kind, claim.time) for kind, claim in zip(kinds, copy.claims, strict=True) if claim is not None]
     return Shares(
         min(copy.memory_bytes / kind.memory_bytes for kind, _ in found),
-        min(time.weight(time.decay_per_s) for _, time in found),
+        min(time.least_weight for _, time in found),
         min(time.load / most_load for _, time in found),
     )

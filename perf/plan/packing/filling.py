@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tritonsmith.perf.plan.packing.copies import Copy
+from tritonsmith.perf.plan.packing.copies import Claim, Copy
 from tritonsmith.perf.plan.packing.core import Kind
-from tritonsmith.perf.plan.packing.tails import Demand
+from tritonsmith.perf.plan.packing.tails import Demand, keep_exactly
 
 SLACK = 1e-9  # of floating point
 
@@ -14,10 +14,11 @@ SLACK = 1e-9  # of floating point
 class Filling:
     """Replicas on one GPU of a kind, the last one put there first to be taken away.
 
-    The rules: memory adds up, of models on demand only the largest; the terms of their times add up to 1 at most (see
-    tails), so do those of the turns on demand; no two replicas of one model; no two owners; who is alone shares with
-    nobody; who has a limit shares with none whose rate is not known; models on demand that have a limit do not take
-    turns with those that have none, whose turns may be long.
+    The rules: memory adds up, of models on demand only the largest; the terms of their times add up to 1 at most, or
+    all take equally long and keep their limits exactly (see tails); so do, by their terms, the turns on demand; no two
+    replicas of one model; no two owners; who is alone shares with nobody; who has a limit shares with none whose rate
+    is not known; models on demand that have a limit do not take turns with those that have none, whose turns may be
+    long.
     """
 
     def __init__(self, place: int, kind: Kind, most_load: float) -> None:
@@ -46,7 +47,8 @@ class Filling:
     def state(self) -> tuple[object, ...]:
         """What decides, beside the names on it, what else fits."""
         owner = self.copies[0].owner if self.copies else None
-        return self.place, owner, self._has_unknown, self.resident_bytes, self._weight, self._decay, self.load
+        limits = frozenset((one.busy_s, one.variation, one.wait_s, one.share) for one in self.demands())
+        return self.place, owner, self._has_unknown, self.resident_bytes, self._weight, self._decay, self.load, limits
 
     def demands(self) -> list[Demand]:
         """Return what is asked of its time."""
@@ -57,7 +59,9 @@ class Filling:
         claim = copy.claims[self.place]
         if claim is None or self._more_bytes(copy) > self.free_bytes or not self._goes_with(copy):
             return False
-        if self.load + claim.time.load > self.most_load + SLACK or self._weight_with(claim.time) > 1 + SLACK:
+        if self.load + claim.time.load > self.most_load + SLACK:
+            return False
+        if self._weight_with(claim.time) > 1 + SLACK and not self._keeps_exactly(claim):
             return False
         return claim.turn is None or self._can_take_turns(claim.turn)
 
@@ -111,6 +115,12 @@ class Filling:
         if demand.decay_per_s <= self._decay:
             return self._weight + demand.weight(self._decay)
         return _sum([*self.demands(), demand], demand.decay_per_s)
+
+    def _keeps_exactly(self, claim: Claim) -> bool:
+        """Whether limits are kept exactly; models on demand do not come at random: for them the bound stands."""
+        if claim.turn is not None or self.turns_bytes:
+            return False
+        return keep_exactly([*self.demands(), claim.time])
 
     def _can_take_turns(self, turn: Demand) -> bool:
         claims = (copy.claims[self.place] for copy in self.copies)

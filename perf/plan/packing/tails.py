@@ -12,13 +12,19 @@ A model whose requests all take so many seconds, and of which 99 % are to be ans
 d = ln(100) / (t - seconds): the strictest of those on a GPU sets d for all, and each model takes its term of the sum.
 With d = 0 the term is rate x seconds, its share of the GPU's time. Where seconds vary, they are taken to be spread as
 the Gamma distribution.
+
+The bound asks for far too much where a limit is hardly longer than a request: for a third of the rate at p99 within
+twice the seconds. Where all requests of a GPU take equally long, one model's alone above all, the exact share is taken
+instead (see equal_times).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+
+from tritonsmith.perf.plan.packing.equal_times import most_rate_per_s, share_within, waits_within_s
 
 _MOST_EXPONENT = 700.0  # exp of more is no float
 _HALVINGS = 60
@@ -28,13 +34,16 @@ _HALVINGS = 60
 class Demand:
     """Requests per second that each keep something busy, and the d that their limit needs.
 
-    `busy_s` is the mean, `variation` the standard deviation over it.
+    `busy_s` is the mean, `variation` the standard deviation over it. Of the requests `share` are to wait `wait_s` at
+    most; without one they may wait for ever.
     """
 
     rate_per_s: float
     busy_s: float
     decay_per_s: float = 0.0
     variation: float = 0.0
+    wait_s: float = math.inf
+    share: float = 0.99
 
     @property
     def load(self) -> float:
@@ -49,6 +58,23 @@ class Demand:
         if exponent > _MOST_EXPONENT:
             return math.inf
         return self.rate_per_s * math.expm1(exponent) / decay_per_s if exponent > 0 else self.load
+
+    @property
+    def least_weight(self) -> float:
+        """Their term at the least, whoever else is there: with what goes together these add up to 1 at most."""
+        term = self.weight(self.decay_per_s)
+        if self.variation or not self.load or not 0 <= self.wait_s < math.inf:
+            return term
+        return min(term, self.rate_per_s / most_rate_per_s(self.wait_s, self.busy_s, self.share))
+
+
+def keep_exactly(demands: Sequence[Demand]) -> bool:
+    """Return whether all requests take equally long and wait no longer than they may."""
+    if len({demand.busy_s for demand in demands}) != 1 or any(demand.variation for demand in demands):
+        return False
+    rate_per_s, busy_s = sum(demand.rate_per_s for demand in demands), demands[0].busy_s
+    limits = {(demand.wait_s, demand.share) for demand in demands if demand.wait_s < math.inf}
+    return all(share_within(wait_s, rate_per_s, busy_s) >= share for wait_s, share in limits)
 
 
 def exponent_of(decay_per_s: float, busy_s: float, variation: float) -> float:
@@ -105,6 +131,13 @@ def answered_within_s(decay_per_s: float, share: float, busy_s: float = 0.0, var
     # it falls with d up to some point, and rises from there
     best = _border(most * 1e-6, most, lambda d: within_s(d * (1 + 1e-6)) <= within_s(d))[0]
     return within_s(best)
+
+
+def waited_exactly_s(demands: Sequence[Demand], share: float) -> float:
+    """Return the time that `share` of the requests waits at most; infinite where they do not take equally long."""
+    if len({demand.busy_s for demand in demands}) != 1 or any(demand.variation for demand in demands):
+        return math.inf
+    return waits_within_s(share, sum(demand.rate_per_s for demand in demands), demands[0].busy_s)
 
 
 def _border(low: float, high: float, is_below: Callable[[float], bool]) -> tuple[float, float]:

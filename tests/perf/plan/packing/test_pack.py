@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from tests.perf.plan.packing.played_through import waits_s
 from tritonsmith.generator.errors import AnswerIsNo
 from tritonsmith.perf.bench.packing import random_fleet
 from tritonsmith.perf.plan.core import about, exact
 from tritonsmith.perf.plan.packing import Card, Fleet, Kind, Packing, Tenant, pack
+from tritonsmith.perf.plan.packing.tails import Demand
 
 GIB = 1 << 30
 
@@ -70,6 +72,22 @@ def test_a_rate_takes_as_many_replicas_as_it_needs_and_spare_ones_take_none_of_i
     with_spare = packed(replace(busy, spare=1))
     assert len(with_spare.cards) == 4
     assert with_spare.cards[0].load == pytest.approx(200 / 3 * 0.010)
+
+
+def test_a_limit_of_twice_the_seconds_takes_no_more_replicas_than_the_queue_needs() -> None:
+    tight = tenant("a", 6, spare=1, **asked(100, 0.050, 0.100))
+    packing = packed(tight, gpus=200)
+    assert len(packing.cards) == 38  # 37 answer: the bound alone would take 108
+    assert 0.95 * 0.100 < packing.cards[0].lying[0].within_s <= 0.100
+    late = [sum(wait > 0.050 for wait in waits_s([Demand(100 / count, 0.050)])) / 120_000 for count in (37, 34)]
+    assert late[0] < 0.0105 and late[1] > 0.0105
+
+
+def test_models_that_take_equally_long_share_as_one_model_would_and_with_a_longer_one_by_the_bound() -> None:
+    few = [tenant(f"m{n}", 1, **asked(0.27, 0.050, 0.100)) for n in range(10)]
+    assert len(packed(*few).cards) == 1
+    assert len(packed(*few, tenant("more", 1, **asked(0.27, 0.050, 0.100))).cards) == 2
+    assert together(packed(few[0], tenant("long", 1, **asked(4, 0.090)))) == [{"long"}, {"m0"}]
 
 
 def test_owners_share_no_gpu_and_who_is_alone_shares_with_nobody() -> None:

@@ -1,33 +1,16 @@
 """The bound on waiting, against queues that are played through."""
 
 import math
-import random
 
 import pytest
 
+from tests.perf.plan.packing.played_through import waits_s
 from tritonsmith.perf.plan.packing.tails import Demand, answered_within_s, decay_needed, decay_reached
 
 ONE_MODEL = [Demand(60, 10e-3)]
 TWO_MODELS = [Demand(100, 2e-3), Demand(10, 40e-3)]
 VARYING = [Demand(100, 3e-3, variation=1.0), Demand(20, 10e-3, variation=0.5)]
 MANY_MODELS = [Demand(2 + number / 2, 1e-3 * (1 + number % 5)) for number in range(20)]
-
-
-def waits_s(demands: list[Demand], requests: int = 120_000, seed: int = 1) -> list[float]:
-    """Return how long each request of a queue waits that takes them as they come (Lindley's recursion), sorted."""
-    draw = random.Random(seed)
-    rates = [demand.rate_per_s for demand in demands]
-    found, wait = [], 0.0
-    for demand in draw.choices(demands, rates, k=requests):
-        found.append(wait)
-        wait = max(0.0, wait + busy_s(demand, draw) - draw.expovariate(sum(rates)))
-    return sorted(found)
-
-
-def busy_s(demand: Demand, draw: random.Random) -> float:
-    if not demand.variation:
-        return demand.busy_s
-    return draw.gammavariate(demand.variation**-2, demand.busy_s * demand.variation**2)
 
 
 @pytest.mark.parametrize(
