@@ -28,6 +28,9 @@ from tritonsmith.perf.plan.steps.throughput import TOO_SMALL, shorter
 from tritonsmith.perf.report.numbers import significant
 
 QUANTILES = (0.5, 0.95, 0.99)
+LIMITS_ARE_STEEP = "within the limits the ends are further apart: steps a little longer can miss them at most rates"
+WIDER = 1.1  # times as far apart as those of a full replica: ends of an interval of which that is told
+BINDS = 0.9  # of what a full replica does: if limits leave less, they bind, and not the batch
 ENGINES_BATCH = 2048  # TensorRT-LLM's default. Source: tensorrt_llm/builder.py, BuildConfig
 LENGTHS = (1024, 8192, 131072)  # tokens of a sequence, where no traffic says how long they are
 
@@ -173,10 +176,13 @@ def sequences_lines(plan: Plan, pick: Candidate) -> Iterator[str]:
 
 
 def _larger_batch(plan: Plan, pick: Candidate, length: int) -> str:
-    """Return the option that looks at larger batches, where the cache holds more than the largest looked at."""
+    """Return the option that looks at larger batches, where the batch binds and the cache holds more."""
     held, most = pick.memory.kv_tokens.value // length, pick.serving.max_batch_size
     largest = max(one.serving.max_batch_size for one in plan.candidates)
-    if plan.traffic is None or plan.built is not None or held <= most or most < largest:
+    if pick.throughput is None or plan.built is not None or held <= most or most < largest:
+        return ""
+    full = pick.throughput.requests_per_s.value
+    if pick.replicas is not None and pick.replicas.rate_per_replica.value < BINDS * full:
         return ""
     enough = min(2 ** math.ceil(math.log2(held)), max(ENGINES_BATCH, 2 * most))
     return f": --max-batch-size {most},{enough} looks at more"
@@ -198,10 +204,19 @@ def replica_text(plan: Plan, pick: Candidate) -> str:
         console.table(["", "", "80 % between"], rows),
     ]
     if found is not None:
+        lines += [LIMITS_ARE_STEEP] if _is_steep(plan, found, full.requests_per_s) else []
         each = plan.traffic.rate_per_s / found.working, plan.traffic.rate_per_s / found.total
         lines.append("")
         lines.append(_tails_text(found, each, plan.objectives))
     return "\n".join(lines)
+
+
+def _is_steep(plan: Plan, found: Replicas, full: Figure) -> bool:
+    """Whether a rate within limits is known less well than a full replica's; one that is all recorded is no such."""
+    if not limits_of(plan.objectives) or (found.working == 1 and plan.traffic is not None and plan.traffic.arrivals):
+        return False
+    within = found.rate_per_replica
+    return within.high > WIDER * within.low * full.high / full.low
 
 
 def _tails_text(found: Replicas, each: tuple[float, float], objectives: Objectives) -> str:

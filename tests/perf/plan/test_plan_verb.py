@@ -19,7 +19,7 @@ from tritonsmith.perf.plan.options import PlanOptions
 from tritonsmith.perf.plan.show.compare import compare_text, table
 from tritonsmith.perf.plan.show.drawing import drawing
 from tritonsmith.perf.plan.show.page import render_page
-from tritonsmith.perf.plan.show.text import plan_text
+from tritonsmith.perf.plan.show.text import LIMITS_ARE_STEEP, plan_text, replica_text
 from tritonsmith.perf.report.documents import report_on
 
 ASKED = ("--gpu", "H100-SXM-80GB", "--rate", "20", "--input", "256", "--output", "32", "--max-gpus", "2")
@@ -151,6 +151,8 @@ def test_a_batch_that_binds_is_told_with_the_option_that_looks_at_more(
     asked = ("plan", config, *ASKED, "--max-gpus", "1", "--into", tmp_path / "plan")
     assert run(*asked) == 0
     assert "at most 256 are in flight: --max-batch-size 256,2048 looks at more" in capsys.readouterr().out
+    assert run(*asked, "--slo", "tpot=3.5ms") == 0  # which leaves less than the batch would
+    assert "at most 256 are in flight\n" in capsys.readouterr().out
     assert run(*asked, "--max-batch-size", "2048", "--write", spec) == 0
     answer = capsys.readouterr().out
     assert '--calibrate "H100-SXM-80GB TP1 bf16 batch 2048=build/confirm"' in answer
@@ -172,6 +174,21 @@ def test_an_interval_without_an_end_survives_the_disk(plan: Plan, tmp_path: Path
     PLANS.write(endless, tmp_path)
     assert PLANS.read(tmp_path) == endless
     assert "2.50 and no limit" in plan_text(endless)
+
+
+def test_a_rate_within_limits_that_is_known_less_well_than_a_full_replicas_says_why(plan: Plan) -> None:
+    pick = plan.candidates[0]
+    assert pick.throughput is not None and pick.replicas is not None
+    full = pick.throughput.requests_per_s
+    told = {
+        low: LIMITS_ARE_STEEP
+        in replica_text(plan, replace(pick, replicas=replace(pick.replicas, rate_per_replica=replace(full, low=low))))
+        for low in (full.low, full.low / 2, 0.0)
+    }
+    assert list(told.values()) == [False, True, True]
+    unlimited = replace(plan, objectives=Objectives())
+    wide = replace(pick.replicas, rate_per_replica=replace(full, low=0.0))
+    assert LIMITS_ARE_STEEP not in replica_text(unlimited, replace(pick, replicas=wide))
 
 
 def test_every_number_of_a_pick_says_where_it_comes_from(plan: Plan) -> None:
