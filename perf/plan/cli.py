@@ -10,18 +10,16 @@ from pathlib import Path
 from tritonsmith.generator import console
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
 from tritonsmith.perf.files import writing
-from tritonsmith.perf.plan.core import Candidate, LanguageModel
+from tritonsmith.perf.plan.core import Candidate
 from tritonsmith.perf.plan.document import PLANS, Plan
 from tritonsmith.perf.plan.models.built import Built, read_built
 from tritonsmith.perf.plan.models.read import read_model
 from tritonsmith.perf.plan.options import PlanOptions, Wishes, options_given, read_wishes
 from tritonsmith.perf.plan.packing import cli as packing
-from tritonsmith.perf.plan.plan import Estimator, Found, find, would_fit
-from tritonsmith.perf.plan.regions.core import RegionalPlan, Regions
+from tritonsmith.perf.plan.plan import find, would_fit
+from tritonsmith.perf.plan.regions.core import Regions
 from tritonsmith.perf.plan.regions.file import read_regions
-from tritonsmith.perf.plan.regions.split import plan_regions
-from tritonsmith.perf.plan.replicas.replica import Replica
-from tritonsmith.perf.plan.shares import gpu_of, per_gpu
+from tritonsmith.perf.plan.shares import per_gpu
 from tritonsmith.perf.plan.show.compare import compare_text
 from tritonsmith.perf.plan.show.page import PAGE_NAME, now, write_page
 from tritonsmith.perf.plan.show.text import plan_text
@@ -46,7 +44,7 @@ def make_plan(options: PlanOptions) -> Plan:
     """
     path = _required(options.model)
     wishes = read_wishes(options)
-    regions = _regions(options, wishes)
+    wishes = replace(wishes, regions=_regions(options, wishes))
     if options.write is not None:
         require_free(options.write)
     model = read_model(path)
@@ -66,7 +64,7 @@ def make_plan(options: PlanOptions) -> Plan:
         spare=wishes.spare,
         prices=wishes.prices or {},
         times=source if wishes.traffic else "",
-        regions=_regional(regions, model, wishes, found, estimate) if regions else None,
+        regions=found.regions,
         would_fit=() if found.is_pick else tuple(would_fit(model, wishes, found.candidates)),
         notes=tuple(_notes(options, wishes, found.pick)),
         built=wishes.built,
@@ -134,30 +132,6 @@ def _regions(options: PlanOptions, wishes: Wishes) -> Regions | None:
     if wishes.traffic is None:
         raise UsageError("--regions split a traffic, and none is given", hint="--rate 20 --input 1024 --output 256")
     return read_regions(options.regions)
-
-
-def _regional(
-    regions: Regions,
-    model: LanguageModel,
-    wishes: Wishes,
-    found: Found,
-    estimate: Estimator,
-) -> RegionalPlan | None:
-    """Return the pick in several regions; None where nothing is picked."""
-    if (pick := found.pick) is None or wishes.traffic is None:
-        return None
-    times = estimate(model, pick.serving, gpu_of(pick.gpu))
-    replica = Replica(times, pick.serving, pick.memory.kv_tokens.value)
-    return plan_regions(
-        replica,
-        wishes.traffic,
-        wishes.objectives,
-        regions,
-        spare=wishes.spare,
-        full=pick.throughput.tokens_per_s if pick.throughput else None,
-        price=pick.cost_per_hour.value / pick.replicas.total if pick.cost_per_hour and pick.replicas else None,
-        seed=wishes.seed,
-    )
 
 
 def _required(path: Path | None) -> Path:

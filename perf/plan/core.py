@@ -264,7 +264,10 @@ class Replicas:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to serve a model on one kind of GPU; `problem` says why it cannot be, "" where it can."""
+    """One way to serve a model on one kind of GPU; `problem` says why it cannot be, "" where it can.
+
+    `replicas` answer the traffic in one place; costs and energy are of `by_region`, where it comes from several.
+    """
 
     gpu: str  # generator.catalog.gpus' name
     serving: Serving
@@ -276,9 +279,15 @@ class Candidate:
     cost_per_million_requests: Figure | None = None
     cost_per_hour: Figure | None = None
     joules_per_token: Figure | None = None
+    by_region: Mapping[str, int] = field(default_factory=dict)  # replicas that serve each one's users, spare ones too
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def fleet(self) -> int:
+        """All replicas, those of all regions where there are several; 0 where it cannot be."""
+        return sum(self.by_region.values()) or (self.replicas.total if self.replicas else 0)
 
     @property
     def gpus(self) -> int:
         """GPUs of all replicas; 0 where it cannot be."""
-        return self.replicas.total * self.serving.spread.gpus if self.replicas else 0
+        return self.fleet * self.serving.spread.gpus

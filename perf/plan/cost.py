@@ -35,13 +35,23 @@ def cost_of(found: Replicas, gpus_per_replica: int, price_per_gpu_hour: float, t
 
     Raises: UsageError for a price of 0 or less.
     """
+    rate_per_s, rate = traffic_rate_per_s(traffic), found.rate_per_replica
+    ends = _total(found, rate_per_s, rate.high), _total(found, rate_per_s, rate.low)
+    return cost_of_fleet(found.total, ends, gpus_per_replica, price_per_gpu_hour, traffic)
+
+
+def cost_of_fleet(
+    replicas: int, ends: tuple[float, float], gpus_per_replica: int, price_per_gpu_hour: float, traffic: Traffic
+) -> Cost:
+    """Return what so many replicas cost that answer a traffic; `ends` are the fewest and the most that it may take.
+
+    Raises: UsageError for a price of 0 or less.
+    """
     if price_per_gpu_hour <= 0:
         raise UsageError(f"a price of {price_per_gpu_hour:g} per GPU and hour is none", hint="give one above 0")
-    rate_per_s = traffic_rate_per_s(traffic)
-    replica_price = gpus_per_replica * price_per_gpu_hour
-    ends = [_total(found, rate_per_s, end) for end in (found.rate_per_replica.high, found.rate_per_replica.low)]
+    rate_per_s, replica_price = traffic_rate_per_s(traffic), gpus_per_replica * price_per_gpu_hour
     source = f"{gpus_per_replica} GPUs a replica at {price_per_gpu_hour:g} per GPU and hour"
-    per_hour = Figure(found.total * replica_price, ends[0] * replica_price, ends[1] * replica_price, source)
+    per_hour = Figure(replicas * replica_price, ends[0] * replica_price, ends[1] * replica_price, source)
     return Cost(
         per_hour,
         _per_million(per_hour, rate_per_s * tokens_per_request(traffic)),

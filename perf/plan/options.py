@@ -15,6 +15,7 @@ from tritonsmith.perf.limits import parse_limits
 from tritonsmith.perf.plan.candidates import Way, ways
 from tritonsmith.perf.plan.core import USUAL_BATCH, CacheType, LanguageModel, Objectives, Traffic, WeightType
 from tritonsmith.perf.plan.models.built import Built
+from tritonsmith.perf.plan.regions.core import Regions
 from tritonsmith.perf.plan.shares import gpu_of, named, whole_of
 from tritonsmith.perf.trace import read_trace
 
@@ -78,6 +79,7 @@ class Wishes:
     prices: Mapping[str, float] | None = None
     seed: int = 0
     built: Built | None = None  # what an engine or a checkpoint has settled
+    regions: Regions | None = None  # that the traffic comes from, where there are several
 
 
 def read_wishes(options: PlanOptions) -> Wishes:

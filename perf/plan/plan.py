@@ -14,14 +14,18 @@ from tritonsmith.perf.plan.core import (
     Candidate,
     LanguageModel,
     Memory,
+    Replicas,
     Serving,
     StepTimes,
     Traffic,
 )
-from tritonsmith.perf.plan.cost import cost_of, joules_per_token
+from tritonsmith.perf.plan.cost import Cost, cost_of, cost_of_fleet, joules_per_token
 from tritonsmith.perf.plan.memory.replica import memory, quantisations_that_fit
 from tritonsmith.perf.plan.options import Wishes, ways_of
+from tritonsmith.perf.plan.regions.core import RegionalPlan, ends_of
+from tritonsmith.perf.plan.regions.split import World, rates_of, require_sense
 from tritonsmith.perf.plan.replicas.arrivals import least_replicas, traffic_rate_per_s
+from tritonsmith.perf.plan.replicas.replica import Replica
 from tritonsmith.perf.plan.replicas.replicas import replicas
 from tritonsmith.perf.plan.shares import gpu_of, per_gpu, whole_of
 from tritonsmith.perf.plan.steps.roofline import RooflineTimes
@@ -46,12 +50,13 @@ class Estimator(Protocol):
 class Found:
     """All ways that were looked at, the pick first, then the others that meet what is asked, then those that do not.
 
-    `reason` says why the first is picked; `is_pick` is whether there is one.
+    `reason` says why the first is picked; `is_pick` is whether there is one; `regions` is the pick in several of them.
     """
 
     candidates: tuple[Candidate, ...]
     is_pick: bool
     reason: str
+    regions: RegionalPlan | None = None
 
     @property
     def pick(self) -> Candidate | None:
@@ -82,10 +87,14 @@ def find(
         is_any = not ordered[0].problem
         what = "the cheapest GPUs" if wishes.prices else "the fewest GPUs"
         return Found(tuple(ordered), is_any, f"{what} that hold it; no traffic was given" if is_any else "")
+    if wishes.regions is not None:
+        require_sense(wishes.regions)
     judged = _judge(looked_at, model, wishes, wishes.traffic, estimate, told)
-    ordered = sorted(judged, key=lambda one: _rank(one, wishes))
+    ranked = sorted(judged, key=lambda pair: _rank(pair[0], wishes))
+    ordered, world = [one for one, _ in ranked], ranked[0][1]
     is_pick = ordered[0].replicas is not None
-    return Found(tuple(ordered), is_pick, _reason(ordered, wishes) if is_pick else "")
+    regions = world.plan(_price_of_replica(ordered[0], wishes)) if world is not None else None
+    return Found(tuple(ordered), is_pick, _reason(ordered, wishes) if is_pick else "", regions)
 
 
 def _look_at(way: Way, model: LanguageModel, traffic: Traffic | None, estimate: Estimator) -> Candidate:
@@ -122,9 +131,9 @@ def _judge(
     traffic: Traffic,
     estimate: Estimator,
     told: Callable[[str], None],
-) -> Iterator[Candidate]:
-    """Yield candidates with replicas and costs, those first that can be the cheapest."""
-    yield from (one for one in looked_at if one.throughput is None)
+) -> Iterator[tuple[Candidate, World | None]]:
+    """Yield candidates with replicas and costs, those first that can be the cheapest; with their regions, if any."""
+    yield from ((one, None) for one in looked_at if one.throughput is None)
     possible = sorted((one for one in looked_at if one.throughput), key=lambda one: _bound(one, wishes, traffic))
     best, simulated = math.inf, 0
     for one in possible:
@@ -132,24 +141,25 @@ def _judge(
         if least > FAR * best or (simulated >= MOST_SIMULATED and least >= best):
             cost = f", {significant(least)} per hour," if wishes.prices else ""
             gpus = _least_gpus(one, wishes, traffic)
-            yield replace(one, problem=f"not simulated: {gpus} GPUs{cost} at least")
+            yield replace(one, problem=f"not simulated: {gpus} GPUs{cost} at least"), None
             continue
         told(name_of(one))
         simulated += 1
-        done = _with_replicas(one, model, wishes, traffic, estimate)
+        done, world = _with_replicas(one, model, wishes, traffic, estimate)
         best = min(best, _size(done, wishes)[0] if done.replicas else math.inf)
-        yield done
+        yield done, world
 
 
 def _with_replicas(
     one: Candidate, model: LanguageModel, wishes: Wishes, traffic: Traffic, estimate: Estimator
-) -> Candidate:
-    """Return a candidate with its replicas and what they cost; with a problem where none are enough."""
+) -> tuple[Candidate, World | None]:
+    """Return a candidate with its replicas and what they cost, and its regions; a problem where none are enough."""
     gpu, full = gpu_of(one.gpu), one.throughput
     assert full is not None, "only what has a throughput is simulated"
+    times = estimate(model, one.serving, gpu)
     try:
         found = replicas(
-            estimate(model, one.serving, gpu),
+            times,
             one.serving,
             one.memory,
             traffic,
@@ -158,19 +168,41 @@ def _with_replicas(
             full=full.tokens_per_s,
             seed=wishes.seed,
         )
+        world = _world(one, times, wishes, traffic)
     except AnswerIsNo as no:
-        return replace(one, problem=no.message)
-    done = replace(one, replicas=found)
-    done = replace(done, joules_per_token=joules_per_token(gpu, done.gpus, found.tails_all_up, traffic))
+        return replace(one, problem=no.message), None
+    all_up = found.tails_all_up if world is None else world.all_up()
+    done = replace(one, replicas=found, by_region={} if world is None else world.fleet)
+    done = replace(done, joules_per_token=joules_per_token(gpu, done.gpus, all_up, traffic))
     if not wishes.prices:
-        return done
-    cost = cost_of(found, one.serving.spread.gpus, _price(one, wishes), traffic)
-    return replace(
+        return done, world
+    cost = _cost(done, found, world, wishes, traffic)
+    priced = replace(
         done,
         cost_per_hour=cost.per_hour,
         cost_per_million_tokens=cost.per_million_tokens,
         cost_per_million_requests=cost.per_million_requests,
     )
+    return priced, world
+
+
+def _world(one: Candidate, times: StepTimes, wishes: Wishes, traffic: Traffic) -> World | None:
+    """Return a candidate's replicas in the regions of the traffic; None where it comes from one place.
+
+    Raises: AnswerIsNo where a region's users, or if asked those of a lost one, cannot be answered in time.
+    """
+    if wishes.regions is None:
+        return None
+    replica = Replica(times, one.serving, one.memory.kv_tokens.value)
+    full = one.throughput.tokens_per_s if one.throughput else None
+    return World(replica, traffic, wishes.objectives, wishes.regions, spare=wishes.spare, full=full, seed=wishes.seed)
+
+
+def _cost(done: Candidate, found: Replicas, world: World | None, wishes: Wishes, traffic: Traffic) -> Cost:
+    gpus, price = done.serving.spread.gpus, _price(done, wishes)
+    if world is None:
+        return cost_of(found, gpus, price, traffic)
+    return cost_of_fleet(done.fleet, ends_of(world.fleet, world.between()), gpus, price, traffic)
 
 
 def _bound(one: Candidate, wishes: Wishes, traffic: Traffic) -> tuple[float, ...]:
@@ -181,13 +213,18 @@ def _bound(one: Candidate, wishes: Wishes, traffic: Traffic) -> tuple[float, ...
 
 def _least_gpus(one: Candidate, wishes: Wishes, traffic: Traffic) -> int:
     assert one.throughput is not None, "asked of candidates that have one"
-    working = least_replicas(traffic.rate_per_s, one.throughput.requests_per_s.value)
-    return (working + wishes.spare) * one.serving.spread.gpus
+    rates = rates_of(wishes.regions, traffic.rate_per_s).values() if wishes.regions else (traffic.rate_per_s,)
+    each = [least_replicas(rate, one.throughput.requests_per_s.value) + wishes.spare for rate in rates]
+    return sum(each) * one.serving.spread.gpus
 
 
 def _price(one: Candidate, wishes: Wishes) -> float:
     """Return what one GPU, or slice of one, costs in an hour: its part of the GPU's price; of 1 without prices."""
     return (wishes.prices or {}).get(whole_of(one.gpu), 1.0) / per_gpu(one.gpu)
+
+
+def _price_of_replica(one: Candidate, wishes: Wishes) -> float | None:
+    return _price(one, wishes) * one.serving.spread.gpus if wishes.prices else None
 
 
 def _size(one: Candidate, wishes: Wishes) -> tuple[float, ...]:
@@ -209,7 +246,8 @@ def _reason(ordered: Sequence[Candidate], wishes: Wishes) -> str:
     good = [one for one in ordered if one.replicas is not None]
     what = "costs the least" if wishes.prices else "takes the fewest GPUs"
     count = f"of {len(good)} ways that meet what is asked" if len(good) > 1 else "the only way that meets what is asked"
-    words = f"{what} {count}" if len(good) > 1 else count
+    together = f", in {len(wishes.regions.shares)} regions together," if wishes.regions else ""
+    words = f"{what}{together} {count}{_elsewhere(good, wishes)}" if len(good) > 1 else count
     ties = [one for one in good[1:] if _size(one, wishes)[0] == _size(good[0], wishes)[0]]
     larger = [one for one in ties if one.serving.spread.gpus > good[0].serving.spread.gpus]
     slower = [one for one in ties if one not in larger]
@@ -219,6 +257,12 @@ def _reason(ordered: Sequence[Candidate], wishes: Wishes) -> str:
     if slower:
         words += f"; {_names(slower)} {as_much} the slowest answers are no faster"
     return words
+
+
+def _elsewhere(good: Sequence[Candidate], wishes: Wishes) -> str:
+    """Return which way would be picked in one place, where that is another than in several regions."""
+    sizes = [_size(replace(one, by_region={}), wishes)[0] for one in good]
+    return "" if min(sizes) == sizes[0] else f"; in one place {name_of(good[sizes.index(min(sizes))])} would"
 
 
 def _names(found: Sequence[Candidate]) -> str:

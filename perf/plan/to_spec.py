@@ -82,7 +82,7 @@ def spec_data(plan: Plan, pick: Candidate, folder: Path) -> dict[str, Any]:
 
 def _deploy(plan: Plan, pick: Candidate, folder: Path) -> dict[str, Any]:
     """Return how many replicas there are, and how long they may start where they read weights from elsewhere."""
-    counts = {"replicas": pick.replicas.total, **_regions(plan)} if pick.replicas is not None else {}
+    counts = {"replicas": pick.fleet, **_regions(plan)} if pick.replicas is not None else {}
     is_mounted = "from" not in _engine(plan, pick.serving, folder)
     return counts | ({"start_margin_s": start_margin_s(plan, pick.serving)} if is_mounted else {})
 

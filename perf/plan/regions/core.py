@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -62,3 +63,16 @@ class RegionalPlan:
     losses: tuple[Loss, ...]
     to_survive: Mapping[str, int]
     cost_per_hour: float | None = None
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The fewest and the most replicas of all regions that it may take."""
+        return ends_of(self.replicas, self.between)
+
+
+def ends_of(replicas: Mapping[str, int], between: Mapping[str, tuple[int, int]]) -> tuple[float, float]:
+    """Return the fewest and the most replicas of all regions; infinite where no number is enough in one of them."""
+    if not between:
+        return (total := sum(replicas.values())), total
+    low, high = (sum(ends[end] or math.inf for ends in between.values()) for end in (0, 1))
+    return low, high

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from tritonsmith.generator.errors import AnswerIsNo, UsageError
-from tritonsmith.perf.plan.core import Figure, Objectives, Traffic
+from tritonsmith.perf.plan.core import Figure, Objectives, Tails, Traffic
 from tritonsmith.perf.plan.regions.core import Loss, RegionalPlan, Regions, Users
 from tritonsmith.perf.plan.replicas.arrivals import least_replicas, traffic_rate_per_s
 from tritonsmith.perf.plan.replicas.replica import Replica
@@ -38,26 +38,14 @@ def plan_regions(
     Raises: UsageError; AnswerIsNo where an idle replica of a region is too slow for its own users, or, if a loss is to
     be survived, those of all other regions for the users of a lost one.
     """
-    _require_sense(regions)
-    world = _World(replica, traffic, objectives, regions, full, seed)
-    fleet = {name: count + spare for name, count in world.working.items()}
-    enough = world.surviving(fleet)
-    if regions.survive:
-        world.require_takers()
-        fleet = enough
-    users = tuple(world.users(name, name, rate, rate / (fleet[name] - spare)) for name, rate in world.rates.items())
-    losses = tuple(world.loss(name, fleet) for name in fleet) if len(fleet) > 1 else ()
-    more = {name: fleet[name] - count for name, count in world.working.items()}
-    between = {
-        name: (low + more[name] if low else 0, high + more[name] if high else 0)
-        for name, (low, high) in world.ends().items()
-    }
-    cost = None if price is None else price * sum(fleet.values())
-    return RegionalPlan(fleet, between, world.spill_over, users, losses, enough, cost)
+    return World(replica, traffic, objectives, regions, spare=spare, full=full, seed=seed).plan(price)
 
 
-class _World:
-    """Regions with the same kind of replica, simulated once for each rate that it meets."""
+class World:
+    """Regions with as many of the same kind of replica as they need, simulated once for each rate that it meets.
+
+    `fleet` are the replicas by region, spare ones included; `to_survive` those that leave nobody without room.
+    """
 
     def __init__(
         self,
@@ -65,11 +53,17 @@ class _World:
         traffic: Traffic,
         objectives: Objectives,
         regions: Regions,
-        full: Figure | None,
-        seed: int,
+        *,
+        spare: int = 1,
+        full: Figure | None = None,
+        seed: int = 0,
     ) -> None:
-        whole_per_s = traffic_rate_per_s(traffic) / sum(regions.shares.values())
-        self.rates = {name: share * whole_per_s for name, share in regions.shares.items()}
+        """Size the regions.
+
+        Raises: as `plan_regions` does.
+        """
+        require_sense(regions)
+        self.rates = rates_of(regions, traffic_rate_per_s(traffic))
         self._objectives, self._round_trip_ms = objectives, regions.round_trip_ms
         self._speeds = speeds_of(replica, traffic, full, seed)
         self._highest_ms: dict[float, float] = {}  # requests per second of a replica, by the network's round trip
@@ -81,6 +75,33 @@ class _World:
         found = {name: self._working(name) for name in self.rates}
         self.working = {name: working for name, (working, _) in found.items()}
         self.highest = {name: highest for name, (_, highest) in found.items()}
+        self._spare = spare
+        self.fleet = {name: count + spare for name, count in self.working.items()}
+        self.to_survive = self.surviving(self.fleet)
+        if regions.survive:
+            self.require_takers()
+            self.fleet = self.to_survive
+
+    def plan(self, price: float | None = None) -> RegionalPlan:
+        """Return what users meet, and what the loss of each region does, where a replica has that price per hour."""
+        users = tuple(
+            self.users(name, name, rate, rate / (self.fleet[name] - self._spare)) for name, rate in self.rates.items()
+        )
+        losses = tuple(self.loss(name, self.fleet) for name in self.fleet) if len(self.fleet) > 1 else ()
+        cost = None if price is None else price * sum(self.fleet.values())
+        return RegionalPlan(self.fleet, self.between(), self.spill_over, users, losses, self.to_survive, cost)
+
+    def all_up(self) -> Tails:
+        """Return what requests meet at a replica with the mean rate while all are up, the network not counted."""
+        return self._speeds[0].tails(sum(self.rates.values()) / sum(self.fleet.values()), self._objectives)
+
+    def between(self) -> dict[str, tuple[int, int]]:
+        """Return the fleet's replicas by region at the fastest and slowest that they may be, as a plan has them."""
+        more = {name: self.fleet[name] - count for name, count in self.working.items()}
+        return {
+            name: (low + more[name] if low else 0, high + more[name] if high else 0)
+            for name, (low, high) in self.ends().items()
+        }
 
     def users(self, home: str, served_in: str, rate_per_s: float, replica_per_s: float) -> Users:
         """Return what users meet at replicas with that rate each."""
@@ -219,7 +240,17 @@ def _is_used_up(left: Objectives) -> bool:
     return any(ms is not None and ms <= 0 for ms in (left.ttft_ms, left.latency_ms))
 
 
-def _require_sense(regions: Regions) -> None:
+def rates_of(regions: Regions, whole_per_s: float) -> dict[str, float]:
+    """Return each region's part of the requests per second."""
+    shares = sum(regions.shares.values())
+    return {name: share * whole_per_s / shares for name, share in regions.shares.items()}
+
+
+def require_sense(regions: Regions) -> None:
+    """Refuse shares and round trips that are none.
+
+    Raises: UsageError.
+    """
     if not regions.shares or any(not 0 < share < math.inf for share in regions.shares.values()):
         raise UsageError(f"not shares of a traffic by region: {dict(regions.shares)}", hint="give each one above 0")
     for home in regions.shares:

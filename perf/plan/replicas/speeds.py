@@ -40,6 +40,7 @@ class Speed:
         self._replica = replica if factor == 1 else replace(replica, times=StretchedTimes(replica.times, factor))
         self._traffic, self._seed = traffic, seed
         self._served: dict[float, Served] = {}
+        self._highest: dict[Objectives, float] = {}
         self.factor = factor
         self.most_per_s = most_per_s(self._replica, traffic)
 
@@ -48,7 +49,11 @@ class Speed:
 
         Raises: AnswerIsNo where there is none.
         """
-        return highest_rate(self._replica, self._traffic, objectives, self.most_per_s, self._seed)
+        if objectives not in self._highest:
+            self._highest[objectives] = highest_rate(
+                self._replica, self._traffic, objectives, self.most_per_s, self._seed
+            )
+        return self._highest[objectives]
 
     def tails(self, rate_per_s: float, objectives: Objectives) -> Tails:
         """Return what requests meet at a rate; they wait without end where it is more than the replica keeps up with.

@@ -41,7 +41,7 @@ def _cells(one: Candidate, plan: Plan) -> Iterator[str]:
     yield f"{one.memory.kv_tokens.value:,.0f}"
     if (found := one.replicas) is None:
         return
-    yield str(found.total)
+    yield str(one.fleet)
     yield significant(found.rate_per_replica.value)
     yield from (significant(TIMES[name](found.tails)[plan.objectives.share]) for name in _timed(plan))
     costs = (one.cost_per_hour, one.cost_per_million_tokens) if plan.prices else ()

@@ -46,7 +46,7 @@ def short_cost(one: Candidate) -> str:
         return f"{gpus_text(one.serving.spread.gpus, one.gpu)}, {one.memory.kv_tokens.value:,.0f} tokens of KV cache"
     price = f", {significant(one.cost_per_hour.value)} per hour" if one.cost_per_hour else ""
     ttft_ms = significant(one.replicas.tails.ttft_ms[0.99])
-    return f"{one.gpus} GPUs in {replicas_text(one.replicas.total)}{price}, TTFT p99 {ttft_ms} ms"
+    return f"{one.gpus} GPUs in {replicas_text(one.fleet)}{price}, TTFT p99 {ttft_ms} ms"
 
 
 def reasons(found: Sequence[Candidate], most_names: int | None = None) -> list[tuple[str, str]]:

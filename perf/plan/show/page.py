@@ -16,7 +16,7 @@ from tritonsmith.perf.plan.show.compare import table
 from tritonsmith.perf.plan.show.drawing import axis_of, drawing
 from tritonsmith.perf.plan.show.others import reasons
 from tritonsmith.perf.plan.show.text import memory_rows, no_text, pick_text
-from tritonsmith.perf.plan.show.words import asked, wanted
+from tritonsmith.perf.plan.show.words import asked, fleet_text, wanted
 from tritonsmith.perf.report.numbers import significant
 from tritonsmith.perf.report.render import footer, render
 
@@ -60,11 +60,12 @@ def _numbers(plan: Plan) -> Iterator[tuple[str, str, str, str]]:
     if pick is None or pick.replicas is None:
         return
     found, axis = pick.replicas, axis_of(plan)
-    yield "GPUs", f"{pick.gpus}", pick.gpu, f"{found.total} replicas of {pick.serving.spread}"
+    yield "GPUs", f"{pick.gpus}", pick.gpu, fleet_text(pick)
     rate = found.rate_per_replica
     between = f"80 % between {significant(rate.low)} and {significant(rate.high)}"
     yield "A replica answers", significant(rate.value), "/s", between
-    yield str(axis), significant(axis.times_ms(found)[0]), "ms", f"{found.spare} of the replicas down"
+    place = "in one place, " if pick.by_region else ""
+    yield str(axis), significant(axis.times_ms(found)[0]), "ms", f"{place}{found.spare} of the replicas down"
     if (cost := pick.cost_per_million_tokens) is not None:
         yield "A million tokens", significant(cost.value), "", f"{significant(cost.low)} to {significant(cost.high)}"
 

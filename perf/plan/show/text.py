@@ -18,6 +18,7 @@ from tritonsmith.perf.plan.show.words import (
     TIMES,
     Times,
     asked,
+    fleet_text,
     gpus_text,
     limits_of,
     quantile_text,
@@ -96,11 +97,21 @@ def pick_text(plan: Plan, pick: Candidate) -> str:
     types = f"weights in {pick.serving.weight_type}, KV cache in {pick.serving.cache_type}"
     if found is None:
         return f"YES: {spread} on {gpus_text(spread.gpus, pick.gpu)}, {types}\n  {plan.reason}"
-    spare = f", {found.spare} of them may be down" if found.spare else ""
-    lines = [f"YES: {gpus_text(pick.gpus, pick.gpu)}: {replicas_text(found.total)} of {spread}{spare}, {types}"]
+    spare = f", {found.spare} of {'each' if pick.by_region else 'them'} may be down" if found.spare else ""
+    lines = [f"YES: {gpus_text(pick.gpus, pick.gpu)}: {fleet_text(pick)}{spare}, {types}"]
     if (ends := replicas_between(plan, found)) is not None:
         lines.append(f"  80 % between: {ends[0]} and {ends[1] or 'no number of'} replicas")
-    return "\n".join([*lines, f"  why: {plan.reason}", f"  {roll_out_text(found, spread.gpus)}"])
+    roll_out = regions_roll_out_text(found, spread.gpus) if pick.by_region else roll_out_text(found, spread.gpus)
+    return "\n".join([*lines, f"  why: {plan.reason}", f"  {roll_out}"])
+
+
+def regions_roll_out_text(found: Replicas, gpus: int) -> str:
+    """Return what a roll-out does where each region has replicas of its own, of so many GPUs."""
+    start = "a roll-out replaces one at a time in each region (maxSurge: 0)"
+    if found.spare:
+        return f"{start}: times are meanwhile as with a spare one down"
+    more = f"with {gpus} GPU{'s'[: gpus != 1]} more in each (maxSurge: 1) all is as always"
+    return f"{start}: one less answers there meanwhile; {more}"
 
 
 def roll_out_text(found: Replicas, gpus: int) -> str:
@@ -121,6 +132,9 @@ def replicas_between(plan: Plan, found: Replicas) -> tuple[int, int] | None:
     """Return how many replicas the ends of a replica's rate need, 0 where none are enough; None where both agree."""
     if plan.traffic is None:
         return None
+    if plan.regions is not None:
+        fewest, most = (0 if math.isinf(end) else int(end) for end in plan.regions.ends)
+        return (fewest, most) if fewest != most else None
     rate = found.rate_per_replica
     low, high = (
         least_replicas(plan.traffic.rate_per_s, end) + found.spare if end > 0 else 0 for end in (rate.high, rate.low)
@@ -198,7 +212,8 @@ def replica_text(plan: Plan, pick: Candidate) -> str:
         ["requests/s, full", *_cells(full.requests_per_s)],
     ]
     if found is not None:
-        rows.append(["requests/s within the limits", *_cells(found.rate_per_replica)])
+        network = ", without a network" if pick.by_region else ""
+        rows.append([f"requests/s within the limits{network}", *_cells(found.rate_per_replica)])
     lines = [
         f"one replica, {full.sequences} sequences in flight when full",
         console.table(["", "", "80 % between"], rows),
@@ -206,7 +221,9 @@ def replica_text(plan: Plan, pick: Candidate) -> str:
     if found is not None:
         lines += [LIMITS_ARE_STEEP] if _is_steep(plan, found, full.requests_per_s) else []
         each = plan.traffic.rate_per_s / found.working, plan.traffic.rate_per_s / found.total
-        lines.append("")
+        lines.append(
+            f"\nwere all in one place, {replicas_text(found.total)}, without a network" if pick.by_region else ""
+        )
         lines.append(_tails_text(found, each, plan.objectives))
     return "\n".join(lines)
 

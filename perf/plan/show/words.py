@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from tritonsmith.perf.plan.core import Objectives, Tails, Traffic
+from tritonsmith.perf.plan.core import Candidate, Objectives, Tails, Traffic
 from tritonsmith.perf.plan.shares import is_slice, per_gpu
 from tritonsmith.perf.report.numbers import significant
 
@@ -50,6 +50,13 @@ def gpus_text(count: int, name: str) -> str:
         return f"{count} {name}"
     whole = math.ceil(count / per_gpu(name))
     return f"{count} {name} on {whole} GPU{'' if whole == 1 else 's'}"
+
+
+def fleet_text(one: Candidate) -> str:
+    """Return "6 replicas of TP1"; of several regions also how many are in each."""
+    each = ", ".join(f"{name} {count}" for name, count in one.by_region.items())
+    regions = f" in {len(one.by_region)} regions ({each})" if one.by_region else ""
+    return f"{replicas_text(one.fleet)} of {one.serving.spread}{regions}"
 
 
 def replicas_text(count: int) -> str:
