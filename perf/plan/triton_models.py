@@ -92,6 +92,10 @@ def instances(options: PlanOptions, path: Path) -> Instances:
     repository = read_source(path)
     configs = Case(repository, Target.of(repository)).configs
     sweep = read_sweep(options.calibrate[0])
+    if sweep.plan.model not in configs:
+        hint = f"sweep a model of it: {', '.join(configs) or 'it has none that can be read'}"
+        message = f"{options.calibrate[0]} is a sweep of '{sweep.plan.model}', and {path} has no such model"
+        raise UsageError(message, hint=hint)
     found = instances_for(sweep, configs, traffic, objectives, spare=options.spare, seed=options.seed)
     names = tuple(computing(sweep.plan.model, configs))
     return Instances(str(options.calibrate[0]), traffic, objectives, names, found)

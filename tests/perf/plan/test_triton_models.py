@@ -65,6 +65,22 @@ def test_recorded_requests_need_no_lengths(waiting: dict[str, object], tmp_path:
     assert "answers 400 requests/s with" in answer({**waiting, "rate": None, "trace": tmp_path / "trace.txt"})
 
 
+def test_a_sweep_of_another_model_is_told_from_the_repositorys_models(waiting: dict[str, object]) -> None:
+    models = waiting["model"]
+    assert isinstance(models, Path)
+    (models / "digits").rename(models / "other")
+    with pytest.raises(UsageError, match=r"is a sweep of 'digits', and .* has no such model") as refused:
+        answer(waiting)
+    assert refused.value.hint == "sweep a model of it: other"
+
+
+def test_a_folder_without_a_sweep_says_what_it_lacks(waiting: dict[str, object], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match=r"no sweep in .*empty: it has no sweep\.json") as refused:
+        answer({**waiting, "calibrate": (tmp_path / "empty",)})
+    assert "tritonsmith sweep MODEL" in (refused.value.hint or "")
+
+
 def test_a_folder_without_models_is_no_repository(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     assert cli.answer_of_others(PlanOptions(model=tmp_path), is_json=False) is None
