@@ -22,6 +22,7 @@ from tritonsmith.perf.plan.regions.file import read_regions
 from tritonsmith.perf.plan.shares import per_gpu
 from tritonsmith.perf.plan.show.compare import compare_text
 from tritonsmith.perf.plan.show.page import PAGE_NAME, now, write_page
+from tritonsmith.perf.plan.show.sharing_advice import sharing_data
 from tritonsmith.perf.plan.show.text import plan_text
 from tritonsmith.perf.plan.steps.estimators import estimator_of
 from tritonsmith.perf.plan.to_spec import require_free, write_spec
@@ -65,6 +66,7 @@ def make_plan(options: PlanOptions) -> Plan:
         prices=wishes.prices or {},
         times=source if wishes.traffic else "",
         regions=found.regions,
+        sharing=sharing_data(found.pick, wishes.traffic),
         would_fit=() if found.is_pick else tuple(would_fit(model, wishes, found.candidates)),
         notes=tuple(_notes(options, wishes, found.pick)),
         built=wishes.built,

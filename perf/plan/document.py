@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import ClassVar, Literal, get_args
 
+from tritonsmith.generator.manifests.sharing.advice import Traits
 from tritonsmith.perf.documents import Kind
 from tritonsmith.perf.plan.core import Candidate, LanguageModel, Objectives, Traffic
 from tritonsmith.perf.plan.models.built import Built
@@ -15,6 +16,16 @@ from tritonsmith.perf.plan.regions.core import RegionalPlan
 Schema = Literal["tritonsmith.plan/1"]
 SCHEMA: Schema = "tritonsmith.plan/1"
 DOCUMENT_NAME = "plan.json"
+
+
+@dataclass(frozen=True)
+class SharingAdvice:
+    """How the pick's replicas might share GPUs, as a spec's `sharing:` takes it, and why; `others` are why not so."""
+
+    sharing: str
+    reason: str
+    traits: Traits
+    others: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,7 @@ class Plan:
     built: Built | None = None  # what an engine or a checkpoint had settled
     would_fit: tuple[str, ...] = ()
     regions: RegionalPlan | None = None  # of the pick
+    sharing: SharingAdvice | None = None  # of the pick
     notes: tuple[str, ...] = ()
     made_at: str = ""  # UTC, ISO 8601
     tritonsmith: str = field(default_factory=lambda: version("tritonsmith"))

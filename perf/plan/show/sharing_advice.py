@@ -5,7 +5,7 @@ from __future__ import annotations
 from tritonsmith.generator.catalog.gpus import GPUS
 from tritonsmith.generator.manifests.sharing.advice import TRAITS, Advice, Traits, Wish, advice
 from tritonsmith.perf.plan.core import Candidate, Replicas, Traffic
-from tritonsmith.perf.plan.document import Plan
+from tritonsmith.perf.plan.document import Plan, SharingAdvice
 from tritonsmith.perf.plan.shares import MARK, is_slice, sharing_of
 
 
@@ -20,6 +20,17 @@ def sharing_text(plan: Plan, pick: Candidate) -> str:
     if found.sharing.mode == "mig":
         return f"{text}\n  whether it keeps to the limits, says plan --gpu {pick.gpu}{MARK}{found.sharing.profile}"
     return text + "".join(f"; {mode}: {why}" for mode, why in found.others if mode == "mig")
+
+
+def sharing_data(pick: Candidate | None, traffic: Traffic | None) -> SharingAdvice | None:
+    """Return the same for a plan's document, None where no load is known."""
+    if pick is None or traffic is None or pick.replicas is None:
+        return None
+    if is_slice(pick.gpu):
+        sharing = sharing_of(pick.gpu)
+        return SharingAdvice(str(sharing), "planned so, as --gpu asks", TRAITS[sharing.mode])
+    found = sharing_advice(pick, pick.replicas, traffic)
+    return SharingAdvice(str(found.sharing), found.reason, found.traits, dict(found.others))
 
 
 def advice_text(found: Advice) -> str:

@@ -19,6 +19,7 @@ from tritonsmith.perf.plan.options import PlanOptions
 from tritonsmith.perf.plan.show.compare import compare_text, table
 from tritonsmith.perf.plan.show.drawing import drawing
 from tritonsmith.perf.plan.show.page import render_page
+from tritonsmith.perf.plan.show.sharing_advice import sharing_data
 from tritonsmith.perf.plan.show.text import LIMITS_ARE_STEEP, plan_text, replica_text
 from tritonsmith.perf.report.documents import report_on
 
@@ -166,6 +167,16 @@ def test_the_document_is_what_json_prints(tmp_path: Path, capsys: pytest.Capture
     assert printed == json.loads((tmp_path / "plan" / "plan.json").read_text())
     assert printed["schema"] == "tritonsmith.plan/1"
     assert {part["name"] for part in printed["candidates"][0]["memory"]["parts"]} >= {"activations", "logits"}
+
+
+def test_the_document_says_how_gpus_might_be_shared_as_the_text_does(plan: Plan) -> None:
+    assert plan.sharing is not None
+    assert f"GPU sharing: {plan.sharing.sharing}: {plan.sharing.reason}" in plan_text(plan)
+    slices = replace(plan.candidates[0], gpu="H100-SXM-80GB/mig:3g.40gb")
+    chosen = sharing_data(slices, plan.traffic)
+    assert chosen is not None
+    assert chosen.sharing == "mig:3g.40gb"
+    assert sharing_data(None, plan.traffic) is sharing_data(slices, None) is None
 
 
 def test_an_interval_without_an_end_survives_the_disk(plan: Plan, tmp_path: Path) -> None:
