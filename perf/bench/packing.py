@@ -75,7 +75,30 @@ class OnOne:
             return False
         decay = max(math.log(100) / (model.limit_s - each) for model, each in zip(models, seconds, strict=True))
         terms = (m.rate_per_s * (math.exp(decay * each) - 1) for m, each in zip(models, seconds, strict=True))
-        return sum(terms) <= decay
+        if sum(terms) <= decay:
+            return True
+        longest, rate_per_s = max(seconds), sum(model.rate_per_s for model in models)
+        wait_s = min(model.limit_s - each for model, each in zip(models, seconds, strict=True))
+        return share_by_lengths(min(wait_s / longest, 12.0), rate_per_s * longest) >= 0.99
+
+
+def share_by_lengths(times: float, load: float) -> float:
+    """Return the share of requests that wait no longer than `times` requests take, at random and all equally long.
+
+    It follows from the chance of each length of the queue.
+    Source: Franx, A simple solution for the M/D/c waiting time distribution, Operations Research Letters 29 (2001).
+    """
+    if load >= 1:
+        return 0.0
+    whole = math.floor(times) + 1
+    come = [math.exp(-load) * load**count / math.factorial(count) for count in range(whole + 2)]
+    chance = [1 - load]
+    for n in range(whole):
+        known = chance[0] * come[n] + sum(chance[i] * come[n - i + 1] for i in range(1, n + 1))
+        chance.append((chance[n] - known) / come[0])
+    rest = load * (whole - times)
+    terms = (sum(chance[: whole - j + 1]) * rest**j / math.factorial(j) for j in range(whole))
+    return math.exp(-rest) * sum(terms)
 
 
 def sets_that_fit(count: int, fits: Callable[[Sequence[int]], bool]) -> Iterator[tuple[int, ...]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tritonsmith.generator.errors import AnswerIsNo
 from tritonsmith.perf.plan.packing.core import Fleet, Kind, Tenant
-from tritonsmith.perf.plan.packing.tails import Demand, decay_needed, keep_exactly
+from tritonsmith.perf.plan.packing.tails import Demand, decay_needed, keep_with_longest
 
 MOST_REPLICAS = 1000
 GPU_SHARE = 0.1  # a GPU is waited for during milliseconds, the room of those on demand during a load or two
@@ -72,7 +72,7 @@ def _claim(tenant: Tenant, rate_per_s: float, kind: Kind, fleet: Fleet, *, on_de
     if not on_demand:
         needed = decay_needed(tenant.limit_s, tenant.share, seconds, variation)
         time = Demand(rate_per_s, seconds, needed, variation, tenant.limit_s - seconds, tenant.share)
-        is_possible = _is_possible(time, fleet.most_load, can_be_exact=True)
+        is_possible = _is_possible(time, fleet.most_load, can_be_alone=True)
         return Claim(time) if is_possible else None
     cold_s = cold_seconds(tenant, fleet)
     left_s, each = tenant.limit_s - seconds - cold_s, each_half(tenant.share)
@@ -95,10 +95,10 @@ def cold_seconds(tenant: Tenant, fleet: Fleet) -> float:
     return (tenant.load_bytes or tenant.memory_bytes.value) / fleet.disk_bytes_per_s
 
 
-def _is_possible(demand: Demand, most_load: float, *, can_be_exact: bool = False) -> bool:
+def _is_possible(demand: Demand, most_load: float, *, can_be_alone: bool = False) -> bool:
     if demand.decay_per_s == math.inf or demand.load > most_load:
         return False
-    return demand.weight(demand.decay_per_s) <= 1 or (can_be_exact and keep_exactly([demand]))
+    return demand.weight(demand.decay_per_s) <= 1 or (can_be_alone and keep_with_longest([demand]))
 
 
 def _why_none(tenant: Tenant, count: int, fleet: Fleet) -> AnswerIsNo:

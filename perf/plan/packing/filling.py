@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from tritonsmith.perf.plan.packing.copies import Claim, Copy
 from tritonsmith.perf.plan.packing.core import Kind
-from tritonsmith.perf.plan.packing.tails import Demand, keep_exactly
+from tritonsmith.perf.plan.packing.tails import Demand, keep_with_longest
 
 SLACK = 1e-9  # of floating point
 
@@ -15,10 +15,10 @@ class Filling:
     """Replicas on one GPU of a kind, the last one put there first to be taken away.
 
     The rules: memory adds up, of models on demand only the largest; the terms of their times add up to 1 at most, or
-    all take equally long and keep their limits exactly (see tails); so do, by their terms, the turns on demand; no two
-    replicas of one model; no two owners; who is alone shares with nobody; who has a limit shares with none whose rate
-    is not known; models on demand that have a limit do not take turns with those that have none, whose turns may be
-    long.
+    limits are kept even if every request takes as long as the longest (see tails); the terms of turns on demand add up
+    to 1 at most; no two replicas of one model; no two owners; who is alone shares with nobody; who has a limit shares
+    with none whose rate is not known; models on demand that have a limit do not take turns with those that have none,
+    whose turns may be long.
     """
 
     def __init__(self, place: int, kind: Kind, most_load: float) -> None:
@@ -61,7 +61,7 @@ class Filling:
             return False
         if self.load + claim.time.load > self.most_load + SLACK:
             return False
-        if self._weight_with(claim.time) > 1 + SLACK and not self._keeps_exactly(claim):
+        if self._weight_with(claim.time) > 1 + SLACK and not self._keeps_with_longest(claim):
             return False
         return claim.turn is None or self._can_take_turns(claim.turn)
 
@@ -116,11 +116,11 @@ class Filling:
             return self._weight + demand.weight(self._decay)
         return _sum([*self.demands(), demand], demand.decay_per_s)
 
-    def _keeps_exactly(self, claim: Claim) -> bool:
-        """Whether limits are kept exactly; models on demand do not come at random: for them the bound stands."""
+    def _keeps_with_longest(self, claim: Claim) -> bool:
+        """Whether limits are kept so; models on demand do not come at random: for them the bound stands."""
         if claim.turn is not None or self.turns_bytes:
             return False
-        return keep_exactly([*self.demands(), claim.time])
+        return keep_with_longest([*self.demands(), claim.time])
 
     def _can_take_turns(self, turn: Demand) -> bool:
         claims = (copy.claims[self.place] for copy in self.copies)

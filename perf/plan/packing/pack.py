@@ -12,7 +12,7 @@ from tritonsmith.perf.plan.packing.copies import Copy, cold_seconds, copies_of, 
 from tritonsmith.perf.plan.packing.core import Card, Fleet, Kind, Lying, Packing, Tenant
 from tritonsmith.perf.plan.packing.filling import Filling
 from tritonsmith.perf.plan.packing.search import Answer, search
-from tritonsmith.perf.plan.packing.tails import answered_within_s, decay_reached, waited_exactly_s
+from tritonsmith.perf.plan.packing.tails import answered_within_s, decay_reached, waited_with_longest_s
 
 _ANY_COUNT = 10_000  # of GPUs: more than are asked for
 
@@ -132,7 +132,7 @@ def _lying(fleet: Fleet, filling: Filling) -> Iterator[Lying]:
         within_s = answered_within_s(decay, each, time.busy_s, tenant.variation)
         cold_s = cold_seconds(tenant, fleet) if claim.turn else 0.0
         if decay and not has_turns:
-            within_s = min(within_s, time.busy_s + waited_exactly_s(filling.demands(), tenant.share))
+            within_s = min(within_s, time.busy_s + waited_with_longest_s(filling.demands(), tenant.share))
         if claim.turn:
             within_s += cold_s + answered_within_s(turns_decay, each)
         is_on_demand = claim.turn is not None

@@ -13,9 +13,9 @@ d = ln(100) / (t - seconds): the strictest of those on a GPU sets d for all, and
 With d = 0 the term is rate x seconds, its share of the GPU's time. Where seconds vary, they are taken to be spread as
 the Gamma distribution.
 
-The bound asks for far too much where a limit is hardly longer than a request: for a third of the rate at p99 within
-twice the seconds. Where all requests of a GPU take equally long, one model's alone above all, the exact share is taken
-instead (see equal_times).
+The bound asks for far too much where a limit is hardly longer than a request: at p99 within twice the seconds it allows
+a third of the rate. So a GPU is held to the better of it and of the exact share of a queue in which every request takes
+as long as the longest (see equal_times): nobody waits less there, and of one model's requests alone it is the truth.
 """
 
 from __future__ import annotations
@@ -68,11 +68,14 @@ class Demand:
         return min(term, self.rate_per_s / most_rate_per_s(self.wait_s, self.busy_s, self.share))
 
 
-def keep_exactly(demands: Sequence[Demand]) -> bool:
-    """Return whether all requests take equally long and wait no longer than they may."""
-    if len({demand.busy_s for demand in demands}) != 1 or any(demand.variation for demand in demands):
+def keep_with_longest(demands: Sequence[Demand]) -> bool:
+    """Return whether requests wait no longer than they may even if each takes as long as the longest.
+
+    Of requests whose seconds vary that is not known.
+    """
+    if any(demand.variation for demand in demands):
         return False
-    rate_per_s, busy_s = sum(demand.rate_per_s for demand in demands), demands[0].busy_s
+    rate_per_s, busy_s = sum(demand.rate_per_s for demand in demands), max(demand.busy_s for demand in demands)
     limits = {(demand.wait_s, demand.share) for demand in demands if demand.wait_s < math.inf}
     return all(share_within(wait_s, rate_per_s, busy_s) >= share for wait_s, share in limits)
 
@@ -133,11 +136,15 @@ def answered_within_s(decay_per_s: float, share: float, busy_s: float = 0.0, var
     return within_s(best)
 
 
-def waited_exactly_s(demands: Sequence[Demand], share: float) -> float:
-    """Return the time that `share` of the requests waits at most; infinite where they do not take equally long."""
-    if len({demand.busy_s for demand in demands}) != 1 or any(demand.variation for demand in demands):
+def waited_with_longest_s(demands: Sequence[Demand], share: float) -> float:
+    """Return the time that `share` of the requests waits at most if each takes as long as the longest.
+
+    It is infinite where seconds vary, or where it is longer than is summed up.
+    """
+    if any(demand.variation for demand in demands):
         return math.inf
-    return waits_within_s(share, sum(demand.rate_per_s for demand in demands), demands[0].busy_s)
+    busy_s = max(demand.busy_s for demand in demands)
+    return waits_within_s(share, sum(demand.rate_per_s for demand in demands), busy_s)
 
 
 def _border(low: float, high: float, is_below: Callable[[float], bool]) -> tuple[float, float]:

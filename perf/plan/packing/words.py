@@ -15,7 +15,8 @@ from tritonsmith.perf.report.numbers import significant
 _GIB = 2**30
 ASSUMED = (
     "times are bounds for requests that come at random and a GPU that executes one after the other; "
-    "a model on demand is taken to be loaded for every request"
+    "a model on demand is taken to be loaded for every request; where seconds vary or models differ, a limit near a "
+    "request's own time may ask for several times the GPUs that would do"
 )
 
 

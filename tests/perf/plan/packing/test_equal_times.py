@@ -6,8 +6,9 @@ import random
 import pytest
 
 from tests.perf.plan.packing.played_through import waits_s
+from tritonsmith.perf.bench.packing import share_by_lengths
 from tritonsmith.perf.plan.packing.equal_times import MOST_TIMES, most_rate_per_s, share_within, waits_within_s
-from tritonsmith.perf.plan.packing.tails import Demand, decay_needed, keep_exactly
+from tritonsmith.perf.plan.packing.tails import Demand, decay_needed, keep_with_longest
 
 
 @pytest.mark.parametrize("load", [0.1, 0.5, 0.8])
@@ -16,22 +17,6 @@ def test_as_many_wait_longer_as_in_a_queue_that_is_played_through(load: float) -
     for times in (0.0, 0.5, 1.0, 1.5, 3.0):
         late = sum(wait > times * 0.01 for wait in waits) / len(waits)
         assert 1 - share_within(times * 0.01, load / 0.01, 0.01) == pytest.approx(late, rel=0.1, abs=5e-4)
-
-
-def share_by_lengths(times: float, load: float) -> float:
-    """Return the same from the chances of each length of the queue: only sums of what is positive.
-
-    Source: Franx, A simple solution for the M/D/c waiting time distribution, Operations Research Letters 29 (2001).
-    """
-    come = [math.exp(-load) * load**count / math.factorial(count) for count in range(40)]
-    chance = [1 - load]
-    for n in range(MOST_TIMES + 2):
-        known = chance[0] * come[n] + sum(chance[i] * come[n - i + 1] for i in range(1, n + 1))
-        chance.append((chance[n] - known) / come[0])
-    whole = math.floor(times) + 1
-    rest = load * (whole - times)
-    terms = (sum(chance[: whole - j + 1]) * rest**j / math.factorial(j) for j in range(whole))
-    return math.exp(-rest) * sum(terms)
 
 
 @pytest.mark.parametrize("load", [0.01, 0.3, 0.8, 0.99])
@@ -58,10 +43,12 @@ def test_what_keeps_its_limits_together_adds_up_to_1_at_most() -> None:
     draw, kept = random.Random(1), 0
     for _ in range(300):
         demands = [
-            limited(draw.uniform(0.1, 8), 0.05, draw.uniform(0.06, 0.4), draw.choice([0.5, 0.9, 0.99]))
+            limited(
+                draw.uniform(0.1, 8), draw.uniform(0.03, 0.05), draw.uniform(0.06, 0.4), draw.choice([0.5, 0.9, 0.99])
+            )
             for _ in range(draw.randint(1, 5))
         ]
-        if keep_exactly(demands):
+        if keep_with_longest(demands):
             kept += 1
             assert sum(demand.least_weight for demand in demands) <= 1 + 1e-9
     assert 50 < kept < 250
