@@ -44,7 +44,7 @@ def plan_regions(
 class World:
     """Regions with as many of the same kind of replica as they need, simulated once for each rate that it meets.
 
-    `fleet` are the replicas by region, spare ones included; `to_survive` those that leave nobody without room.
+    `fleet` are the replicas by region, spare ones included.
     """
 
     def __init__(
@@ -77,10 +77,10 @@ class World:
         self.highest = {name: highest for name, (_, highest) in found.items()}
         self._spare = spare
         self.fleet = {name: count + spare for name, count in self.working.items()}
-        self.to_survive = self.surviving(self.fleet)
+        self._survives = regions.survive
         if regions.survive:
             self.require_takers()
-            self.fleet = self.to_survive
+            self.fleet = self.surviving(self.fleet)
 
     def plan(self, price: float | None = None) -> RegionalPlan:
         """Return what users meet, and what the loss of each region does, where a replica has that price per hour."""
@@ -88,8 +88,9 @@ class World:
             self.users(name, name, rate, rate / (self.fleet[name] - self._spare)) for name, rate in self.rates.items()
         )
         losses = tuple(self.loss(name, self.fleet) for name in self.fleet) if len(self.fleet) > 1 else ()
+        enough = self.fleet if self._survives else self.surviving(self.fleet)
         cost = None if price is None else price * sum(self.fleet.values())
-        return RegionalPlan(self.fleet, self.between(), self.spill_over, users, losses, self.to_survive, cost)
+        return RegionalPlan(self.fleet, self.between(), self.spill_over, users, losses, enough, cost)
 
     def all_up(self) -> Tails:
         """Return what requests meet at a replica with the mean rate while all are up, the network not counted."""
