@@ -8,7 +8,7 @@ VENV := $(if $(ACTIVE),$(ACTIVE),$(CURDIR)/.venv)
 BIN := $(VENV)/bin
 PACKAGES := generator backends ensembles perf
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev links quickstart test test-quick lint types format regen bench bench-onnx bench-inflight bench-streaming bench-soak bench-check bench-fuzz bench-simulate bench-simulate-accuracy bench-simulate-grid bench-gate-simulated bench-tune bench-tune-simulated bench-gate bench-drain bench-rollout bench-scaling bench-store findings clean wheel
+.PHONY: help setup setup-dev links quickstart test test-quick lint types format regen bench bench-onnx bench-inflight bench-streaming bench-soak bench-check bench-fuzz bench-simulate bench-simulate-accuracy bench-simulate-grid bench-gate-simulated bench-tune bench-tune-simulated bench-gate bench-drain bench-rollout bench-scaling bench-store bench-packing bench-plan bench-roofline findings clean wheel
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -106,6 +106,15 @@ bench-simulate-accuracy: setup-dev ## the simulator against the real server on a
 
 bench-simulate-grid: setup-dev ## the simulator against all that bench-tune measured; a minute, after it
 	$(BIN)/python -m tritonsmith.perf.bench.simulate_accuracy --grid build/bench-tune
+
+bench-plan: setup-dev ## instances that a plan from one sweep says ten loads need, against the real server; fifteen minutes
+	$(BIN)/python -m tritonsmith.perf.bench.plan_instances
+
+bench-roofline: setup-dev ## the roofline's constants fitted on published throughput, and judged on what was held out; two minutes
+	$(BIN)/python -m tritonsmith.perf.bench.fit_roofline
+
+bench-packing: setup-dev ## 200 random fleets packed, against their exact optima; seconds
+	$(BIN)/python -m tritonsmith.perf.bench.packing
 
 bench-scaling: setup-dev ## what an HPA is given against the servers' own statistics, with a real Prometheus; six minutes
 	$(BIN)/python -m tritonsmith.perf.bench.scaling

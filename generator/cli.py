@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "serve": ("tritonsmith.backends.commands:serve", "Serve a model repository and wait until it is ready."),
     "infer": ("tritonsmith.backends.commands:infer", "Send one request to a model, typed from its metadata."),
     "export": ("tritonsmith.backends.commands:export", "Write a Hugging Face Llama as an engine for the laptop."),
+    "plan": ("tritonsmith.perf.commands:plan", "Say what fits, how to split it, how many and at what cost."),
     "sweep": ("tritonsmith.perf.commands:sweep", "Measure a model with perf_analyzer over levels of load."),
     "simulate": ("tritonsmith.perf.commands:simulate", "Predict latency from service times, without a server."),
     "tune": ("tritonsmith.perf.commands:tune", "Find the best configuration under a goal; write it into the spec."),

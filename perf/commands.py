@@ -1,4 +1,4 @@
-"""The verbs of this layer: simulate, sweep, tune, gate, report."""
+"""The verbs of this layer: plan, simulate, sweep, tune, gate, report."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ DEFAULT_TUNED = "1,2,4,8,16"  # concurrencies at which configurations are compar
 )
 @click.option("--slo", metavar="QUANTILE=TIME", help="What its answers must keep to, e.g. p99=50ms.")
 @click.option("--down", type=click.IntRange(0), default=0, help="How many of its replicas may be down.  [default: 0]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of arrivals and durations.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of arrivals and durations.")
 @click.option("--json", "is_json", is_flag=True, help="Print all as JSON.")
 def simulate(is_json: bool, **options: Any) -> None:
     """Predict latency and throughput from service times by batch size; without a server.
@@ -99,7 +99,7 @@ def simulate(is_json: bool, **options: Any) -> None:
 @click.option("--speed", default="1x", show_default=True, help="Of the trace's replay.")
 @click.option("--price-per-hour", type=click.FloatRange(0), default=0.0, help="Of the machine, for costs per million.")
 @click.option("--protocol", type=click.Choice(["grpc", "http"]), default="grpc", show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the order and the arrivals.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the order and the arrivals.")
 @click.option(
     "--executor",
     type=click.Choice(["local", "ray", "kubernetes"]),
@@ -170,7 +170,7 @@ def sweep(is_json: bool, **options: Any) -> None:
     "--prompts", type=click.Path(path_type=Path), help="Prompts for a model of text, one JSON value per line."
 )
 @click.option("--price-per-hour", type=click.FloatRange(0, min_open=True), help="Of this machine, for the cost.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the search and the arrivals.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the search and the arrivals.")
 @click.option("--profile", default="", help="Tune with this profile of the spec; the change is written into it.")
 @click.option("--patch", "--dry-run", "is_patch", is_flag=True, help="Leave the spec as it is; show what would change.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("build/tune"), show_default=True)
@@ -229,7 +229,7 @@ def tune(is_json: bool, **options: Any) -> None:
     "--budget-s", type=click.FloatRange(10, 86_400), default=120.0, show_default=True, help="No pair begins after it."
 )
 @click.option("--protocol", type=click.Choice(["grpc", "http"]), default="grpc", show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the order and the arrivals.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the order and the arrivals.")
 @click.option("--self-test", "is_self_test", is_flag=True, help="Compare the candidate with itself; keeps a record.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("build/gate"), show_default=True)
 @click.option("--json", "is_json", is_flag=True, help="Print the document as JSON.")
@@ -261,7 +261,7 @@ def gate(is_json: bool, is_markdown: bool, **options: Any) -> None:
 @click.option("--junit", is_flag=True, help="Print JUnit XML, of a gate.")
 @click.option("--json", is_flag=True, help="Print the document and its points.")
 def report(path: Path, **forms: bool) -> None:
-    """Turn what sweep, tune or gate left in PATH (a folder or a document) into a report.
+    """Turn what sweep, tune, gate or plan left in PATH (a folder or a document) into a report.
 
     Without an option the page is written beside the document.
     """
@@ -271,3 +271,81 @@ def report(path: Path, **forms: bool) -> None:
     if len(chosen) > 1:
         raise UsageError(f"--{' and --'.join(chosen)} exclude each other", hint="print one, then the other")
     console.result(report_on(path, chosen[0] if chosen else ""))
+
+
+@click.command()
+@click.argument("model", required=False, type=click.Path(path_type=Path), metavar="[MODEL]")
+@click.option(
+    "--gpu",
+    "gpus",
+    multiple=True,
+    metavar="NAME,..",
+    help="E.g. H100-SXM-80GB,L4; a part of one: H100-SXM-80GB/mig:3g.40gb, L40S/mps:4.  [default: all]",
+)
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Requests per second.")
+@click.option("--input", type=click.IntRange(1), metavar="TOKENS", help="Of a prompt.")
+@click.option("--output", type=click.IntRange(1), metavar="TOKENS", help="Of an answer.")
+@click.option(
+    "--trace", type=click.Path(path_type=Path), help="Recorded requests instead: time, prompt_tokens, output_tokens."
+)
+@click.option("--bursts", type=click.FloatRange(1), default=1.0, help="A burst's rate by the mean.  [default: none]")
+@click.option("--prefix", metavar="SHARE", help="Of a prompt's tokens, found in the KV cache, e.g. 30%.")
+@click.option(
+    "--slo", multiple=True, metavar="METRIC=TIME,..", help="ttft=500ms,tpot=50ms for 99 %; p90=5s: whole answers, 90 %."
+)
+@click.option("--weights", metavar="TYPE,..", help="Of weights to look at, e.g. bf16,fp8.  [default: as in the files]")
+@click.option("--kv-cache", metavar="TYPE,..", help="Of the KV cache, e.g. fp8.  [default: fp16 or bf16]")
+@click.option("--max-batch-size", metavar="N,..", help="Sequences in flight at a replica, at most.  [default: 256]")
+@click.option(
+    "--max-gpus", type=click.IntRange(1, 64), default=8, show_default=True, help="Over which one replica is spread."
+)
+@click.option("--spare", type=click.IntRange(0), default=1, show_default=True, help="Replicas that may be down.")
+@click.option("--price", "prices", multiple=True, metavar="[GPU=]PRICE", help="Per GPU and hour.")
+@click.option(
+    "--calibrate",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="[WAY=]RESULTS",
+    help='Sweeps that correct times; of which way, where several are looked at: "H100-SXM-80GB TP2=build/confirm".',
+)
+@click.option(
+    "--estimator",
+    type=click.Choice(["roofline", "aiconfigurator"]),
+    default="roofline",
+    show_default=True,
+    help="Of step times; the second in an environment of its own.",
+)
+@click.option("--compare", "is_compared", is_flag=True, help="Show all ways side by side; write plan.html.")
+@click.option("--write", type=click.Path(path_type=Path), metavar="SPEC", help="Write the pick as a spec for build.")
+@click.option(
+    "--regions", type=click.Path(path_type=Path), metavar="FILE", help="Split the traffic: shares, latencies."
+)
+@click.option("--pack", type=click.Path(path_type=Path), metavar="FLEET", help="Pack the models of a YAML onto GPUs.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of arrivals.")
+@click.option(
+    "--into",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    default=Path("build/plan"),
+    show_default=True,
+    help="For plan.json and plan.html; --output are tokens.",
+)
+@click.option("--json", "is_json", is_flag=True, help="Print the document as JSON.")
+def plan(is_json: bool, **options: Any) -> None:
+    """Say whether MODEL fits, how it is spread, how many replicas, at what cost; before any GPU is rented.
+
+    A language model (config.json, checkpoint, engine): memory from its shape, times from a roofline or sweeps, tails
+    from a simulation of in-flight batching. An ONNX or TensorRT file: its memory. A spec or repository with the
+    --calibrate of one sweep: instances, and replicas of the server. Ends with 1 where nothing meets what is asked.
+    """
+    from tritonsmith.perf.plan import cli
+    from tritonsmith.perf.plan.options import PlanOptions
+
+    asked = PlanOptions(**options)
+    if (text := cli.answer_of_others(asked, is_json=is_json)) is not None:
+        console.result(text)
+        return
+    done = cli.make_plan(asked)
+    console.result(cli.show(done, asked, is_json=is_json))
+    cli.require_pick(done)

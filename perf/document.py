@@ -144,7 +144,8 @@ class Sweep:
         return len(self.cells) == self.plan.cells
 
 
-SWEEPS = Kind(Sweep, "sweep", get_args(Schema), "`tritonsmith sweep` makes one", "measure again", DOCUMENT_NAME)
+MADE_BY = "`tritonsmith sweep MODEL --concurrency 1,8 -o build/sweep` makes one"
+SWEEPS = Kind(Sweep, "sweep", get_args(Schema), MADE_BY, "measure again", DOCUMENT_NAME)
 _CELL = TypeAdapter(Cell)
 
 

@@ -44,7 +44,8 @@ class Kind(Generic[Document]):
         try:
             data = file.read_bytes()
         except OSError as problem:
-            raise UsageError(f"no {self.noun} in {path}: {problem.strerror}", hint=self.made_by) from None
+            why = f"it has no {self.file_name}" if file != path else problem.strerror
+            raise UsageError(f"no {self.noun} in {path}: {why}", hint=self.made_by) from None
         try:
             schema = json.loads(data).get("schema")
         except (ValueError, AttributeError):

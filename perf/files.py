@@ -82,4 +82,4 @@ def _reason(path: Path, problem: OSError) -> str:
 def _hint(problem: OSError) -> str:
     if problem.errno == errno.EFBIG:
         return "raise the limit: ulimit -f unlimited"
-    return "free some space, or choose a folder on another disk with --output"
+    return "free some space, or choose a folder on another disk"

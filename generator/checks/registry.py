@@ -36,6 +36,7 @@ SUBJECTS = (
     "rules.responses",  # TS451
     "rules.instances",  # TS500
     "rules.rate_limiter",  # TS520
+    "rules.sharing",  # TS540
     "rules.ensembles.configuration",  # TS600
     "rules.ensembles.graph",  # TS611
     "rules.ensembles.dependencies",  # TS620
@@ -60,6 +61,7 @@ MANIFEST_SUBJECTS = (
     "manifests.rules.shutdown",  # TK220
     "manifests.rules.memory",  # TK240
     "manifests.rules.gpus",  # TK300
+    "manifests.rules.sharing",  # TK310
     "manifests.rules.groups",  # TK330
     "manifests.rules.scaling",  # TK400
     "manifests.rules.metrics",  # TK450

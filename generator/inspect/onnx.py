@@ -76,7 +76,7 @@ def read_onnx(path: Path) -> OnnxFacts:
 
     Raises: SpecError where the file is missing, truncated, too big for one protobuf message, or no ONNX model.
     """
-    model = _parse(path)
+    model = parse_onnx(path)
     graph = model.graph
     place = Place(str(path))
     initialized = {tensor.name for tensor in graph.initializer}
@@ -167,8 +167,11 @@ def _inexpressible(kind: str, tensor: OnnxTensor, max_batch_size: int, place: Pl
         )
 
 
-def _parse(path: Path) -> ModelProto:
-    """Return the model, of a big file without its weights."""
+def parse_onnx(path: Path) -> ModelProto:
+    """Return the model, of a big file without its weights.
+
+    Raises: SpecError where the file is missing, truncated, too big for one protobuf message, or no ONNX model.
+    """
     try:
         with open_regular(path) as file:
             size = file.seek(0, 2)

@@ -177,5 +177,7 @@ def _settings(spec: Spec) -> dict[str, Any]:
     server = spec.server.model_dump(mode="json", exclude_defaults=True)
     hardware = spec.hardware.model_dump(mode="json", exclude_defaults=True)
     deploy = spec.deploy.model_dump(mode="json", exclude_defaults=True)
-    given = {"triton": spec.release.name, "hardware": hardware, "server": server, "calls": calls, "deploy": deploy}
+    sharing = spec.sharing.model_dump(mode="json", exclude_defaults=True)
+    given = {"triton": spec.release.name, "hardware": hardware, "sharing": sharing, "server": server, "calls": calls}
+    given |= {"deploy": deploy}
     return {key: value for key, value in given.items() if value}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tritonsmith.generator.catalog.releases import EMBEDDED, NEWEST, RELEASES, Release
 from tritonsmith.generator.errors import RepositoryError
@@ -13,9 +13,11 @@ from tritonsmith.generator.manifests.launch import Launch, plan_launch
 from tritonsmith.generator.manifests.needs import Needs, needs_of, runs_tensorrt_llm
 from tritonsmith.generator.manifests.openai import EXIT_S, OPENAI_PORT
 from tritonsmith.generator.manifests.server import PORTS
+from tritonsmith.generator.manifests.sharing.share import WHOLE, resource_of
 from tritonsmith.generator.repository.core import Repository
 from tritonsmith.generator.spec.deploy import Deploy
 from tritonsmith.generator.spec.settings import Hardware, Server
+from tritonsmith.generator.spec.sharing import Sharing
 
 MIB = 1 << 20
 PULL_S = 600  # that a node takes to get a pod's images, 20 GB of them
@@ -39,12 +41,19 @@ class Workload:
     deploy: Deploy
     needs: Needs
     launch: Launch | None = None
+    sharing: Sharing = field(default_factory=Sharing)
 
     @property
     def image(self) -> str:
         """The image, pinned where the spec pins it."""
         image = self.deploy.image or (self.launch and self.release.tensorrt_llm_image) or self.release.image
         return f"{image}@{self.deploy.digest}" if self.deploy.digest else image
+
+    @property
+    def gpu_resource(self) -> str:
+        """What a pod asks the device plugin for: as `deploy` says it, else the share or slice of `sharing`."""
+        said = self.deploy.gpus.resource
+        return said if said != WHOLE or not self.sharing.is_shared else resource_of(self.sharing)
 
     @property
     def ports(self) -> dict[str, int]:
@@ -138,6 +147,7 @@ def plan_workload(repository: Repository) -> Workload:
         deploy=Deploy.model_validate(settings.get("deploy", {})),
         needs=needs_of(repository, hardware, launch),
         launch=launch,
+        sharing=Sharing.model_validate(settings.get("sharing", {})),
     )
 
 

@@ -70,6 +70,9 @@ class Gpus(Settings):
 
     resource: LabelKey = Field("nvidia.com/gpu", description="e.g. nvidia.com/mig-1g.10gb, nvidia.com/gpu.shared")
     products: tuple[LabelValue, ...] = Field((), description="of nvidia.com/gpu.product, e.g. NVIDIA-H100-80GB-HBM3")
+    by: Literal["device-plugin", "dra"] = Field(
+        "device-plugin", description="pods ask for a resource of the device plugin; or by claims (Kubernetes 1.34)"
+    )
 
 
 class Autoscale(Settings):

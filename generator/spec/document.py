@@ -12,6 +12,7 @@ from tritonsmith.generator.findings import Finding, Place
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.spec.deploy import Deploy
 from tritonsmith.generator.spec.settings import Hardware, Server
+from tritonsmith.generator.spec.sharing import Sharing
 
 if TYPE_CHECKING:
     from tritonsmith.generator.spec.tune import Tune  # which reads it against the models
@@ -132,6 +133,7 @@ class Spec:
     digest: str = ""
     tune: Tune | None = None
     deploy: Deploy = field(default_factory=Deploy)
+    sharing: Sharing = field(default_factory=Sharing)
     findings: tuple[Finding, ...] = ()
 
 

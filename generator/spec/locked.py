@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from tritonsmith.generator.spec.deploy import Deploy
 from tritonsmith.generator.spec.settings import Hardware, Server
+from tritonsmith.generator.spec.sharing import Sharing
 
 
 def are_settings(value: Any) -> bool:
@@ -19,6 +20,7 @@ def are_settings(value: Any) -> bool:
         Server.model_validate(value.get("server", {}))
         Hardware.model_validate(value.get("hardware", {}))
         Deploy.model_validate(value.get("deploy", {}))
+        Sharing.model_validate(value.get("sharing", {}))
     except ValidationError:
         return False
     return isinstance(calls, dict) and all(

@@ -19,11 +19,15 @@ from tritonsmith.generator.spec.merge import merge_message, merge_models
 from tritonsmith.generator.spec.read_model import ModelReader
 from tritonsmith.generator.spec.read_pipeline import PipelineReader
 from tritonsmith.generator.spec.settings import Hardware, Server, read_settings
+from tritonsmith.generator.spec.sharing import Sharing, read_sharing
 from tritonsmith.generator.spec.tune import read_tune
 from tritonsmith.generator.spec.values import Values
 from tritonsmith.generator.suggest import did_you_mean
 
-TOP_KEYS = ("repository", "triton", "hardware", "server", "models", "pipelines", "tune", "deploy", "profiles")
+TOP_KEYS = (
+    *("repository", "triton", "hardware", "sharing", "server", "models", "pipelines", "tune", "deploy"),
+    "profiles",
+)
 
 
 def read_spec(
@@ -61,7 +65,7 @@ class _Reader:
 
     def spec(self, root: tree.Mapping, profile: str, digest: str) -> Spec:
         """Return the whole spec."""
-        self.values.refuse_unknown(root, TOP_KEYS, "top", "")
+        self.values.refuse_unknown(root, TOP_KEYS, "")
         layer = self._profile(root, profile)
         top = _with_layer(root, layer).entries if layer is not None else root.entries
         release, hardware = self._release(top.get("triton")), self._hardware(top.get("hardware"))
@@ -81,6 +85,7 @@ class _Reader:
             digest=digest,
             tune=tune,
             deploy=deploy,
+            sharing=self._sharing(top.get("sharing")),
             findings=tuple(self.findings),
         )
 
@@ -102,7 +107,7 @@ class _Reader:
     def _judge_profile(self, name: str, layer: tree.Node) -> None:
         key = f"profiles.{name}"
         if isinstance(layer, tree.Mapping):
-            self.values.refuse_unknown(layer, [key for key in TOP_KEYS if key != "profiles"], "top", f"{key}.")
+            self.values.refuse_unknown(layer, [key for key in TOP_KEYS if key != "profiles"], f"{key}.")
         else:
             self.values.error(f"expected a mapping, got {tree.kind_of(layer)}", layer.place, key, "{hardware: ...}")
 
@@ -156,6 +161,9 @@ class _Reader:
         if isinstance(node, tree.Scalar) and node.text == "none":
             return Hardware()
         return self._settings(Hardware, node, "hardware") or Hardware()
+
+    def _sharing(self, node: tree.Node | None) -> Sharing:
+        return (read_sharing(node, "sharing", self.findings) if node is not None else None) or Sharing()
 
     def _settings(self, kind: type[Any], node: tree.Node | None, key: str) -> Any:
         return None if node is None else read_settings(kind, node, key, self.findings)

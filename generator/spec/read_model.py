@@ -108,7 +108,7 @@ class ModelReader:
         texts = {}
         for target, item in given.entries.items():
             if isinstance(item, tree.Mapping) and _is_inside(PurePosixPath(target)):
-                self.values.refuse_unknown(item, ("text",), "file", f"{key}.{target}.")
+                self.values.refuse_unknown(item, ("text",), f"{key}.{target}.")
                 texts[str(PurePosixPath(target))] = self.values.text(item, "text", f"{key}.{target}.text")
         return texts
 
@@ -195,7 +195,7 @@ class ModelReader:
             self.values.error(f"expected a model's name or a step, got {shown}", node.place, key)
             return None
         node = node.without_nulls()
-        self.values.refuse_unknown(node, STEP_KEYS, "step", f"{key}.")
+        self.values.refuse_unknown(node, STEP_KEYS, f"{key}.")
         model = self.values.text(node, "model_name", f"{key}.model_name")
         if not model:
             if "model_name" not in node.entries:

@@ -28,7 +28,7 @@ class PipelineReader:
             hint = "{use: BLUEPRINT, with: {}}"
             self.values.error(f"expected a mapping, got {tree.kind_of(node)}", node.place, key, hint)
             return None
-        self.values.refuse_unknown(node, PIPELINE_KEYS, "pipeline", f"{key}.")
+        self.values.refuse_unknown(node, PIPELINE_KEYS, f"{key}.")
         node = node.without_nulls()
         blueprint = self.values.text(node, "use", f"{key}.use")
         if not blueprint:

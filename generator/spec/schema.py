@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -11,6 +11,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonsmith.generator.catalog.releases import RELEASES
 from tritonsmith.generator.spec.deploy import Deploy
 from tritonsmith.generator.spec.settings import EngineSettings, Hardware, Server
+from tritonsmith.generator.spec.sharing import PROFILE, Mode, Sharing
 from tritonsmith.generator.spec.tune import Tune
 
 _NAME = {"type": "string", "pattern": "^[A-Za-z0-9_.-]+$"}
@@ -56,6 +57,7 @@ def _layer(definitions: dict[str, Any], pipelines: dict[str, dict[str, Any]]) ->
         "repository": {**_NAME, "description": "the repository's name"},
         "triton": {"description": "the release it is written for, e.g. 24.10", "enum": [*RELEASES]},
         "hardware": {"oneOf": [{"enum": ["none", None]}, _settings(Hardware, definitions)]},
+        "sharing": _sharing(definitions),
         "server": {"oneOf": [_settings(Server, definitions), {"type": "null"}]},
         "models": {
             "type": "object",
@@ -76,6 +78,15 @@ def _settings(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     definitions.update(schema.pop("$defs", {}))
     definitions[kind.__name__] = schema
     return {"$ref": f"#/$defs/{kind.__name__}"}
+
+
+def _sharing(definitions: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of `sharing:`, a mode or a mapping with it."""
+    modes = [mode for mode in get_args(Mode) if mode != "mig"]
+    reference = _settings(Sharing, definitions)
+    sliced = {"type": "string", "pattern": f"^mig:{PROFILE.removeprefix('^')}"}
+    definitions["Sharing"]["properties"]["mode"] = {"anyOf": [{"enum": [*modes, "mig"]}, sliced]}
+    return {"oneOf": [{"enum": modes}, sliced, reference, {"type": "null"}]}
 
 
 def _tune(definitions: dict[str, Any]) -> dict[str, Any]:

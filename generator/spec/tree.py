@@ -124,7 +124,7 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as problem:
         line = raw.count(b"\n", 0, problem.start) + 1
         hint = "save it as UTF-8"
-        raise SpecError(f"the spec is not UTF-8 (byte {problem.start})", where=f"{path}:{line}", hint=hint) from None
+        raise SpecError(f"not UTF-8 (byte {problem.start})", where=f"{path}:{line}", hint=hint) from None
 
 
 def parse_tree(text: str, name: str, findings: list[Finding]) -> Mapping:
@@ -137,7 +137,7 @@ def parse_tree(text: str, name: str, findings: list[Finding]) -> Mapping:
     if root is None:
         return Mapping({}, Place(name, 1, 1))
     if not isinstance(root, yaml.MappingNode):
-        raise SpecError("a spec is a mapping (key: value)", where=f"{name}:{root.start_mark.line + 1}")
+        raise SpecError("not a mapping (key: value)", where=f"{name}:{root.start_mark.line + 1}")
     _refuse_explosions(root, name)
     return _convert_mapping(root, name, findings)
 

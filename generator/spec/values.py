@@ -8,9 +8,6 @@ from tritonsmith.generator.findings import Finding, Place, error
 from tritonsmith.generator.spec import tree
 from tritonsmith.generator.suggest import did_you_mean
 
-# Keys of the spec's closed list that the verbs of later versions will read, by the level they stand on.
-LATER_KEYS = {"sharing": "top"}
-
 
 class Values:
     """Takes values out of trees and collects `findings`; `key` is always the dotted path of the value itself."""
@@ -59,21 +56,13 @@ class Values:
         self.error(f"expected a value, got {shown}", node.place, key)
         return ""
 
-    def refuse_unknown(self, node: tree.Mapping, known: Collection[str], level: str, prefix: str) -> None:
+    def refuse_unknown(self, node: tree.Mapping, known: Collection[str], prefix: str) -> None:
         """Add a finding for every key of ours that does not exist."""
-        self.refuse_later(node, level, prefix)
         for key in node.entries:
-            if key not in known and LATER_KEYS.get(key) != level:
+            if key not in known:
                 suggestion = did_you_mean(key, known)
                 hint = "" if suggestion else f"known are {', '.join(known)}"
                 self.error(f"unknown key '{key}'.{suggestion}", node.place_of(key), f"{prefix}{key}", hint)
-
-    def refuse_later(self, node: tree.Mapping, level: str, prefix: str) -> None:
-        """Add a finding for every key that a later version will read."""
-        for key in node.entries:
-            if LATER_KEYS.get(key) == level:
-                message = f"'{key}' is not read by this version of tritonsmith"
-                self.error(message, node.place_of(key), f"{prefix}{key}", "leave it out")
 
     def error(self, message: str, place: Place, key: str, remedy: str = "") -> None:
         """Add a finding."""

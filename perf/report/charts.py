@@ -31,7 +31,7 @@ def throughput_latency(points: Sequence[Point]) -> str:
         for kind in ("concurrency", "request_rate"):
             series = [point for point in points if point.variant == variant and point.load.kind == kind]
             parts += [_curve(series, name, x, y, colour or name) for name in ("p50", "p99")]
-    labels = _Labels()
+    labels = Labels()
     for point in points:
         parts.append(_dumbbell(point, x, y, variants[point.variant]))
     for point in points:
@@ -100,7 +100,7 @@ def significant_short(value: float) -> str:
     return f"{value:,.6g}"
 
 
-class _Labels:
+class Labels:
     """Places names beside marks where none is yet; a name that finds no room is left to its tooltip."""
 
     def __init__(self) -> None:

@@ -16,6 +16,8 @@ from tritonsmith.perf.files import write_by_rename
 from tritonsmith.perf.gate import page as gate_page
 from tritonsmith.perf.gate import text as gate_text
 from tritonsmith.perf.gate.document import GATES
+from tritonsmith.perf.plan.document import PLANS
+from tritonsmith.perf.plan.show import page as plan_page
 from tritonsmith.perf.report.write import render_report
 from tritonsmith.perf.tune.document import TUNINGS
 from tritonsmith.perf.tune.report import page as tune_page
@@ -48,6 +50,12 @@ REPORTS = (
         TUNINGS,
         tune_page.PAGE_NAME,
         {"html": tune_page.render_page, "markdown": tune_text.as_markdown, "json": _json_of(TUNINGS)},
+    ),
+    Reports(
+        "plan",
+        PLANS,
+        plan_page.PAGE_NAME,
+        {"html": plan_page.render_page, "json": _json_of(PLANS)},
     ),
     Reports(
         "gate",

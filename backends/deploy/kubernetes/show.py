@@ -38,7 +38,7 @@ def summary(workload: Workload) -> str:
     """Return what one replica is, in a line."""
     needs = workload.needs
     pods = f"{needs.nodes} pods, each" if needs.nodes > 1 else "a pod"
-    gpus = f"{needs.gpus} {workload.deploy.gpus.resource}, " if needs.gpus else ""
+    gpus = f"{needs.gpus} {workload.gpu_resource}, " if needs.gpus else ""
     asks = f"{gpus}{cpus(workload):g} CPUs, {memory_mib(workload)} MiB ({shm_mib(workload)} of them shared)"
     return f"a replica is {pods} with {asks}; it has {workload.startup_s} s to start and {workload.grace_s} s to end"
 

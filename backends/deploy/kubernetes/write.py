@@ -51,10 +51,10 @@ def write_kubernetes(repository: Path, folder: Path, *, is_dry: bool, is_forced:
 
 def _notices(workload: Workload) -> Iterator[str]:
     needs, deploy = workload.needs, workload.deploy
-    if needs.is_llm and needs.repository_bytes < LEAST_LLM_BYTES:
+    if needs.is_llm and needs.repository_bytes < LEAST_LLM_BYTES and "start_margin_s" not in deploy.model_fields_set:
         yield (
             f"the repository holds {needs.repository_bytes / MIB:.1f} MiB, so the weights lie elsewhere: the "
-            f"{workload.startup_s} s to start are hardly more than deploy.start_margin_s"
+            f"{workload.startup_s} s to start have no time to read them: set deploy.start_margin_s"
         )
     if needs.engine_gpus_per_node not in (0, needs.gpus):
         yield (

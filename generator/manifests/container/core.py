@@ -86,7 +86,7 @@ def plan_container(repository: Repository) -> Container:
         stand_ins=stand_ins,
         requirements=tuple(sorted(_requirements(workload, lacking, source))),
         outside=outside,
-        notices=tuple(_notices(needed, lacking)),
+        notices=(*_notices(needed, lacking), *_sharing_notices(workload)),
     )
 
 
@@ -134,4 +134,12 @@ def _notices(needed: Mapping[str, set[str]], lacking: set[str]) -> Iterator[str]
         yield (
             f"{users} imports {module}, which the image lacks and we know no version of: build FROM an image that has "
             "it (BASE_IMAGE), or bring an environment (EXECUTION_ENV_PATH)"
+        )
+
+
+def _sharing_notices(workload: Workload) -> Iterator[str]:
+    if workload.sharing.is_shared and workload.needs.gpus:
+        yield (
+            f"sharing: {workload.sharing} is what Kubernetes is told: this container gets a whole GPU, in compose.yaml "
+            "`device_ids: [MIG-...]` in place of count gives it a slice"
         )

@@ -12,12 +12,15 @@ import jinja2
 from tritonsmith.generator.manifests import memory
 from tritonsmith.generator.manifests.kubernetes.alerts import alert_rules
 from tritonsmith.generator.manifests.kubernetes.core import object_name, scale_target
-from tritonsmith.generator.manifests.kubernetes.picker import PICKER_IMAGE, SMALLEST_BLOCK, routes_by_prefix
-from tritonsmith.generator.manifests.kubernetes.placement import products
+from tritonsmith.generator.manifests.kubernetes.picker import SMALLEST_BLOCK, routes_by_prefix
+from tritonsmith.generator.manifests.kubernetes.prerequisites import prerequisites
 from tritonsmith.generator.manifests.kubernetes.probes import STARTUP_PERIOD_S
 from tritonsmith.generator.manifests.kubernetes.scaling import pod_metric, prometheus_address, quantity
+from tritonsmith.generator.manifests.kubernetes.security import USER
+from tritonsmith.generator.manifests.kubernetes.sharing import share, sharing_commands
 from tritonsmith.generator.manifests.kubernetes.sources import is_fetched
 from tritonsmith.generator.manifests.kubernetes.spill import DEPTH, FRACTION, MOST
+from tritonsmith.generator.manifests.sharing.advice import TRAITS
 from tritonsmith.generator.manifests.workload import MIB, Workload
 from tritonsmith.generator.spec.deploy import PUSHED
 
@@ -27,6 +30,7 @@ _TEMPLATE = Path(__file__).with_name(f"{FILE}.j2")
 ABOUT = {
     "base/service_account.yaml": "the pods' account; it has no rights, and no token is mounted",
     "base/ranks.yaml": "the scripts that start an engine's ranks",
+    "base/resource_claim_template.yaml": "the GPUs that each pod claims",
     "base/deployment.yaml": "the servers",
     "base/leader_worker_set.yaml": "the servers: a group of pods is one replica",
     "base/service.yaml": "their address, and a headless one for gRPC clients that balance themselves",
@@ -40,6 +44,10 @@ ABOUT = {
     "gateway/route.yaml": "what the gateway lets in, and where it goes",
     "gateway/inference_pool.yaml": "the pods that a prompt may go to",
     "gateway/picker.yaml": "who chooses among them, by prefix, queue and KV cache",
+    "sharing/config_map.yaml": "how the GPU operator is to share GPUs; in its own namespace, by an administrator",
+    "sharing/cluster_policy.patch.yaml": "the patch of its ClusterPolicy that makes it do so",
+    "sharing/device_plugin.config.yaml": "the same for a device plugin without an operator",
+    "sharing/mig_parted.config.yaml": "the slices, for nvidia-mig-parted without an operator",
     "kserve/supports.yaml": "what KServe's pods need beside",
     "kserve/serving_runtime.yaml": "KServe: how it is served",
     "kserve/inference_service.yaml": "KServe: what is served, in place of base, scaling and gateway",
@@ -84,6 +92,9 @@ def explained(workload: Workload, files: Collection[str]) -> dict[str, bytes]:
         # NVIDIA's front end sets itself no limit (uvicorn's timeout_graceful_shutdown), so that the kubelet's holds
         answer_s=workload.drain_s if workload.deploy.openai else workload.exit_s,
         is_group=workload.needs.nodes > 1,
+        sharing_commands=sharing_commands(workload),
+        traits=TRAITS[workload.sharing.mode],
+        user=USER,
         is_fetched=is_fetched(workload),
         by_prefix=routes_by_prefix(workload),
         smallest_block=SMALLEST_BLOCK,
@@ -93,85 +104,6 @@ def explained(workload: Workload, files: Collection[str]) -> dict[str, bytes]:
         spilling={name: found for name, found in workload.deploy.regions.items() if found.spill_to},
     )
     return {FILE: text.encode()}
-
-
-def prerequisites(workload: Workload) -> Iterator[tuple[str, str]]:
-    """Yield what the cluster must have before the first apply: what, and how to see whether it has."""
-    deploy, source = workload.deploy, workload.deploy.repository
-    scaled = [deploy.autoscale, *(region.autoscale for region in deploy.regions.values())]
-    scalers = {found.by for found in scaled if found is not None}
-    yield f"Kubernetes {deploy.kubernetes} or newer, kubectl of 1.21 or newer", "kubectl version"
-    yield f"the namespace {deploy.namespace}", f"kubectl create namespace {deploy.namespace}"
-    if workload.needs.gpus:
-        on = f" on {' or '.join(products(workload))}" if products(workload) else ""
-        yield (
-            f"nodes with {deploy.gpus.resource}{on}, labelled by NVIDIA's GPU operator",
-            ("kubectl get nodes -L nvidia.com/gpu.product"),
-        )
-    if products(workload):
-        yield (
-            (
-                "that label as it is named here: a shared GPU's ends with -SHARED, and MIG's single strategy adds the "
-                "slice's name; else say the label's own value in deploy.gpus.products"
-            ),
-            "",
-        )
-    if source.claim:
-        mode = "ReadOnlyMany or ReadWriteMany, since replicas share it"
-        yield f"the claim {source.claim}, {mode}", f"kubectl -n {deploy.namespace} get pvc {source.claim}"
-    if source.volume:
-        yield (
-            f"pull access to {source.volume}, and the feature ImageVolume (on by default since 1.35)",
-            ("kubectl get nodes -o wide"),
-        )
-    if source.secret:
-        yield (
-            f"the Secret {source.secret} with the store's variables",
-            (f"kubectl -n {deploy.namespace} get secret {source.secret}"),
-        )
-    if deploy.pull_secret:
-        yield (
-            f"the Secret {deploy.pull_secret}, of type kubernetes.io/dockerconfigjson",
-            f"kubectl -n {deploy.namespace} get secret {deploy.pull_secret}",
-        )
-    elif deploy.image:
-        yield f"pull access to {deploy.image}, by its nodes or by deploy.pull_secret", ""
-    if deploy.service_account:
-        yield (
-            f"the ServiceAccount {deploy.service_account}",
-            (f"kubectl -n {deploy.namespace} get serviceaccount {deploy.service_account}"),
-        )
-    if workload.metrics_port:
-        yield (
-            f"the Prometheus operator, its Prometheus in the namespace {deploy.monitoring} selecting these objects",
-            ("kubectl get crd podmonitors.monitoring.coreos.com"),
-        )
-    if "hpa" in scalers:
-        yield (
-            "prometheus-adapter with the values of prometheus-adapter.values.yaml",
-            ("kubectl get --raw /apis/custom.metrics.k8s.io/v1beta1"),
-        )
-    if "keda" in scalers or (deploy.kserve and scalers):
-        yield "KEDA 2.17 or newer", "kubectl get crd scaledobjects.keda.sh"
-    if workload.needs.nodes > 1:
-        yield "LeaderWorkerSet (lws), its API v1", "kubectl get crd leaderworkersets.leaderworkerset.x-k8s.io"
-    if deploy.gateway:
-        yield f"a Gateway {deploy.gateway} that lets routes of {deploy.namespace} attach", "kubectl get gateways -A"
-        yield (
-            "Gateway API 1.2 or newer (timeouts, and more than 8 matches in a rule)",
-            (
-                "kubectl get crd httproutes.gateway.networking.k8s.io -o "
-                r"jsonpath='{.metadata.annotations.gateway\.networking\.k8s\.io/bundle-version}'"
-            ),
-        )
-    if routes_by_prefix(workload):
-        yield (
-            "a gateway that knows InferencePool v1 (Inference Extension 1.0 or newer)",
-            ("kubectl get crd inferencepools.inference.networking.k8s.io"),
-        )
-        yield f"pull access to {PICKER_IMAGE}", ""
-    if deploy.kserve:
-        yield "for kserve/: KServe in Standard (raw) mode", "kubectl get crd inferenceservices.serving.kserve.io"
 
 
 def numbers(workload: Workload) -> Iterator[Number]:
@@ -196,7 +128,11 @@ def numbers(workload: Workload) -> Iterator[Number]:
     if needs.gpus:
         ranks = f"{workload.launch.world_size} ranks / " if workload.launch and needs.nodes > 1 else ""
         of = f"{ranks}{needs.nodes} nodes" if ranks else "what a replica's models name"
-        yield Number(f"GPUs of a pod ({deploy.gpus.resource})", str(needs.gpus), of)
+        yield Number(f"GPUs of a pod ({workload.gpu_resource})", str(needs.gpus), of)
+    found = share(workload)
+    if found is not None and workload.sharing.is_shared:
+        rule = "more is refused" if found.is_enforced else "which nobody enforces"
+        yield Number("GPU memory of a pod", f"{found.memory_bytes // MIB} MiB", f"{found.arithmetic}; {rule}")
     if needs.nodes > 1:
         yield Number("pods of a replica", str(needs.nodes), "ranks / GPUs of a node")
     if deploy.autoscale is not None:

@@ -28,6 +28,7 @@ from tritonsmith.generator.manifests.kubernetes.routing import inference_pools, 
 from tritonsmith.generator.manifests.kubernetes.scaling import horizontal_pod_autoscalers, scaled_objects
 from tritonsmith.generator.manifests.kubernetes.security import service_accounts
 from tritonsmith.generator.manifests.kubernetes.services import services
+from tritonsmith.generator.manifests.kubernetes.sharing import claim_templates, sharing_maps, sharing_texts
 from tritonsmith.generator.manifests.workload import Workload
 from tritonsmith.generator.manifests.yaml_text import to_yaml
 
@@ -46,6 +47,7 @@ class Row:
 ROWS: tuple[Row, ...] = (
     Row("base", "service_account.yaml", service_accounts),
     Row("base", "ranks.yaml", rank_scripts),
+    Row("base", "resource_claim_template.yaml", claim_templates),
     Row("base", "deployment.yaml", deployments),
     Row("base", "leader_worker_set.yaml", leader_worker_sets),
     Row("base", "service.yaml", services),
@@ -59,16 +61,17 @@ ROWS: tuple[Row, ...] = (
     Row("gateway", "route.yaml", routes),
     Row("gateway", "inference_pool.yaml", inference_pools),
     Row("gateway", "picker.yaml", pickers),
+    Row("sharing", "config_map.yaml", sharing_maps),
     Row("kserve", "supports.yaml", supports),
     Row("kserve", "serving_runtime.yaml", serving_runtimes),
     Row("kserve", "inference_service.yaml", inference_services),
 )
-# Folders that stand in the place of `base`: no overlay takes them.
-ALTERNATIVES = frozenset({"kserve"})
+# Folders that no overlay takes: what stands in the place of `base`, and what the cluster's GPU operator is told.
+ALTERNATIVES = frozenset({"kserve", "sharing"})
 # (workload, folders that an overlay takes) -> documents by path below the output, each with its kustomization.yaml.
 OVERLAYS: tuple[Callable[[Workload, tuple[str, ...]], Mapping[str, list[Manifest]]], ...] = (places,)
-# What is no Kubernetes object: an adapter's configuration.
-TEXTS: tuple[Callable[[Workload], Mapping[str, bytes]], ...] = (adapter_values,)
+# What is no Kubernetes object: configurations of an adapter, a device plugin, mig-parted.
+TEXTS: tuple[Callable[[Workload], Mapping[str, bytes]], ...] = (adapter_values, sharing_texts)
 
 
 def objects_of(workload: Workload) -> dict[str, list[Manifest]]:

@@ -10,6 +10,7 @@ from tritonsmith.generator.manifests.kubernetes.placement import placement, spre
 from tritonsmith.generator.manifests.kubernetes.probes import probes
 from tritonsmith.generator.manifests.kubernetes.resources import resources
 from tritonsmith.generator.manifests.kubernetes.security import account_name, container_security, pod_security
+from tritonsmith.generator.manifests.kubernetes.sharing import brings_shm, pod_claims
 from tritonsmith.generator.manifests.kubernetes.shutdown import lifecycle
 from tritonsmith.generator.manifests.kubernetes.sources import (
     credentials,
@@ -25,6 +26,9 @@ from tritonsmith.generator.manifests.workload import Workload
 
 CONTAINER = "triton"
 HOME = {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"}  # noqa: S108 - it can be written, the repository cannot
+# NVIDIA's images say `all`, and a node's runtime then shows all GPUs to a pod that asks for none.
+# Source: k8s-device-plugin: README (Running GPU Jobs, its warning); nvidia-container-toolkit: NVIDIA_VISIBLE_DEVICES.
+NO_GPU = {"NVIDIA_VISIBLE_DEVICES": "void"}
 SHM = {"name": "shm", "mountPath": "/dev/shm"}  # noqa: S108 - a volume's place
 
 
@@ -58,14 +62,15 @@ def container(workload: Workload) -> Manifest:
         **probes(workload),
         "lifecycle": lifecycle(workload),
         "securityContext": container_security(),
-        "volumeMounts": [*mounts(workload), *_scratch(), SHM, *_scripts(workload)],
+        "volumeMounts": [*mounts(workload), *_scratch(), *_shm(workload), *_scripts(workload)],
     }
 
 
 def _pod(workload: Workload, serving: Manifest, waiting: list[Manifest]) -> Manifest:
     fetching = fetch_containers(workload, _variables(HOME), _scratch())
     shm = {"medium": "Memory", "sizeLimit": f"{shm_mib(workload)}Mi"}
-    shared = [{"name": "tmp", "emptyDir": {}}, {"name": "shm", "emptyDir": shm}]
+    shared: list[Manifest] = [{"name": "tmp", "emptyDir": {}}]
+    shared += [] if brings_shm(workload) else [{"name": "shm", "emptyDir": shm}]
     secret = workload.deploy.pull_secret
     if has_ranks(workload):
         shared.append({"name": "ranks", "configMap": {"name": f"{workload.name}-ranks"}})
@@ -79,6 +84,7 @@ def _pod(workload: Workload, serving: Manifest, waiting: list[Manifest]) -> Mani
         **({"initContainers": [*fetching, *waiting]} if fetching or waiting else {}),
         "containers": [serving],
         "volumes": [*volumes(workload), *shared],
+        **pod_claims(workload),
         **placement(workload),
     }
 
@@ -98,7 +104,8 @@ def _script(workload: Workload, name: str, script: str) -> Manifest:
 
 def _environment(workload: Workload) -> list[Manifest]:
     front_end = ENVIRONMENT if workload.deploy.openai else {}
-    return _variables({**HOME, **rank_environment(workload), **front_end})
+    unseen = {} if workload.needs.gpus else NO_GPU
+    return _variables({**HOME, **unseen, **rank_environment(workload), **front_end})
 
 
 def _variables(values: Mapping[str, str]) -> list[Manifest]:
@@ -107,6 +114,10 @@ def _variables(values: Mapping[str, str]) -> list[Manifest]:
 
 def _scratch() -> list[Manifest]:
     return [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - the pod's own
+
+
+def _shm(workload: Workload) -> list[Manifest]:
+    return [] if brings_shm(workload) else [SHM]
 
 
 def _scripts(workload: Workload) -> list[Manifest]:

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator
 
 from tritonsmith.generator.catalog.releases import NEWEST_WITH_TENSORRT_LLM
 from tritonsmith.generator.errors import RepositoryError
+from tritonsmith.generator.manifests.kubernetes.sharing import sharing_refusals
 from tritonsmith.generator.manifests.kubernetes.sources import is_fetched
 from tritonsmith.generator.manifests.memory import least_mib, shm_mib
 from tritonsmith.generator.manifests.openai import FIRST_RELEASE, only_tokenizer, require_one_process
+from tritonsmith.generator.manifests.sharing.share import WHOLE
 from tritonsmith.generator.manifests.workload import Workload
 
 VOLUMES_SINCE, SUB_PATHS_SINCE = (1, 31), (1, 33)  # of image volumes
 WRITABLE = "/tmp/"  # noqa: S108 - a pod's own
-WHOLE_GPU = "nvidia.com/gpu"
 Refusal = tuple[str, str]  # what cannot be, and what to do
 
 
@@ -61,10 +62,10 @@ def _volume(workload: Workload) -> Iterator[Refusal]:
 
 def _gpus(workload: Workload) -> Iterator[Refusal]:
     needs, launch, hardware = workload.needs, workload.launch, workload.hardware
-    resource = workload.deploy.gpus.resource
-    if needs.gpus > 1 and resource != WHOLE_GPU:
+    resource = workload.gpu_resource
+    if needs.gpus > 1 and resource != WHOLE and not workload.sharing.is_shared:  # which says so itself
         message = f"a pod needs {needs.gpus} GPUs, and of {resource} a process can use one"
-        yield message, f"deploy: {{gpus: {{resource: {WHOLE_GPU}}}}}"
+        yield message, f"deploy: {{gpus: {{resource: {WHOLE}}}}}"
     if launch is None:
         return
     if launch.nodes > 1 and launch.world_size != launch.nodes * hardware.gpus:
@@ -121,4 +122,7 @@ def _front_end(workload: Workload) -> Iterator[Refusal]:
         yield "NVIDIA's OpenAI front end reads tokenizers from files, not from a store", "repository: {fetch: init}"
 
 
-CHECKS: tuple[Callable[[Workload], Iterator[Refusal]], ...] = (_image, _volume, _gpus, _files, _memory, _front_end)
+CHECKS: tuple[Callable[[Workload], Iterator[Refusal]], ...] = (
+    *(_image, _volume, _gpus, sharing_refusals, _files, _memory),
+    _front_end,
+)

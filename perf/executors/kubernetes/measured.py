@@ -85,5 +85,5 @@ def measured_workload(workload: Workload, wish: Wish) -> Workload:
 def machines_of(workload: Workload, wish: Wish) -> str:
     """Return on what kind of machines, served by what, cells are measured: those of others are not mixed with them."""
     server = workload.image if wish.is_sidecar else "the embedded server"
-    gpus = f"{workload.needs.gpus} {workload.deploy.gpus.resource} of {' or '.join(products(workload)) or 'any kind'}"
+    gpus = f"{workload.needs.gpus} {workload.gpu_resource} of {' or '.join(products(workload)) or 'any kind'}"
     return f"any of a Kubernetes cluster, {gpus if workload.needs.gpus else 'no GPU'}, {server}"

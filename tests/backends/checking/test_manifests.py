@@ -45,6 +45,23 @@ def test_a_file_and_a_folder_of_manifests_are_judged(service: Path, below: str) 
     assert (hint, summary) == ("  hint: name each port", "1 error")
 
 
+@pytest.mark.parametrize("below", ["", "config.yaml"])
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("sharing:\n  mps:\n    resources:\n      - name: nvidia.com/gpu\n        replicas: 49\n", "TK313"),
+        ("version: v1\nflags:\n  migStrategy: all\n", "TK310"),
+        ("version: v1\nmig-configs:\n  a: []\n", "TK310"),
+        ("mig-configs:\n  a:\n    - devices: all\n      mig-enabled: false\n      mig-devices: {}\n", "TK310"),
+    ],
+)
+def test_a_lone_file_of_how_gpus_are_shared_is_judged(tmp_path: Path, text: str, code: str, below: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    result = run(tmp_path / below)
+    assert (result.exit_code, result.stdout.count("error[")) == (1, 1)
+    assert f"error[{code}]" in result.stdout
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_form_tells_of_manifests(service: Path, form: str) -> None:
     result = run(service, "--format", form)

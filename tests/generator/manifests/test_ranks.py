@@ -16,11 +16,10 @@ from tritonsmith.generator.manifests import ranks
 
 SCRIPTS = Path(ranks.__file__).parent
 LIMIT_S = 120
-DRAIN_S = 3
-# Stands for tritonserver: says where it runs; told to end, it first finishes what is in flight.
-SERVER = f"""#!/usr/bin/env bash
+# Stands for tritonserver: says where it runs; told to end, it first finishes what is in flight, as a file tells.
+SERVER = """#!/usr/bin/env bash
 said="$SAID/$OMPI_COMM_WORLD_RANK"
-trap 'sleep {DRAIN_S}; echo drained >> "$said"; exit 0' TERM
+trap 'until [ -e "$SAID/answered" ]; do sleep 0.1; done; echo drained >> "$said"; exit 0' TERM
 echo "$POD $(taskset -cp $$ | sed 's/.*: //')" > "$said"
 while :; do sleep 0.1; done
 """
@@ -99,8 +98,9 @@ def test_ranks_beyond_the_first_pod_start_in_the_workers_and_requests_in_flight_
     assert [pod.poll() for pod in workers] == [None] * len(workers)  # a process 1 that ends takes its ranks with it
     for pod in (*workers, leader):  # as the kubelet tells all pods of a group that goes
         pod.send_signal(signal.SIGTERM)
-    time.sleep(DRAIN_S / 2)
+    time.sleep(1.0)
     assert [pod.poll() for pod in (*workers, leader)] == [None] * size
+    (tmp_path / "said" / "answered").touch()
     assert [pod.wait(LIMIT_S) for pod in (leader, *workers)] == [0] * size
     assert said(tmp_path, 1)[0].endswith("drained")
 
@@ -113,6 +113,9 @@ def test_a_pod_of_several_ranks_drains_before_it_ends(tmp_path: Path, start_pod:
     ).stdout.rpartition(": ")[2]
     assert cores == {whole.strip()}  # bound to no core
     leader.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert leader.poll() is None
+    (tmp_path / "said" / "answered").touch()
     assert leader.wait(LIMIT_S) == 0
     assert said(tmp_path, 1)[0].endswith("drained")
 

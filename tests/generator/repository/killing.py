@@ -5,6 +5,7 @@ Prints what was seen as JSON; fails with an assertion.
 """
 
 import errno
+import faulthandler
 import json
 import os
 import random
@@ -170,6 +171,8 @@ def lacking(*_: Path) -> None:
 
 
 if __name__ == "__main__":
+    faulthandler.dump_traceback_later(100, exit=True)  # where it hangs, should it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     TARGET = Path(sys.argv[1])
     random.seed(int(sys.argv[4]))
     WHOLE: list[dict[str, bytes]] = []

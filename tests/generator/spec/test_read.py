@@ -22,7 +22,9 @@ def messages(spec: Spec) -> list[str]:
         ("repo: x\nmodels: {}", "1: repo: unknown key 'repo'."),
         ("model: {}", "1: model: unknown key 'model'. Did you mean 'models'?"),
         ("triton: 24.1", "1: triton: unknown Triton release '24.1'. Did you mean '24."),
-        ("sharing: {}", "1: sharing: 'sharing' is not read by this version of tritonsmith"),
+        ("sharing: mpss", "1: sharing.mode: input should be 'none', 'instances', 'mps', 'time-slicing' or 'mig'"),
+        ("sharing: [mps]", "1: sharing: expected a mapping, got a list"),
+        ("sharing: {mode: mps, replica: 4}", "1: sharing.replica: unknown key 'replica'. Did you mean 'replicas'?"),
         ("hardware: {gpus: 2}", "1: hardware.gpus: unknown key 'gpus'. Did you mean 'gpu'?"),
         ("server: {http_port: 70000}", "1: server.http_port: input should be less than or equal to 65535, got '70000'"),
         (

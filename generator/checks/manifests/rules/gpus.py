@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from tritonsmith.generator.catalog.labels import GPU_PRODUCT
+from tritonsmith.generator.catalog.mig import MIG_RESOURCE
 from tritonsmith.generator.checks.manifests.case import Manifests
 from tritonsmith.generator.checks.manifests.nodes import (
     at,
@@ -17,14 +18,15 @@ from tritonsmith.generator.checks.manifests.nodes import (
     text_at,
 )
 from tritonsmith.generator.checks.manifests.pods import Container, Pod
+from tritonsmith.generator.checks.manifests.sharing import handed_out
 from tritonsmith.generator.checks.registry import check_manifests
 from tritonsmith.generator.findings import Finding, Phase, Place
+from tritonsmith.generator.manifests.sharing.share import SHARED, WHOLE
 from tritonsmith.generator.suggest import did_you_mean
 
 _VENDOR = "nvidia.com/"
 # Source: NVIDIA/k8s-device-plugin: README (MIG strategies, shared access), CHANGELOG 0.20 (suffixes).
 _MIG = re.compile(r"nvidia\.com/mig-([1-7])g\.([0-9]+)gb([.+-](me|gfx|me\.all))*(\.shared)?")
-_WHOLE = ("nvidia.com/gpu", "nvidia.com/gpu.shared")
 _PRODUCT = (GPU_PRODUCT, "nvidia.com/gpu.family", "nvidia.com/gpu.compute.major", "nvidia.com/mig.config")
 _CLOUD_PRODUCT = (
     "cloud.google.com/gke-accelerator",
@@ -44,7 +46,8 @@ def gpus_are_the_ranks(case: Manifests) -> Iterator[Finding]:
     """
     for pod, server in case.servers:
         ranks = server.start.ranks
-        if pod.role or ranks is None or _spawns(server):
+        is_claimed = at(server.node, "resources", "claims") is not None  # whose template says how many
+        if pod.role or ranks is None or _spawns(server) or is_claimed:
             continue
         place, remedy = _gpu_place(server), f"ask for {ranks} GPUs"
         if ranks > max(pod.gpus, 1):
@@ -88,8 +91,8 @@ def resource_names_are_known(case: Manifests) -> Iterator[Finding]:
     for pod in case.pods:
         for container in (*pod.init_containers, *pod.containers):
             for name in entries_at(container.node, "resources", "limits"):
-                if name.startswith(_VENDOR) and name not in _WHOLE and not _MIG.fullmatch(name):
-                    message = f"no node has {name}.{did_you_mean(name, _WHOLE)}"
+                if name.startswith(_VENDOR) and name not in (WHOLE, SHARED) and not _MIG.fullmatch(name):
+                    message = f"no node has {name}.{did_you_mean(name, (WHOLE, SHARED))}"
                     place = container.place("resources", "limits", name)
                     yield pod.owner.error(place, message, remedy="for example nvidia.com/gpu, nvidia.com/mig-1g.10gb")
 
@@ -101,11 +104,12 @@ def shares_are_single(case: Manifests) -> Iterator[Finding]:
 
     Source: NVIDIA/k8s-device-plugin: README (shared access to GPUs); MIG user guide.
     """
+    told = handed_out(case)  # TK315
     for pod in case.pods:
         for container in pod.containers:
             for name, count in container.gpus.items():
-                is_shared, is_slice = name.endswith(".shared"), name.startswith("nvidia.com/mig-")
-                if count > 1 and (is_shared or is_slice):
+                is_shared, is_slice = name.endswith(".shared"), name.startswith(MIG_RESOURCE)
+                if count > 1 and name not in told and (is_shared or is_slice):
                     what = "shares, which may all be of one GPU" if is_shared else "slices, of which a process sees one"
                     message = f"{count} {what}"
                     place = container.place("resources", "limits", name)

@@ -16,6 +16,7 @@ from tritonsmith.generator.checks.manifests.nodes import (
     text_at,
 )
 from tritonsmith.generator.checks.manifests.pods import SHM, Container, Pod
+from tritonsmith.generator.checks.manifests.sharing import names_mps
 from tritonsmith.generator.checks.registry import check_manifests
 from tritonsmith.generator.findings import Finding, Phase
 
@@ -97,7 +98,8 @@ def shared_memory_is_there(case: Manifests) -> Iterator[Finding]:
             message = f"one Python instance takes {in_words(Fraction(default))} of {in_words(limit)} at {SHM}"
             yield pod.owner.error(server.start_place, message, remedy="raise the volume's sizeLimit")
         is_mounted = any(path == SHM for path in server.mounts) or any("shm" in name for name in pod.memory_volumes)
-        if not is_mounted and (why := _shares_memory(server)):
+        is_daemons = bool(server.gpus) and names_mps(pod)  # MPS's own, half of the node's memory
+        if not is_mounted and not is_daemons and (why := _shares_memory(server)):
             message = f"{why}, and {SHM} is the container's own {_DEFAULT_SHM >> 20} MiB"
             yield pod.owner.warning(server.place("name"), message, remedy=_ADD_SHM)
 

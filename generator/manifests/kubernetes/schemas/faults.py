@@ -66,9 +66,10 @@ def _object_faults(document: dict[str, Any], schema: Schema, place: str) -> Iter
 
 
 def _array_faults(document: list[Any], schema: Schema, place: str) -> Iterator[tuple[str, str]]:
-    low, high = schema.get("minItems", 0), schema.get("maxItems", len(document))
-    if not low <= len(document) <= high:
-        yield place, f"{len(document)} items, where {low} to {high} may be"
+    low, high = schema.get("minItems", 0), schema.get("maxItems")
+    if len(document) < low or (high is not None and len(document) > high):
+        may_be = f"at least {low}" if high is None else f"{low} to {high}"
+        yield place, f"{len(document)} items, where {may_be} may be"
     for index, item in enumerate(document):
         yield from faults(item, schema.get("items", {}), _below(place, index))
 

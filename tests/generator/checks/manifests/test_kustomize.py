@@ -134,6 +134,10 @@ def test_lists_and_several_documents_are_objects_each(tmp_path: Path) -> None:
         ({"tritonsmith.yaml": "models: {}\n"}, False),
         ({"tritonsmith.yaml": "models: {}\n", "k/all.yaml": "kind: Service\napiVersion: v1\n"}, False),
         ({"m/1/model.yaml": "kind: engine\n"}, False),
+        ({"plugin.yaml": "version: v1\nflags: {migStrategy: mixed}\n"}, True),
+        ({"plugin.yaml": "sharing:\n  mps:\n    resources:\n      - {name: nvidia.com/gpu, replicas: 4}\n"}, True),
+        ({"mig.yaml": "mig-configs:\n  a: []\n"}, True),
+        ({"spec.yaml": "sharing:\n  mode: mps\n"}, False),
         ({}, False),
     ],
 )

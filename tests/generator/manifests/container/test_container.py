@@ -125,6 +125,12 @@ def test_a_package_of_which_nothing_is_known_is_said() -> None:
     assert "m imports cv2, which the image lacks" in container.notices[0]
 
 
+def test_a_container_says_that_sharing_is_set_up_elsewhere() -> None:
+    (notice,) = plan_container(repository(ONNX, hardware=H100, sharing={"mode": "mig", "profile": "1g.10gb"})).notices
+    assert notice.startswith("sharing: mig:1g.10gb is what Kubernetes is told")
+    assert not plan_container(repository(ONNX, hardware=H100, sharing={"mode": "instances"})).notices
+
+
 def test_ports_are_published_on_this_machine_unless_asked() -> None:
     ports = service_of(ONNX, server={"http_port": 18000, "metrics": {"enabled": "false"}})["ports"]
     assert ports == ["${BIND:-127.0.0.1}:18000:8000", "${BIND:-127.0.0.1}:8001:8001"]

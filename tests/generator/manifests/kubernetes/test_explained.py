@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from tests.generator.manifests.kubernetes.shapes import SHAPES, every_case, files_of, workload
-from tritonsmith.generator.manifests.kubernetes.explained import ABOUT, FILE, numbers, prerequisites
+from tritonsmith.generator.manifests.kubernetes.explained import ABOUT, FILE, numbers
 from tritonsmith.generator.manifests.kubernetes.files import ROWS
+from tritonsmith.generator.manifests.kubernetes.prerequisites import prerequisites
 from tritonsmith.generator.manifests.kubernetes.spill import spill_rules
 from tritonsmith.generator.manifests.memory import STEP_MIB
 from tritonsmith.generator.spec.settings import Server

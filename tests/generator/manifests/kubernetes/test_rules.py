@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-import re
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.generator.manifests.kubernetes.counters import Series, counters, engine, pending, series
+from tests.generator.manifests.kubernetes.proved import proved
 from tritonsmith.backends.toolchain.prometheus import find_prometheus
 from tritonsmith.generator.catalog.releases import RELEASES
 from tritonsmith.generator.home import home_folder
@@ -29,7 +29,6 @@ from tritonsmith.generator.manifests.workload import Workload
 from tritonsmith.generator.spec.deploy import Deploy
 from tritonsmith.generator.spec.settings import Hardware, Server
 
-Series = dict[str, str]
 NEEDS = Needs(repository_bytes=1 << 20, python_instances=1, gpus=0, nodes=1, is_llm=False, ensembles=("ens",))
 DIGITS = Workload("digits", RELEASES["24.10"], Server(), Hardware(), Deploy(), NEEDS)
 CHAT = replace(
@@ -91,29 +90,6 @@ def _case(query: str, minutes: float, expected: Mapping[str, float]) -> dict[str
 def firing(alert: str, of: str = "pod") -> str:
     """Return the query of an alert that fires."""
     return f'{"ALERTS" if of == "pod" else "ALERTS_BY_MODEL"}{{alertname="{alert}",alertstate="firing"}}'
-
-
-def series(metric: str, values: str, pod: str = "a", job: str = "digits", **labels: str) -> Series:
-    """Return one series of a workload's pod."""
-    own = {"namespace": "triton", "job": job, "pod": pod, **labels}
-    return {f"{metric}{{{','.join(f'{key}={value!r}' for key, value in own.items())}}}".replace("'", '"'): values}
-
-
-def counters(
-    model: str, *, queue: str = "0x60", infer: str = "0x60", ends: str = "0x60", pod: str = "a", job: str = "digits"
-) -> Series:
-    """Return what a model of a pod counts: µs in the queue and in the model, and requests that ended."""
-    values = {"queue_duration_us": queue, "compute_infer_duration_us": infer, "request_success": ends}
-    return {
-        name: text
-        for metric, given in values.items()
-        for name, text in series(f"nv_inference_{metric}", given, pod, job, model=model, version="1").items()
-    }
-
-
-def pending(values: str, pod: str = "a", model: str = "mlp") -> Series:
-    """Return a model's gauge of requests that wait."""
-    return series("nv_inference_pending_request_count", values, pod, model=model, version="1")
 
 
 RATIO = "pod:triton_queue_to_compute:ratio"
@@ -268,13 +244,6 @@ def test_a_queue_that_grows_is_told_and_one_that_is_only_long_is_not(prove: Call
     prove(pending("40-1x30 0x10 0+1x40"), (scheduler, 12, {}), (scheduler, 18, {}))
 
 
-def engine(values: str, kind: str = "waiting", pod: str = "a") -> Series:
-    """Return one of TensorRT-LLM's gauges of requests."""
-    return series(
-        "nv_trt_llm_request_metrics", values, pod, "chat", model="tensorrt_llm", request_type=kind, version="1"
-    )
-
-
 def test_what_waits_in_an_engine_is_its_mean_over_a_window(prove: Callable[..., None]) -> None:
     found = engine("0 4 8 4 4 4x60") | engine("6x60", pod="b") | engine("512x60", "max")
     prove(found, ("pod:trtllm_waiting_requests:average", 1, {"a": 4, "b": 6}), workload=CHAT)
@@ -404,38 +373,3 @@ def test_every_rule_is_proved_here() -> None:
     found = [*rules.recording_rules(CHAT), *alert_rules(CHAT), *spill["spec"]["groups"][0]["rules"]]
     names = {rule.get("record") or rule["alert"] for rule in found}
     assert names - set(proved(Path(__file__).read_text())) == set()
-
-
-def proved(source: str) -> Iterator[str]:
-    """Yield the words of the queries that are given to `prove` in a test, of which some value is expected."""
-    module = ast.parse(source)
-    said = _assigned(module)
-    for test in (node for node in module.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")):
-        known = said | _assigned(test)
-        calls = (node for node in ast.walk(test) if isinstance(node, ast.Call))
-        for call in (node for node in calls if isinstance(node.func, ast.Name) and node.func.id == "prove"):
-            for case in (node for given in call.args for node in ast.walk(given) if isinstance(node, ast.Tuple)):
-                query, _, expected = case.elts
-                if not isinstance(expected, ast.Dict) or expected.keys:
-                    yield from (word for text in _texts(query, known) for word in re.findall(r"[\w:]+", text))
-
-
-def _assigned(scope: ast.Module | ast.FunctionDef) -> dict[str, ast.expr]:
-    """Return what names are set to in a scope, those of `a, b = x, y` too."""
-    found: dict[str, ast.expr] = {}
-    for node in (one for one in ast.walk(scope) if isinstance(one, ast.Assign)):
-        for target in node.targets:
-            if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
-                pairs = zip(target.elts, node.value.elts, strict=True)
-                found |= {one.id: value for one, value in pairs if isinstance(one, ast.Name)}
-            elif isinstance(target, ast.Name):
-                found[target.id] = node.value
-    return found
-
-
-def _texts(query: ast.expr, known: Mapping[str, ast.expr]) -> Iterator[str]:
-    for node in ast.walk(query):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
-        elif isinstance(node, ast.Name) and node.id in known:
-            yield from _texts(known[node.id], {name: value for name, value in known.items() if name != node.id})

@@ -1,0 +1,1 @@
+"""A language model's shape, read from its files."""

@@ -1,0 +1,1 @@
+"""A traffic from several regions."""

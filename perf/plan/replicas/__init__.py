@@ -1,0 +1,1 @@
+"""One replica under a traffic, and how many a traffic needs."""

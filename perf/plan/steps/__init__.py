@@ -1,0 +1,1 @@
+"""How long a step of a replica takes, and what follows for its throughput."""
